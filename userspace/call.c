@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Calls as plain data: made, freed and named here; filled by the parsers. */
+#include "call.h"
+
+#include <stdlib.h>
+
+struct llm_call *llm_call_new(void)
+{
+	struct llm_call *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
+	return l;
+}
+
+void llm_call_free(struct llm_call *l)
+{
+	if (!l)
+		return;
+	free(l->history.messages);
+	free(l);
+}
+
+struct call *call_new(void)
+{
+	struct call *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->retry_count = -1;
+	c->retry_after_s = -1;
+	c->status = CALL_UNKNOWN;
+	return c;
+}
+
+void call_free(struct call *c)
+{
+	if (!c)
+		return;
+	llm_call_free(c->llm);
+	free(c);
+}
+
+void call_partial(struct call *c, enum partial why)
+{
+	if (c->partial == PARTIAL_NONE)
+		c->partial = why;
+}
+
+const char *call_class_name(enum call_class c)
+{
+	static const char *const names[] = {
+		[CALL_OTHER] = "other",
+		[CALL_LLM] = "llm",
+		[CALL_STORAGE] = "storage",
+		[CALL_HEARTBEAT] = "heartbeat",
+	};
+	return names[c];
+}
+
+const char *call_status_name(enum call_status s)
+{
+	static const char *const names[] = {
+		[CALL_OK] = "ok",	    [CALL_ERROR] = "error",	[CALL_RATE_LIMITED] = "rate_limited",
+		[CALL_TIMEOUT] = "timeout", [CALL_ABORTED] = "aborted", [CALL_UNKNOWN] = "unknown",
+	};
+	return names[s];
+}
+
+const char *partial_name(enum partial p)
+{
+	static const char *const names[] = {
+		[PARTIAL_NONE] = NULL,
+		[PARTIAL_ATTACHED_LATE] = "attached_late",
+		[PARTIAL_EVENTS_LOST] = "events_lost",
+		[PARTIAL_TRUNCATED] = "truncated",
+		[PARTIAL_NO_PLAINTEXT] = "no_plaintext",
+	};
+	return names[p];
+}
+
+const char *llm_role_name(enum llm_role r)
+{
+	static const char *const names[] = {
+		[LLM_ROLE_NONE] = NULL,	  [LLM_ROLE_SYSTEM] = "system",
+		[LLM_ROLE_USER] = "user", [LLM_ROLE_ASSISTANT] = "assistant",
+		[LLM_ROLE_TOOL] = "tool",
+	};
+	return names[r];
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reads the bodies of one exchange with an LLM endpoint: model, roles and hashes of the conversation, token
+ * counters by each provider's rules, first content, errors. Fed by an HTTP parser with decoded bodies (chunking and
+ * content encoding removed). Texts are hashed and forgotten.
+ */
+#ifndef LLM_LLM_H
+#define LLM_LLM_H
+#include "call.h"
+
+struct llm;
+
+/* Could a request like this be an LLM call? Recognised by path suffix (see docs/metrics.md), whatever the host: proxies
+ * and local servers reuse the same paths. host may be "". NULL if not, or out of memory. c->llm is set and filled as the
+ * exchange is read; c must outlive the reader. The body decides in the end (see llm_request_end). */
+struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host);
+void llm_free(struct llm *l);
+
+void llm_request_body(struct llm *l, struct bytes b);
+void llm_request_gap(struct llm *l, uint64_t n);
+/* The request is complete. False if its shape is not an LLM call's after all: c->llm is then freed and NULL, and the
+ * caller must llm_free(l) and go on without. */
+bool llm_request_end(struct llm *l);
+
+/* content_type: value of the header, any parameters included; "" when missing. */
+void llm_response_head(struct llm *l, int status, struct bytes content_type);
+void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns);
+void llm_response_gap(struct llm *l, uint64_t n);
+/* The reply ended; complete is false when the connection broke before. Sets c->status and c->error_kind when the body
+ * tells more than the HTTP status (in-stream errors, refusals of quota), c->llm->finished, tokens, model. */
+void llm_response_end(struct llm *l, bool complete);
+
+/* "openai" for api.openai.com and so on; NULL for hosts that are no LLM provider's. For connections with no plaintext,
+ * and to tell providers that share a path apart. */
+const char *llm_provider_of_host(struct bytes host);
+#endif
