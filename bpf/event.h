@@ -38,13 +38,14 @@ enum event_type {
 	EV_TLS,		/* K: plaintext through a TLS object */
 	EV_TLS_FREE,	/* K: a TLS object is gone, its address may come again */
 	EV_MAPPED,	/* K: the process mapped a file executable: the loader looks for TLS */
-	EV_ACTIVITY,	/* L: system-call counters of a process, at every tick */
+	EV_ACTIVITY,	/* L: what a thread did since attach, at a tick at which it changed */
 	EV_THREAD,	/* L: snapshot: what a thread does */
 	EV_FD,		/* L: snapshot: what a descriptor is */
 	EV_SNAPSHOT,	/* L: begins (EVF_BEGIN) or ends a snapshot */
 	EV_TLS_LIB,	/* L: a TLS library found, and whether it is hooked */
 	EV_LOST,	/* L: cumulative losses */
 	EV_ACTION,	/* L: result of an action taken on stuck */
+	EV_BODY,	/* scrubbed recordings only: what the next encoded body slice decodes to */
 	EV_TICK,	/* L: time passes, even when nothing happens */
 	EV_END,		/* L: last of a stream, and why */
 	EV_TYPES
@@ -81,7 +82,7 @@ struct ev_hello {
 	struct event h;
 	__u32 magic;
 	__u16 version;
-	__u16 pad;
+	__u16 pad;		/* target: h.pid */
 	__u64 wall_offset_ns;	/* CLOCK_REALTIME - CLOCK_MONOTONIC at attach */
 	char text[];		/* program and its version */
 };
@@ -169,6 +170,17 @@ struct ev_data {
 	__u8 data[];
 };
 
+/* EV_BODY: precedes the EV_DATA or EV_TLS record it belongs to, one for each slice of an encoded (gzip, ...) body in
+ * that record, in order. The record itself then holds filler in the slice's place. */
+struct ev_body {
+	struct event h;
+	__u64 sock;
+	__u64 tls;
+	__u32 dir;
+	__u32 pad;
+	__u8 data[];
+};
+
 struct ev_mapped {
 	struct event h;
 	__u64 start;		/* address of the mapping */
@@ -177,11 +189,12 @@ struct ev_mapped {
 struct ev_activity {
 	struct event h;
 	__u64 syscalls;		/* all, since attach */
-	__u64 useful;		/* those that did something: no timeouts, no EAGAIN */
+	__u64 useful;		/* those that did something: no waits, no timeouts, no errors, no socket data
+				 * (EV_DATA tells that, and to whom) */
 	__u64 last_ns;		/* when the last of each returned; 0 none yet */
 	__u64 useful_ns;
 	__u64 written;		/* bytes written to anything but sockets */
-	__u64 cpu_ns;		/* user and system time of the process */
+	__u64 cpu_ns;		/* user and system time of the thread */
 };
 
 /* Most descriptors a waiting thread is shown with. */

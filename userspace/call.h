@@ -65,7 +65,6 @@ struct llm_call {
 	bool streamed;
 	enum llm_role last_role;	/* of the last message; a tool result is LLM_ROLE_TOOL whatever the API calls it */
 	struct llm_history history;
-	uint64_t reply_hash;	/* of the assistant's text: what the next request's history should contain; 0 unknown */
 	uint64_t first_content_ns;	/* first content of the reply: no ping, no role-only chunk */
 	uint64_t last_content_ns;
 	bool finished;		/* the reply said it is complete */

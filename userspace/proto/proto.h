@@ -15,8 +15,7 @@
 #include "call.h"
 
 /* Where a parser's calls go. open: a request's first byte was seen, the call returned is the sink's until done.
- * sent: the request is complete. done: the reply is complete (or will never be); the sink takes it.
- * content: something that counts as progress arrived for an open call. */
+ * sent: the request is complete. done: the reply is complete (or will never be); the sink takes it. */
 struct call_sink {
 	struct call *(*open)(struct call_sink *s, const struct stamp *at);
 	void (*sent)(struct call_sink *s, struct call *c);
@@ -52,6 +51,9 @@ struct proto {
 	/* dir: enum event_dir, 1 = from the client side to the server side of the call, whoever we are */
 	void (*feed)(void *state, int dir, struct bytes b, const struct stamp *at);
 	void (*gap)(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at);
+	/* A scrubbed recording is replayed: b is what the next slice of an encoded body in direction dir decodes to. NULL
+	 * where a protocol has no encoded bodies. */
+	void (*decoded)(void *state, int dir, struct bytes b);
 	void (*done)(void *state, enum done_why why, const struct stamp *at);
 	void (*free)(void *state);	/* after done(); free(NULL) is fine */
 };

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Endpoints: which class a connection's calls have and what people call its other end. From the user's options, then
+ * the host name (Host header, SNI), then the protocol and port. Knows no sockets, only names and numbers.
+ */
+#ifndef ENDPOINT_H
+#define ENDPOINT_H
+#include "call.h"
+
+struct endpoint {
+	enum call_class class;
+	char label[32];		/* storage: adapter label, else the system's name; llm: provider; "" none */
+	char system[16];	/* storage: "redis", "postgres", ...; else "" */
+	char host[128];		/* best name known, "" none */
+	char addr[128];		/* address:port or path of a unix socket */
+	char name[140];		/* host:port (port left out for 443 and 80), else addr: what people are shown */
+};
+
+struct endpoint_rules;
+
+struct endpoint_rules *endpoint_rules_new(void);
+void endpoint_rules_free(struct endpoint_rules *r);
+
+/* "HOST[:PORT]", "NAME=HOST[:PORT]", "HOST/PATH". 0, or -EINVAL with *why set to a static sentence. */
+int endpoint_rules_add_llm(struct endpoint_rules *r, const char *spec, const char **why);
+int endpoint_rules_add_storage(struct endpoint_rules *r, const char *spec, const char **why);
+int endpoint_rules_add_heartbeat(struct endpoint_rules *r, const char *spec, const char **why);
+
+/* Fills e's class, label, system and name from what is known: e->host and e->addr are set by the caller, port and proto
+ * ("http", "redis", ..., "" unknown) tell the rest. */
+void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port, const char *proto);
+
+/* The class of one call at e: LLM paths on unknown hosts are LLM calls, health checks are heartbeats. Sets c->class. */
+void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e, struct call *c);
+#endif
