@@ -5,12 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "base/log.h"
 #include "endpoint.h"
 
 enum exit_status { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_STALLED = 3, EXIT_UNDECIDED = 4 };
 
 enum progress_mode { PROGRESS_TQDM, PROGRESS_NONE };
 
+/* More endpoints than anybody names by hand; a recording is not trusted to stay below it. */
 #define OPTIONS_RULES_MAX 64
 
 struct options {
@@ -23,9 +25,10 @@ struct options {
 	double stuck_timeout_minutes;	/* 0 = off */
 	enum progress_mode progress;
 	uint64_t total;			/* turns expected, 0 unknown */
-	bool verbose, quiet;
+	enum log_level log_level;
+	bool verbose, quiet;		/* log_level is LEVEL_DEBUG: a line a turn; is LEVEL_ERROR */
 	const char *turns;		/* "auto" or "llm" */
-	struct { const char *spec; char kind; } rules[OPTIONS_RULES_MAX];	/* kind: l llm, s storage, h heartbeat; in order */
+	struct { char *spec; char kind; } rules[OPTIONS_RULES_MAX];	/* kind: l llm, s storage, h heartbeat; in order */
 	int nrules;
 	const char *on_stuck;		/* command, NULL none */
 	bool stop, stop_kill;
@@ -33,14 +36,24 @@ struct options {
 	double stop_grace_s;
 	const char *record;		/* NULL none */
 	const char *scrub;		/* replay: file to write, NULL none */
+
+	uint64_t given;			/* which stood on the command line: a recording does not change these */
 };
 
-/* Parses argv. 0: go on. Else the exit status to leave with (EXIT_OK after --help and --version): everything was said on
- * out or err. environ values are checked the same way and named in messages. */
+/* The defaults; rules are owned, all other strings stay the caller's (argv) and must outlive o. */
+void options_init(struct options *o);
+void options_free(struct options *o);
+
+/* Parses argv into o, which need not be initialised. 0: go on. OPTIONS_LEAVE: --help or --version was answered on out.
+ * Else EXIT_USAGE or EXIT_ERROR: everything was said on err. Environment values are checked the same way and named in
+ * messages; where the option is given they are not looked at. */
+#define OPTIONS_LEAVE (-1)
 int options_parse(struct options *o, int argc, char **argv, FILE *out, FILE *err);
 
-/* The options that change results, as "name=value" lines for the recording (EV_OPTION), and back. options_apply keeps
- * copies; unknown names are an error (-EINVAL), so that a recording of a newer program is not misread. */
+/* The options that change results, as "name=value" lines for the recording (EV_OPTION), and back. Neither alerts nor
+ * stops nor file names are among them: a recording can make a replay neither run nor write anything. options_apply
+ * returns 0, or -EINVAL for an unknown name or a bad value, so that a recording of a newer program is not misread; an
+ * option that stands on the command line wins, and the rest of the recording's lines of that name are passed over. */
 void options_each(const struct options *o, void (*emit)(void *ctx, const char *line), void *ctx);
 int options_apply(struct options *o, const char *line);
 #endif

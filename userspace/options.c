@@ -1,0 +1,1005 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Options: the table below says what every command takes; it drives the parser, --help and the lines that a recording
+ * keeps. Whatever is wrong is said in one line: what was given, why it cannot be used, what to write instead.
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+
+/* Linux's PID_MAX_LIMIT on 64-bit machines. */
+#define PID_MAX 4194304
+/* No benchmark asks for more turns; a typing error might. */
+#define TOTAL_MAX 1000000000
+/* Longer waits are typing errors, or seconds taken for minutes. */
+#define YEAR_S (366.0 * 86400)
+/* A host name has at most 253 characters; some room for the label and the path. */
+#define SPEC_MAX 512
+#define MESSAGE_MAX 1024
+#define HELP_COLUMN 34
+#define HELP_WIDTH 80
+
+enum {
+	WATCH = 1 << 0,
+	RUN = 1 << 1,
+	REPLAY = 1 << 2,
+	CHECK = 1 << 3,
+	LIVE = WATCH | RUN,
+	OBSERVE = LIVE | REPLAY,
+	ALL = OBSERVE | CHECK,
+};
+
+struct option {
+	const char *name;  /* without the dashes; or an environment variable's */
+	char letter;       /* of the short form, 0 none */
+	const char *arg;   /* what the value is called, NULL takes none */
+	bool arg_optional; /* then only as --name=value */
+	int commands;      /* that take it */
+	bool result;       /* changes results: goes into the recording */
+	size_t field;      /* of struct options */
+	char rule;         /* kind of endpoint rule */
+	/* NULL, or why value cannot be used. value is NULL when none was given. */
+	const char *(*parse)(struct options *o, const struct option *opt, const char *value);
+	/* False: nothing to write down. */
+	bool (*print)(const struct options *o, const struct option *opt, char *buf, size_t n);
+	const char *advice; /* what to write instead */
+	const char *help;
+};
+
+/* One command line on its way into o. */
+struct parser {
+	struct options *o;
+	const struct command *command;
+	int argc, i;
+	char **argv;
+	char *operands[2]; /* the first two */
+	int noperands;     /* all */
+	FILE *out, *err;
+};
+
+struct command {
+	const char *name;
+	int bit;
+	const char *usage, *about;
+	int (*operands)(struct parser *p);
+};
+
+static void *field_of(struct options *o, const struct option *opt)
+{
+	return (char *)o + opt->field;
+}
+
+static const void *field_in(const struct options *o, const struct option *opt)
+{
+	return (const char *)o + opt->field;
+}
+
+/* ===== Values ===== */
+
+static const char *parse_true(struct options *o, const struct option *opt, const char *value)
+{
+	(void)value;
+	*(bool *)field_of(o, opt) = true;
+	return NULL;
+}
+
+static const char *parse_text(struct options *o, const struct option *opt, const char *value)
+{
+	if (!*value)
+		return "is empty";
+	*(const char **)field_of(o, opt) = value;
+	return NULL;
+}
+
+/* Plain decimals only, whatever the locale: no sign, exponent, hexadecimal, infinity or NaN. At most six decimals, so
+ * that what is written down reads back as the same number. */
+static const char *decimal(const char *s, double max, const char *not_a, double *value)
+{
+	size_t whole = strspn(s, "0123456789");
+	const char *frac = s[whole] == '.' ? s + whole + 1 : s + whole;
+	size_t decimals = strspn(frac, "0123456789");
+	uint64_t micro = 0;
+
+	if (*s == '-' && (isdigit((unsigned char)s[1]) || s[1] == '.'))
+		return "is negative";
+	if (frac[decimals] || whole + decimals == 0)
+		return not_a;
+	if (decimals > 6)
+		return "has more than six decimals";
+	while (whole > 1 && *s == '0')
+		s++, whole--;
+	if (whole > 9)
+		return "is longer than a year";
+	for (size_t i = 0; i < whole; i++)
+		micro = micro * 10 + (uint64_t)(s[i] - '0');
+	for (size_t i = 0; i < 6; i++)
+		micro = micro * 10 + (i < decimals ? (uint64_t)(frac[i] - '0') : 0);
+	if ((double)micro / 1e6 > max)
+		return "is longer than a year";
+	*value = (double)micro / 1e6;
+	return NULL;
+}
+
+static const char *parse_minutes(struct options *o, const struct option *opt, const char *value)
+{
+	return decimal(value, YEAR_S / 60, "not a number of minutes", field_of(o, opt));
+}
+
+static const char *parse_seconds(struct options *o, const struct option *opt, const char *value)
+{
+	return decimal(value, YEAR_S, "not a number of seconds", field_of(o, opt));
+}
+
+static bool print_decimal(const struct options *o, const struct option *opt, char *buf, size_t n)
+{
+	uint64_t micro = (uint64_t)llround(*(const double *)field_in(o, opt) * 1e6);
+	int len = snprintf(buf, n, "%llu.%06llu", (unsigned long long)(micro / 1000000),
+	                   (unsigned long long)(micro % 1000000));
+
+	while (len > 1 && buf[len - 1] == '0')
+		buf[--len] = '\0';
+	if (buf[len - 1] == '.')
+		buf[len - 1] = '\0';
+	return true;
+}
+
+/* 1 to max in decimal digits, else 0. */
+static uint64_t positive(const char *s, uint64_t max)
+{
+	uint64_t v = 0;
+
+	for (; isdigit((unsigned char)*s); s++) {
+		v = v * 10 + (uint64_t)(*s - '0');
+		if (v > max)
+			return 0;
+	}
+	return *s ? 0 : v;
+}
+
+static const char *parse_total(struct options *o, const struct option *opt, const char *value)
+{
+	uint64_t v = positive(value, TOTAL_MAX);
+
+	if (!v)
+		return "not a number of turns between 1 and 1000000000";
+	*(uint64_t *)field_of(o, opt) = v;
+	return NULL;
+}
+
+static bool print_total(const struct options *o, const struct option *opt, char *buf, size_t n)
+{
+	uint64_t v = *(const uint64_t *)field_in(o, opt);
+
+	snprintf(buf, n, "%llu", (unsigned long long)v);
+	return v != 0;
+}
+
+static const char *parse_progress(struct options *o, const struct option *opt, const char *value)
+{
+	enum progress_mode *mode = field_of(o, opt);
+
+	if (strcmp(value, "tqdm") == 0)
+		*mode = PROGRESS_TQDM;
+	else if (strcmp(value, "none") == 0)
+		*mode = PROGRESS_NONE;
+	else
+		return "no such style of progress";
+	return NULL;
+}
+
+static const char *parse_turns(struct options *o, const struct option *opt, const char *value)
+{
+	static const char *const sources[] = { "auto", "llm" };
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (strcmp(value, sources[i]) == 0)
+			return *(const char **)field_of(o, opt) = sources[i], NULL;
+	return "no such source of turns";
+}
+
+static bool print_turns(const struct options *o, const struct option *opt, char *buf, size_t n)
+{
+	snprintf(buf, n, "%s", *(const char *const *)field_in(o, opt));
+	return true;
+}
+
+static int rule_check(char kind, const char *spec, const char **why)
+{
+	struct endpoint_rules *r = endpoint_rules_new();
+	int ret = -ENOMEM;
+
+	*why = "out of memory";
+	if (r)
+		ret = kind == 'l'   ? endpoint_rules_add_llm(r, spec, why)
+		      : kind == 's' ? endpoint_rules_add_storage(r, spec, why)
+		                    : endpoint_rules_add_heartbeat(r, spec, why);
+	endpoint_rules_free(r);
+	return ret;
+}
+
+static const char *parse_rule(struct options *o, const struct option *opt, const char *value)
+{
+	const char *why;
+	char *copy;
+
+	if (o->nrules == OPTIONS_RULES_MAX)
+		return "too many endpoints, at most 64 can be named";
+	if (strlen(value) > SPEC_MAX)
+		return "longer than any host name";
+	if (rule_check(opt->rule, value, &why))
+		return why;
+	copy = strdup(value);
+	if (!copy)
+		return "out of memory";
+	o->rules[o->nrules].spec = copy;
+	o->rules[o->nrules++].kind = opt->rule;
+	return NULL;
+}
+
+/* "SIGTERM", "term" or "15"; 0 if no such signal. */
+static int signal_number(const char *s)
+{
+	const char *name = strncasecmp(s, "SIG", 3) == 0 ? s + 3 : s;
+	uint64_t number = positive(s, (uint64_t)SIGRTMAX);
+
+	if (number)
+		return (int)number;
+	for (int i = 1; i < NSIG; i++)
+		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), name) == 0)
+			return i;
+	return 0;
+}
+
+static const char *parse_stop(struct options *o, const struct option *opt, const char *value)
+{
+	static const int harmless[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
+		                        SIGCONT, SIGCHLD, SIGURG,  SIGWINCH };
+	int signo = value ? signal_number(value) : SIGINT;
+
+	if (!signo)
+		return "no such signal";
+	if (signo == SIGKILL)
+		return "SIGKILL lets no run save its work; --stop-kill sends it last";
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (signo == harmless[i])
+			return "this signal ends no process";
+	o->stop_signal = signo;
+	return parse_true(o, opt, NULL);
+}
+
+static void set_level(struct options *o, enum log_level level)
+{
+	o->log_level = level;
+	o->verbose = level == LEVEL_DEBUG;
+	o->quiet = level == LEVEL_ERROR;
+}
+
+static const char *parse_verbose(struct options *o, const struct option *opt, const char *value)
+{
+	(void)opt, (void)value;
+	set_level(o, LEVEL_DEBUG);
+	return NULL;
+}
+
+static const char *parse_quiet(struct options *o, const struct option *opt, const char *value)
+{
+	(void)opt, (void)value;
+	set_level(o, LEVEL_ERROR);
+	return NULL;
+}
+
+static const char *parse_level(struct options *o, const struct option *opt, const char *value)
+{
+	enum log_level level;
+
+	(void)opt;
+	if (!log_level_parse(value, &level))
+		return "no such level";
+	set_level(o, level);
+	return NULL;
+}
+
+/* ===== The table ===== */
+
+/* In the order of --help. */
+static const struct option table[] = {
+	{ .name = "output",
+	  .letter = 'o',
+	  .arg = "DIR",
+	  .commands = OBSERVE,
+	  .field = offsetof(struct options, output),
+	  .parse = parse_text,
+	  .advice = "name a directory, it is made if missing",
+	  .help = "where the files go (default: ./whystuck-PID)" },
+	{ .name = "stuck-timeout",
+	  .arg = "MINUTES",
+	  .commands = OBSERVE,
+	  .result = true,
+	  .field = offsetof(struct options, stuck_timeout_minutes),
+	  .parse = parse_minutes,
+	  .print = print_decimal,
+	  .advice = "use for example 15 or 0.5, 0 turns it off",
+	  .help = "no progress for so long is stuck; decimals allowed, 0 is off (default: 15)" },
+	{ .name = "turns",
+	  .arg = "SOURCE",
+	  .commands = OBSERVE,
+	  .result = true,
+	  .field = offsetof(struct options, turns),
+	  .parse = parse_turns,
+	  .print = print_turns,
+	  .advice = "use auto or llm",
+	  .help = "what begins and ends a turn: llm, the requests to LLM endpoints; auto takes "
+	          "what fits (default: auto)" },
+	{ .name = "total",
+	  .arg = "N",
+	  .commands = OBSERVE,
+	  .result = true,
+	  .field = offsetof(struct options, total),
+	  .parse = parse_total,
+	  .print = print_total,
+	  .advice = "leave the option out when the number is not known",
+	  .help = "turns expected, for the percentage and the time left" },
+	{ .name = "llm",
+	  .arg = "HOST[:PORT]",
+	  .commands = OBSERVE,
+	  .result = true,
+	  .rule = 'l',
+	  .parse = parse_rule,
+	  .advice = "use for example --llm=llm.internal:8000",
+	  .help = "this is an LLM endpoint; may be repeated" },
+	{ .name = "storage",
+	  .arg = "NAME=HOST[:PORT]",
+	  .commands = OBSERVE,
+	  .result = true,
+	  .rule = 's',
+	  .parse = parse_rule,
+	  .advice = "use for example --storage=L1=127.0.0.1:6379",
+	  .help = "this is storage, NAME is what the metrics call it; may be repeated" },
+	{ .name = "heartbeat",
+	  .arg = "HOST/PATH",
+	  .commands = OBSERVE,
+	  .result = true,
+	  .rule = 'h',
+	  .parse = parse_rule,
+	  .advice = "use for example --heartbeat=127.0.0.1:6333/healthz",
+	  .help = "this request is a health check: neither progress nor part of a turn; may be "
+	          "repeated" },
+	{ .name = "on-stuck",
+	  .arg = "CMD",
+	  .commands = LIVE,
+	  .field = offsetof(struct options, on_stuck),
+	  .parse = parse_text,
+	  .advice = "give a shell command, for example --on-stuck='mail -s stuck me'",
+	  .help = "run this shell command when stuck, with the path of run_error.json as its "
+	          "argument and WHYSTUCK_* variables" },
+	{ .name = "stop",
+	  .arg = "SIGNAL",
+	  .arg_optional = true,
+	  .commands = LIVE,
+	  .field = offsetof(struct options, stop),
+	  .parse = parse_stop,
+	  .advice = "use for example --stop=SIGTERM, TERM or 15",
+	  .help = "stop the run when stuck: SIGNAL (default: SIGINT), a grace, SIGTERM, a grace" },
+	{ .name = "stop-grace",
+	  .arg = "SECONDS",
+	  .commands = LIVE,
+	  .field = offsetof(struct options, stop_grace_s),
+	  .parse = parse_seconds,
+	  .advice = "use for example 10 or 0.5",
+	  .help = "how long to wait after each signal (default: 10)" },
+	{ .name = "stop-kill",
+	  .commands = LIVE,
+	  .field = offsetof(struct options, stop_kill),
+	  .parse = parse_true,
+	  .help = "SIGKILL after the last grace; without it, never" },
+	{ .name = "record",
+	  .arg = "FILE",
+	  .commands = LIVE,
+	  .field = offsetof(struct options, record),
+	  .parse = parse_text,
+	  .advice = "name the file to write",
+	  .help = "keep the event stream for replay; it holds prompts, replies and keys as they "
+	          "were captured" },
+	{ .name = "scrub",
+	  .arg = "OUT",
+	  .commands = REPLAY,
+	  .field = offsetof(struct options, scrub),
+	  .parse = parse_text,
+	  .advice = "name the file to write",
+	  .help = "write a copy to hand on: payload masked, numbers the same" },
+	{ .name = "progress",
+	  .arg = "STYLE",
+	  .commands = OBSERVE,
+	  .field = offsetof(struct options, progress),
+	  .parse = parse_progress,
+	  .advice = "use tqdm or none",
+	  .help = "tqdm, a bar on stderr, or lines where it is no terminal; none (default: tqdm)" },
+	{ .name = "verbose",
+	  .commands = ALL,
+	  .field = offsetof(struct options, log_level),
+	  .parse = parse_verbose,
+	  .help = "a line for every turn, and more of what is being done" },
+	{ .name = "quiet",
+	  .commands = ALL,
+	  .field = offsetof(struct options, log_level),
+	  .parse = parse_quiet,
+	  .help = "errors only" },
+	/* answered before the table's parsers are asked */
+	{ .name = "help", .letter = 'h', .commands = ALL, .help = "show this help" },
+	{ .name = "version", .letter = 'V', .commands = ALL, .help = "show the version" },
+};
+#define TABLE_N (sizeof(table) / sizeof(table[0]))
+_Static_assert(TABLE_N <= 64, "struct options.given has a bit for each");
+
+/* An option of the same field wins. */
+static const struct option environment[] = {
+	{ .name = "MAS_BENCH_STUCK_TIMEOUT_MINUTES",
+	  .commands = OBSERVE,
+	  .field = offsetof(struct options, stuck_timeout_minutes),
+	  .parse = parse_minutes,
+	  .advice = "use for example 15 or 0.5, 0 turns it off",
+	  .help = "as --stuck-timeout, which wins" },
+	{ .name = "LOG_LEVEL",
+	  .commands = ALL,
+	  .field = offsetof(struct options, log_level),
+	  .parse = parse_level,
+	  .advice = "use DEBUG, INFO, WARNING or ERROR",
+	  .help = "DEBUG, INFO, WARNING or ERROR (default: INFO); --verbose and --quiet win" },
+};
+#define ENVIRONMENT_N (sizeof(environment) / sizeof(environment[0]))
+
+static bool given(const struct options *o, size_t field)
+{
+	for (size_t k = 0; k < TABLE_N; k++)
+		if (table[k].field == field && !table[k].rule && (o->given >> k & 1))
+			return true;
+	return false;
+}
+
+/* ===== What is said ===== */
+
+/* One line; values from outside are cleaned, and should be cut by the caller ("%.80s") to keep room for the advice. */
+static int __attribute__((format(printf, 2, 3))) complain(FILE *err, const char *fmt, ...)
+{
+	char raw[MESSAGE_MAX], line[MESSAGE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	va_end(ap);
+	text_clean(line, sizeof(line), raw, false);
+	fprintf(err, "whystuck: %s\n", line);
+	return EXIT_USAGE;
+}
+
+static size_t distance(const char *a, const char *b)
+{
+	enum { LONGEST = 64 };
+	size_t row[LONGEST + 1], na = strlen(a), nb = strlen(b);
+
+	if (na > LONGEST || nb > LONGEST)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= nb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= na; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= nb; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[nb];
+}
+
+/* How far a candidate is from what was typed; SIZE_MAX when too far to be meant. A beginning of it is near. */
+static size_t guess(const char *typed, const char *candidate)
+{
+	size_t n = strlen(typed), d = distance(typed, candidate);
+
+	if (n >= 2 && strncmp(typed, candidate, n) == 0)
+		return 1;
+	return d <= 2 && d < n ? d : SIZE_MAX;
+}
+
+/* Text from column on, wrapped between words; the cursor is at column at. */
+static void print_wrapped(FILE *out, const char *s, size_t at, size_t column)
+{
+	while (*s) {
+		size_t word = strcspn(s, " ");
+
+		if (at > column && at + 1 + word > HELP_WIDTH) {
+			fputc('\n', out);
+			at = 0;
+		}
+		if (at > column)
+			at += (size_t)fprintf(out, " ");
+		if (at < column)
+			at += (size_t)fprintf(out, "%*s", (int)(column - at), "");
+		at += (size_t)fprintf(out, "%.*s", (int)word, s);
+		s += word;
+		s += strspn(s, " ");
+	}
+	fputc('\n', out);
+}
+
+static void print_option(FILE *out, const struct option *opt)
+{
+	char letter[8] = "    ", value[64] = "";
+	int at;
+
+	if (opt->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", opt->letter);
+	if (opt->arg)
+		snprintf(value, sizeof(value), opt->arg_optional ? "[=%s]" : " %s", opt->arg);
+	at = fprintf(out, "  %s--%s%s", letter, opt->name, value);
+	print_wrapped(out, opt->help, (size_t)at, HELP_COLUMN);
+}
+
+static void print_environment(FILE *out, int commands)
+{
+	fputs("\nEnvironment:\n", out);
+	for (size_t i = 0; i < ENVIRONMENT_N; i++) {
+		if (!(environment[i].commands & commands))
+			continue;
+		print_wrapped(out, environment[i].help,
+		              (size_t)fprintf(out, "  %s", environment[i].name), HELP_COLUMN);
+	}
+}
+
+static void print_command_help(FILE *out, const struct command *c)
+{
+	fprintf(out, "usage: whystuck %s\n\n", c->usage);
+	print_wrapped(out, c->about, 0, 0);
+	fputs("\nOptions:\n", out);
+	for (size_t i = 0; i < TABLE_N; i++)
+		if (table[i].commands & c->bit)
+			print_option(out, &table[i]);
+	print_environment(out, c->bit);
+}
+
+/* ===== Commands and their operands ===== */
+
+static int parse_pid(struct parser *p, const char *s)
+{
+	uint64_t pid = positive(s, PID_MAX);
+
+	if (!pid)
+		return complain(p->err,
+		                "%s '%.80s': not a process id; give the number that ps or pgrep "
+		                "shows, 1 to %d",
+		                p->command->name, s, PID_MAX);
+	p->o->pid = (uint32_t)pid;
+	return 0;
+}
+
+static int operands_watch(struct parser *p)
+{
+	if (p->noperands == 0)
+		return complain(p->err, "watch: no process id; use whystuck watch PID, pgrep -af "
+		                        "python shows what runs");
+	if (p->noperands > 1)
+		return complain(p->err,
+		                "watch: '%.80s' is one argument too many; one process (and its "
+		                "children) is watched at a time, start whystuck once for each",
+		                p->operands[1]);
+	return parse_pid(p, p->operands[0]);
+}
+
+static int operands_run(struct parser *p)
+{
+	if (!p->o->argv || !p->o->argv[0])
+		return complain(p->err, "run: no command to start; use whystuck run -- CMD, for "
+		                        "example whystuck run -- python3 bench.py");
+	return 0;
+}
+
+static int operands_replay(struct parser *p)
+{
+	if (p->noperands == 0)
+		return complain(p->err, "replay: no file; use whystuck replay FILE with a file "
+		                        "that --record wrote");
+	if (p->noperands > 1)
+		return complain(p->err,
+		                "replay: '%.80s' is one argument too many; one recording is "
+		                "replayed at a time",
+		                p->operands[1]);
+	p->o->file = p->operands[0];
+	return 0;
+}
+
+static int operands_check(struct parser *p)
+{
+	if (p->noperands > 1)
+		return complain(p->err,
+		                "check: '%.80s' is one argument too many; use whystuck check, or "
+		                "whystuck check PID for one process",
+		                p->operands[1]);
+	return p->noperands ? parse_pid(p, p->operands[0]) : 0;
+}
+
+static const struct command commands[] = {
+	{ "watch", WATCH, "watch [OPTIONS] PID",
+	  "Observes process PID and its children until they end or Ctrl-C: times every turn, shows "
+	  "progress, says when and why the run is stuck. It only reads; --stop is the exception.",
+	  operands_watch },
+	{ "run", RUN, "run [OPTIONS] -- CMD [ARG ...]",
+	  "Starts CMD and observes it from its first instruction, as watch does. Exits with CMD's "
+	  "own status (128 + signal if it was killed), unless an error of whystuck's own comes "
+	  "first.",
+	  operands_run },
+	{ "replay", REPLAY, "replay [OPTIONS] FILE",
+	  "Takes a recorded event stream through the same steps, without root or the process. The "
+	  "options that were in effect come from the recording, those given here win.",
+	  operands_replay },
+	{ "check", CHECK, "check [OPTIONS] [PID]",
+	  "Says what this host, these privileges and process PID allow, and why not more.",
+	  operands_check },
+};
+#define COMMANDS_N (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *out)
+{
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		fprintf(out, "%s whystuck %s\n", i ? "      " : "usage:", commands[i].usage);
+}
+
+static void print_help(FILE *out)
+{
+	print_usage(out);
+	fputs("\nTells from outside why a live LLM run is stuck and where each turn's time "
+	      "went.\n\n"
+	      "Commands:\n",
+	      out);
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		print_wrapped(out, commands[i].about,
+		              (size_t)fprintf(out, "  %s", commands[i].name), 10);
+	fputs("\n'whystuck COMMAND --help' shows a command's options.\n\n"
+	      "Exit status: 0 all well, 1 error, 2 usage, 3 a stall was found. run exits with\n"
+	      "CMD's own status.\n",
+	      out);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name, FILE *err)
+{
+	const struct command *best = NULL;
+	size_t nearest = SIZE_MAX;
+
+	for (size_t i = 0; i < COMMANDS_N; i++) {
+		if (guess(name, commands[i].name) < nearest) {
+			nearest = guess(name, commands[i].name);
+			best = &commands[i];
+		}
+	}
+	if (positive(name, PID_MAX))
+		complain(err,
+		         "'%s': a process id needs a command before it; use for example whystuck "
+		         "watch %s",
+		         name, name);
+	else if (name[0] == '-')
+		complain(err, "'%.80s': options go behind the command; use whystuck --help", name);
+	else if (best)
+		complain(err, "'%.80s': no such command; did you mean '%s'?", name, best->name);
+	else
+		complain(err, "'%.80s': no such command; use one of these", name);
+	print_usage(err);
+	return EXIT_USAGE;
+}
+
+/* ===== The command line ===== */
+
+static const struct option *find_option(const char *name, size_t n)
+{
+	for (size_t i = 0; i < TABLE_N; i++)
+		if (strlen(table[i].name) == n && memcmp(table[i].name, name, n) == 0)
+			return &table[i];
+	return NULL;
+}
+
+static const struct option *find_letter(char letter)
+{
+	for (size_t i = 0; i < TABLE_N; i++)
+		if (table[i].letter == letter)
+			return &table[i];
+	return NULL;
+}
+
+static int unknown_option(struct parser *p, const char *arg)
+{
+	const struct option *best = NULL;
+	size_t nearest = SIZE_MAX, n = strcspn(arg, "=");
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", n < sizeof(name) ? (int)n : 63, arg);
+	for (size_t i = 0; i < TABLE_N; i++) {
+		const char *typed = name + strspn(name, "-");
+
+		if ((table[i].commands & p->command->bit) &&
+		    guess(typed, table[i].name) < nearest) {
+			nearest = guess(typed, table[i].name);
+			best = &table[i];
+		}
+	}
+	if (best)
+		return complain(p->err, "%s: unknown option '%s'; did you mean --%s?",
+		                p->command->name, name, best->name);
+	return complain(p->err, "%s: unknown option '%s'; whystuck %s --help shows those there are",
+	                p->command->name, name, p->command->name);
+}
+
+static int foreign_option(struct parser *p, const struct option *opt)
+{
+	char list[64] = "";
+
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		if (opt->commands & commands[i].bit)
+			snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
+			         *list ? " and " : "", commands[i].name);
+	return complain(p->err,
+	                "%s: --%s is no option of this command, only of %s; whystuck %s --help "
+	                "shows those there are",
+	                p->command->name, opt->name, list, p->command->name);
+}
+
+static int bad_value(FILE *err, const char *dashes, const struct option *opt, const char *value,
+                     const char *why)
+{
+	return complain(err, "%s%s '%.80s': %s; %s", dashes, opt->name, value ? value : "", why,
+	                opt->advice);
+}
+
+/* The value of opt: behind its '=', or the next argument. NULL for none; false when that is wrong, and said. */
+static bool take_value(struct parser *p, const struct option *opt, const char *attached,
+                       const char **value)
+{
+	const char *next = p->i + 1 < p->argc ? p->argv[p->i + 1] : NULL;
+
+	*value = attached;
+	if (!opt->arg && attached) {
+		complain(p->err, "--%s '%.80s': takes no value; write --%s alone", opt->name,
+		         attached, opt->name);
+		return false;
+	}
+	if (opt->arg_optional && !attached && next && isalpha((unsigned char)*next) &&
+	    signal_number(next)) {
+		complain(p->err,
+		         "--%s: '%.80s' behind it is not taken as its value; write --%s=%.80s",
+		         opt->name, next, opt->name, next);
+		return false;
+	}
+	if (!opt->arg || opt->arg_optional || attached)
+		return true;
+	if (!next) {
+		complain(p->err, "--%s: no value; %s", opt->name, opt->advice);
+		return false;
+	}
+	if (strncmp(next, "--", 2) == 0) {
+		complain(p->err,
+		         "--%s: no value, '%.80s' follows; %s (--%s=%.80s if that is the value)",
+		         opt->name, next, opt->advice, opt->name, next);
+		return false;
+	}
+	*value = p->argv[++p->i];
+	return true;
+}
+
+static int answer(struct parser *p, const struct option *opt)
+{
+	if (opt->letter == 'h')
+		print_command_help(p->out, p->command);
+	else
+		fputs("whystuck " WHYSTUCK_VERSION "\n", p->out);
+	return OPTIONS_LEAVE;
+}
+
+static int parse_option(struct parser *p)
+{
+	const char *arg = p->argv[p->i], *value, *why, *attached = NULL;
+	const struct option *opt;
+
+	if (arg[1] == '-') {
+		size_t n = strcspn(arg + 2, "=");
+
+		opt = find_option(arg + 2, n);
+		attached = arg[2 + n] ? arg + 2 + n + 1 : NULL;
+	} else {
+		opt = find_letter(arg[1]);
+		attached = arg[2] ? arg + 2 : NULL;
+	}
+	if (!opt)
+		return unknown_option(p, arg);
+	if (!(opt->commands & p->command->bit))
+		return foreign_option(p, opt);
+	if (!take_value(p, opt, attached, &value))
+		return EXIT_USAGE;
+	if (!opt->parse)
+		return answer(p, opt);
+	why = opt->parse(p->o, opt, value);
+	if (why)
+		return bad_value(p->err, "--", opt, value, why);
+	p->o->given |= 1ull << (opt - table);
+	return 0;
+}
+
+/* Options may stand before and behind operands; of run, all from the first operand on is CMD's. */
+static int parse_arguments(struct parser *p)
+{
+	bool options = true;
+
+	for (p->i = 2; p->i < p->argc; p->i++) {
+		char *arg = p->argv[p->i];
+		bool looks = options && arg[0] == '-' && arg[1] && !isdigit((unsigned char)arg[1]);
+		int ret;
+
+		if (looks && strcmp(arg, "--") == 0) {
+			options = false;
+		} else if (looks) {
+			ret = parse_option(p);
+			if (ret)
+				return ret;
+		} else if (p->command->bit == RUN) {
+			p->o->argv = p->argv + p->i;
+			return 0;
+		} else if (p->noperands++ < 2) {
+			p->operands[p->noperands - 1] = arg;
+		}
+	}
+	return 0;
+}
+
+static int parse_environment(struct parser *p)
+{
+	for (size_t i = 0; i < ENVIRONMENT_N; i++) {
+		const struct option *var = &environment[i];
+		const char *value = getenv(var->name), *why;
+
+		if (!value || !*value || !(var->commands & p->command->bit) ||
+		    given(p->o, var->field))
+			continue;
+		why = var->parse(p->o, var, value);
+		if (why)
+			return bad_value(p->err, "environment variable ", var, value, why);
+	}
+	return 0;
+}
+
+/* What each option alone does not show. */
+static int check_together(struct parser *p)
+{
+	const struct options *o = p->o;
+	bool off = o->stuck_timeout_minutes == 0;
+
+	if (!o->stop && (o->stop_kill || given(o, offsetof(struct options, stop_grace_s))))
+		return complain(p->err, "%s: without --stop nothing is ever stopped; add --stop",
+		                o->stop_kill ? "--stop-kill" : "--stop-grace");
+	if (off && (o->stop || o->on_stuck))
+		return complain(p->err,
+		                "%s: the stuck timeout is 0 (off), so this would never happen; set "
+		                "--stuck-timeout to for example 15",
+		                o->stop ? "--stop" : "--on-stuck");
+	if (o->scrub && strcmp(o->scrub, o->file) == 0)
+		return complain(
+			p->err,
+			"--scrub '%.80s': is the recording itself, which would be lost; name "
+			"another file",
+			o->scrub);
+	return 0;
+}
+
+static int parse_command(struct parser *p)
+{
+	int ret = parse_arguments(p);
+
+	if (!ret)
+		ret = p->command->operands(p);
+	if (!ret)
+		ret = parse_environment(p);
+	if (!ret)
+		ret = check_together(p);
+	return ret;
+}
+
+void options_init(struct options *o)
+{
+	*o = (struct options){ .stuck_timeout_minutes = 15,
+		               .progress = PROGRESS_TQDM,
+		               .log_level = LEVEL_INFO,
+		               .turns = "auto",
+		               .stop_signal = SIGINT,
+		               .stop_grace_s = 10 };
+}
+
+void options_free(struct options *o)
+{
+	while (o->nrules > 0)
+		free(o->rules[--o->nrules].spec);
+}
+
+int options_parse(struct options *o, int argc, char **argv, FILE *out, FILE *err)
+{
+	struct parser p = { .o = o, .argc = argc, .argv = argv, .out = out, .err = err };
+	const char *name = argc > 1 ? argv[1] : NULL;
+	int ret;
+
+	options_init(o);
+	if (!name) {
+		print_usage(err);
+		return EXIT_USAGE;
+	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return print_help(out), OPTIONS_LEAVE;
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		return fputs("whystuck " WHYSTUCK_VERSION "\n", out), OPTIONS_LEAVE;
+	p.command = find_command(name);
+	if (!p.command)
+		return unknown_command(name, err);
+	o->command = p.command->name;
+	ret = parse_command(&p);
+	if (ret)
+		options_free(o);
+	return ret;
+}
+
+/* ===== The recording's lines ===== */
+
+static const char *rule_name(char kind)
+{
+	for (size_t i = 0; i < TABLE_N; i++)
+		if (table[i].rule == kind)
+			return table[i].name;
+	return NULL;
+}
+
+void options_each(const struct options *o, void (*emit)(void *ctx, const char *line), void *ctx)
+{
+	char value[SPEC_MAX + 1], line[SPEC_MAX + 64];
+
+	for (size_t i = 0; i < TABLE_N; i++) {
+		if (!table[i].print || !table[i].print(o, &table[i], value, sizeof(value)))
+			continue;
+		snprintf(line, sizeof(line), "%s=%s", table[i].name, value);
+		emit(ctx, line);
+	}
+	for (int i = 0; i < o->nrules; i++) {
+		snprintf(line, sizeof(line), "%s=%s", rule_name(o->rules[i].kind),
+		         o->rules[i].spec);
+		emit(ctx, line);
+	}
+}
+
+int options_apply(struct options *o, const char *line)
+{
+	size_t n = strcspn(line, "=");
+	const struct option *opt = find_option(line, n);
+
+	if (!opt || !opt->result || line[n] != '=')
+		return -EINVAL;
+	if (o->given >> (opt - table) & 1)
+		return 0;
+	return opt->parse(o, opt, line + n + 1) ? -EINVAL : 0;
+}
