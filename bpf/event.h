@@ -65,6 +65,9 @@ enum event_flag {
 	EVF_LISTEN = 1 << 10,	/* socket: listens */
 };
 
+#define TIMEOUT_NONE (-1)	/* waits with no time limit */
+#define TIMEOUT_UNKNOWN (-2)	/* there may be one, it could not be read */
+
 enum event_dir { DIR_IN = 0, DIR_OUT = 1 };
 enum socket_role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2 };
 
@@ -141,6 +144,7 @@ struct ev_socket {
 	__u32 tcp_unsent;	/* bytes in the send queue not yet sent */
 	__u32 tcp_retrans;	/* retransmissions in the connection's life */
 	__u32 tcp_rtt_us;
+	__s64 recv_timeout_ns;	/* SO_RCVTIMEO, or TIMEOUT_NONE, TIMEOUT_UNKNOWN */
 	char path[];		/* AF_UNIX: path of the named end, not NUL-terminated */
 };
 
@@ -199,8 +203,6 @@ struct ev_activity {
 
 /* Most descriptors a waiting thread is shown with. */
 #define EVENT_FDS_MAX 32
-#define TIMEOUT_NONE (-1)	/* waits with no time limit */
-#define TIMEOUT_UNKNOWN (-2)	/* the call has none, or it could not be read */
 
 struct ev_thread {
 	struct event h;
@@ -265,7 +267,7 @@ struct ev_end {
 
 #ifndef __bpf__
 _Static_assert(sizeof(struct event) == 24, "header");
-_Static_assert(sizeof(struct ev_socket) == 152, "socket");
+_Static_assert(sizeof(struct ev_socket) == 160, "socket");
 _Static_assert(sizeof(struct ev_data) == 80, "data");
 _Static_assert(sizeof(struct ev_thread) == 240, "thread");
 _Static_assert(sizeof(struct ev_activity) == 72, "activity");

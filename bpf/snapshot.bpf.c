@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Iterators: what every thread of the watched processes does, and every socket they have open, in any network namespace. */
+#include "state.bpf.h"
+
+extern int CONFIG_HZ __kconfig __weak;
+
+#define TASK_NEW_EXIT_SHIFT 16
+#define SOCK_KEEPOPEN_BIT 3 /* enum sock_flags, include/net/sock.h: stable since 2.6 */
+#define TCP_LISTEN 10
+#define MAX_SCHEDULE_TIMEOUT 0x7fffffffffffffffl /* include/linux/sched.h: no limit */
+
+struct slot_row {
+	struct snap_thread row;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slot_row);
+} thread_row SEC(".maps");
+
+/* Only one reader at a time: the loader. */
+SEC("iter/task")
+int snapshot_thread(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task, *me = bpf_get_current_task_btf();
+	__u32 zero = 0, tgid;
+	struct slot_row *room = bpf_map_lookup_elem(&thread_row, &zero);
+	struct snap_thread *r;
+	struct pt_regs *regs;
+
+	if (!t || !room)
+		return 0;
+	tgid = t->tgid;
+	if (!bpf_map_lookup_elem(&targets, &tgid))
+		return 0;
+	r = &room->row;
+	r->tgid = tgid;
+	r->tid = t->pid;
+	r->state = (t->__state & 0xffff) | (__u32)t->exit_state << TASK_NEW_EXIT_SHIFT;
+	r->on_cpu = t->on_cpu;
+	r->switches = t->nvcsw + t->nivcsw;
+	r->last_arrival = t->sched_info.last_arrival;
+	r->last_queued = t->sched_info.last_queued;
+	r->last_run = t->se.sum_exec_runtime - t->se.prev_sum_exec_runtime;
+	r->me_last_arrival = me->sched_info.last_arrival;
+	r->syscall = -1;
+	__builtin_memcpy(r->comm, t->comm, sizeof(r->comm));
+	if (t->mm) {
+		regs = (struct pt_regs *)bpf_task_pt_regs(t);
+#if defined(__TARGET_ARCH_x86)
+		r->syscall = BPF_CORE_READ(regs, orig_ax);
+		r->args[0] = BPF_CORE_READ(regs, di);
+		r->args[1] = BPF_CORE_READ(regs, si);
+		r->args[2] = BPF_CORE_READ(regs, dx);
+		r->args[3] = BPF_CORE_READ(regs, r10);
+		r->args[4] = BPF_CORE_READ(regs, r8);
+		r->args[5] = BPF_CORE_READ(regs, r9);
+		r->sp = BPF_CORE_READ(regs, sp);
+		r->ip = BPF_CORE_READ(regs, ip);
+#elif defined(__TARGET_ARCH_arm64)
+		r->syscall = BPF_CORE_READ(regs, syscallno);
+		r->args[0] = BPF_CORE_READ(regs, orig_x0);
+		r->args[1] = BPF_CORE_READ(regs, regs[1]);
+		r->args[2] = BPF_CORE_READ(regs, regs[2]);
+		r->args[3] = BPF_CORE_READ(regs, regs[3]);
+		r->args[4] = BPF_CORE_READ(regs, regs[4]);
+		r->args[5] = BPF_CORE_READ(regs, regs[5]);
+		r->sp = BPF_CORE_READ(regs, sp);
+		r->ip = BPF_CORE_READ(regs, pc);
+#endif
+	}
+	r->kstack_n = (__s32)bpf_get_task_stack(t, r->kstack, sizeof(r->kstack), 0);
+	bpf_seq_write(ctx->meta->seq, r, sizeof(*r));
+	return 0;
+}
+
+static __always_inline __u64 jiffies_ns(__u32 j)
+{
+	return (__u64)j * (1000000000ull / (CONFIG_HZ ? CONFIG_HZ : 1));
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, char[sizeof(struct ev_socket) + 128]);
+} socket_row SEC(".maps");
+
+SEC("iter/task_file")
+int snapshot_socket(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	__u32 zero = 0, tgid, path = 0;
+	struct ev_socket *e;
+	struct socket *socket;
+	struct sock *sk;
+	struct tcp_sock *tcp;
+
+	if (!file || !task)
+		return 0;
+	tgid = task->tgid;
+	if (!bpf_map_lookup_elem(&targets, &tgid))
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = BPF_CORE_READ(socket, sk);
+	e = bpf_map_lookup_elem(&socket_row, &zero);
+	if (!sk || !e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (e->family != AF_INET && e->family != AF_INET6 && e->family != AF_UNIX)
+		return 0;
+	e->h.type = EV_SOCKET;
+	e->h.flags = EVF_SEEDED;
+	e->h.pid = tgid;
+	e->h.tid = task->pid;
+	e->h.ts_ns = bpf_ktime_get_ns();
+	e->sock = BPF_CORE_READ(file, f_inode, i_ino);
+	e->fd = ctx->fd;
+	e->kind = (__u16)BPF_CORE_READ(socket, type);
+	sock_addresses(e, sk, e->family);
+	e->keepalive = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_KEEPOPEN_BIT) & 1;
+	e->recv_timeout_ns = TIMEOUT_UNKNOWN;
+	if (BPF_CORE_READ(sk, sk_rcvtimeo) == MAX_SCHEDULE_TIMEOUT)
+		e->recv_timeout_ns = TIMEOUT_NONE;
+	else if (CONFIG_HZ)
+		e->recv_timeout_ns = jiffies_ns((__u32)BPF_CORE_READ(sk, sk_rcvtimeo));
+	if (e->tcp_state == TCP_LISTEN)
+		e->h.flags |= EVF_LISTEN;
+	if (e->family == AF_UNIX)
+		path = unix_path(sk, e->path);
+	tcp = e->family != AF_UNIX && e->kind == SOCK_STREAM && !(e->h.flags & EVF_LISTEN) && CONFIG_HZ ?
+		      (struct tcp_sock *)sk :
+		      0;
+	if (tcp) {
+		__u32 now = (__u32)bpf_jiffies64();
+
+		e->h.flags |= EVF_TCP;
+		e->tcp_retransmits = BPF_CORE_READ(tcp, inet_conn.icsk_retransmits);
+		e->tcp_unacked = BPF_CORE_READ(tcp, packets_out);
+		e->tcp_last_sent_ns = jiffies_ns(now - BPF_CORE_READ(tcp, lsndtime));
+		e->tcp_last_recv_ns = jiffies_ns(now - BPF_CORE_READ(tcp, inet_conn.icsk_ack.lrcvtime));
+		e->tcp_last_ack_ns = jiffies_ns(now - BPF_CORE_READ(tcp, rcv_tstamp));
+		e->tcp_bytes_sent = BPF_CORE_READ(tcp, bytes_sent);
+		e->tcp_bytes_recv = BPF_CORE_READ(tcp, bytes_received);
+		e->tcp_unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
+		e->tcp_unsent = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_nxt);
+		e->tcp_retrans = BPF_CORE_READ(tcp, total_retrans);
+		e->tcp_rtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
+	}
+	e->h.size = sizeof(*e) + path;
+	bpf_seq_write(ctx->meta->seq, e, sizeof(*e) + path);
+	return 0;
+}

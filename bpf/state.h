@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Values of the maps that kernel programs and loader both read. */
+#ifndef WHYSTUCK_STATE_H
+#define WHYSTUCK_STATE_H
+
+#define TARGETS_MAX 8192	/* processes of a tree */
+#define THREADS_MAX 32768	/* threads of a tree */
+#define SOCKS_MAX 65536		/* sockets remembered; the least used is forgotten and announced anew */
+#define SLOTS_MAX 16		/* records being built at once; more than CPUs that can preempt each other */
+#define RING_BYTES (16 << 20)
+#define UNIX_PATH_MAX 108
+
+/* Bytes captured of one operation until the loader says otherwise. A prompt of 100,000 tokens is half a megabyte. */
+#define CAPTURE_DEFAULT (2 << 20)
+#define CAPTURE_CHUNKS (CAPTURE_DEFAULT / EVENT_DATA_MAX)
+
+struct losses {
+	__u64 ring;	/* records that found no room */
+	__u64 slots;	/* records that found no slot */
+	__u64 faults;	/* captures whose memory could not be read */
+	__u64 sent;	/* records that left */
+};
+
+struct thread_state {
+	__u32 tgid;
+	__u32 pad;
+	__u64 enter_ns;		/* entry of the system call it is in, 0 unknown */
+	__u64 syscalls, useful, last_ns, useful_ns, written;	/* as in struct ev_activity */
+	/* the outermost TLS call it is in */
+	__u64 tls_sp;		/* stack pointer at its entry, 0 none */
+	__u64 tls;		/* TLS object */
+	__u64 tls_buf;
+	__u64 tls_len;
+	__u64 tls_out;		/* address of the _ex forms' result */
+	__u64 tls_start_ns;
+	__u64 tls_sock;		/* inode of the socket used inside */
+	__s32 tls_fd;
+	__u32 pad2;
+};
+
+struct sock_state {
+	__u32 capture;	/* bytes of one operation to capture */
+	__u32 pad;
+};
+
+/* Attach cookie of a hooked TLS function. */
+enum tls_function {
+	TLS_READ = 1,
+	TLS_READ_EX,
+	TLS_WRITE,
+	TLS_WRITE_EX,
+	TLS_WRITE_EX2,
+	TLS_FREE,
+};
+
+/* A row of the thread snapshot, as the task iterator writes it. */
+#define SNAP_STACK_MAX 24
+struct snap_thread {
+	__u32 tgid, tid;
+	__u32 state;		/* task->__state | exit_state << 16 */
+	__u32 on_cpu;
+	__u64 switches;
+	__u64 last_arrival;	/* sched clock */
+	__u64 last_run;		/* ns of its last run */
+	__u64 last_queued;
+	__u64 me_last_arrival;	/* of the reader: calibrates the sched clock */
+	__s64 syscall;
+	__u64 args[6];
+	__u64 sp, ip;
+	__s32 kstack_n;		/* frames */
+	__u32 pad;
+	__u64 kstack[SNAP_STACK_MAX];
+	char comm[16];
+};
+
+#endif

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* System calls of the watched processes: every one counted, socket data and connections reported. */
+#include "state.bpf.h"
+#include "syscall_nr.h"
+
+#define IOV_MAX_SEEN 16 /* buffers of one readv/writev/sendmsg that are captured; the rest counts as not captured */
+#define PROT_EXEC 4
+#define MSG_PEEK 2
+#define S_IFREG 0100000
+#define S_IFIFO 0010000
+#define S_IFCHR 0020000
+#define EINTR 4
+#define EAGAIN 11
+#define ERESTARTSYS 512 /* to 516: the kernel's own restart codes */
+
+struct iovec_user {
+	const void *base;
+	__u64 len;
+};
+struct msghdr_user {
+	void *name;
+	__u32 namelen;
+	__u32 pad;
+	const struct iovec_user *iov;
+	__u64 iovlen;
+};
+
+#if defined(__TARGET_ARCH_x86)
+#define ARG(regs, n) PT_REGS_PARM##n##_CORE_SYSCALL(regs)
+#define SYSCALL_NR(regs) ((long)BPF_CORE_READ(regs, orig_ax))
+#elif defined(__TARGET_ARCH_arm64)
+#define ARG(regs, n) PT_REGS_PARM##n##_CORE_SYSCALL(regs)
+#define SYSCALL_NR(regs) ((long)BPF_CORE_READ(regs, syscallno))
+#endif
+
+/* A data call: where its bytes are. */
+struct io {
+	__u8 dir;
+	__u8 vector;	/* p is an array of iovecs, len their number */
+	__u8 message;	/* p is a msghdr */
+	__u8 peek;
+	const void *p;
+	__u64 len;
+};
+
+/* False if nr moves no data through a descriptor. */
+static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *io)
+{
+	io->p = (const void *)ARG(regs, 2);
+	io->len = ARG(regs, 3);
+	switch (nr) {
+	case NR_read:
+		io->dir = DIR_IN;
+		return 1;
+	case NR_recvfrom:
+		io->dir = DIR_IN;
+		io->peek = (ARG(regs, 4) & MSG_PEEK) != 0;
+		return 1;
+	case NR_write:
+	case NR_sendto:
+		io->dir = DIR_OUT;
+		return 1;
+	case NR_readv:
+	case NR_writev:
+		io->dir = nr == NR_writev ? DIR_OUT : DIR_IN;
+		io->vector = 1;
+		return 1;
+	case NR_recvmsg:
+	case NR_sendmsg:
+		io->dir = nr == NR_sendmsg ? DIR_OUT : DIR_IN;
+		io->message = 1;
+		io->peek = nr == NR_recvmsg && (io->len & MSG_PEEK);
+		return 1;
+	case NR_sendfile: /* the bytes come from a file: counted, not captured */
+		io->dir = DIR_OUT;
+		io->p = 0;
+		io->len = 0;
+		return 1;
+	}
+	return 0;
+}
+
+static __noinline int iov_send(struct slot *s, const struct iovec_user *iov, __u64 iovlen, __u32 want)
+{
+	for (__u32 i = 0; i < IOV_MAX_SEEN; i++) {
+		struct iovec_user v;
+		__u32 n;
+
+		if (i >= iovlen || want == 0)
+			return 0;
+		if (bpf_probe_read_user(&v, sizeof(v), iov + i))
+			return 0;
+		n = v.len > want ? want : (__u32)v.len;
+		want -= n;
+		data_send(s, v.base, n, want != 0 && i + 1 < iovlen && i + 1 < IOV_MAX_SEEN);
+	}
+	return 0;
+}
+
+/* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno. */
+static __always_inline void socket_io(struct sock_ref *r, const struct io *io, int fd, long ret,
+				      struct thread_state *t)
+{
+	struct sock_state *st;
+	struct slot *s;
+	struct ev_data *d;
+	__u32 want = 0;
+
+	if (t->tls_sp && !t->tls_sock) {
+		t->tls_sock = r->ino;
+		t->tls_fd = fd;
+	}
+	if (io->peek || ret == -EAGAIN || ret == -EINTR || (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4))
+		return;
+	if (r->kind != SOCK_STREAM && ret <= 0)
+		return;
+	st = sock_state(r);
+	if (!st)
+		return;
+	s = slot_take();
+	if (!s)
+		return;
+	d = (struct ev_data *)s->room;
+	__builtin_memset(d, 0, sizeof(*d));
+	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
+	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
+	d->sock = r->ino;
+	d->fd = fd;
+	d->dir = io->dir;
+	if (ret > 0) {
+		d->total = ret;
+		want = ret > st->capture ? st->capture : (__u32)ret;
+	} else if (ret < 0) {
+		d->err = (__u16)-ret;
+	} else if (io->dir == DIR_IN && (io->len || io->message)) {
+		d->h.flags |= EVF_EOF;
+	}
+	if (io->message && want) {
+		struct msghdr_user m;
+
+		if (bpf_probe_read_user(&m, sizeof(m), io->p) == 0)
+			iov_send(s, m.iov, m.iovlen, want);
+		else
+			data_send(s, 0, 0, 0);
+	} else if (io->vector && want) {
+		iov_send(s, io->p, io->len, want);
+	} else {
+		data_send(s, io->p, io->p ? want : 0, 0);
+	}
+	slot_put(s);
+}
+
+/* Bytes through something that is no socket: output and input count as having done something, wake-ups through event
+ * and timer descriptors (no file type) do not. */
+static __always_inline bool file_io(int fd, const struct io *io, long ret, struct thread_state *t)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **fds = BPF_CORE_READ(fdt, fd), *f = 0;
+	__u32 type;
+
+	if (ret <= 0 || fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return 0;
+	bpf_probe_read_kernel(&f, sizeof(f), fds + fd);
+	if (!f)
+		return 0;
+	type = BPF_CORE_READ(f, f_inode, i_mode) & S_IFMT;
+	if (type != S_IFREG && type != S_IFIFO && type != S_IFCHR)
+		return 0;
+	if (io->dir == DIR_OUT)
+		t->written += ret;
+	return 1;
+}
+
+static __always_inline void socket_opened(__u16 type, struct sock_ref *r, int fd, long ret,
+					  const struct thread_state *t, const void *addr, __u32 addrlen)
+{
+	struct slot *s = slot_take();
+	struct ev_socket *e;
+	__u32 path = 0;
+
+	if (!s)
+		return;
+	e = (struct ev_socket *)s->room;
+	__builtin_memset(e, 0, sizeof(*e));
+	header(&e->h, type, 0, 0);
+	e->start_ns = t->enter_ns ? t->enter_ns : e->h.ts_ns;
+	e->sock = r->ino;
+	e->fd = fd;
+	e->ret = (__s32)ret;
+	e->family = r->family;
+	e->kind = r->kind;
+	e->role = type == EV_CONNECT ? ROLE_CLIENT : ROLE_SERVER;
+	sock_addresses(e, r->sk, r->family);
+	/* a failed connect leaves no address behind: take it from the call */
+	if (addr && r->family == AF_INET) {
+		bpf_probe_read_user(&e->remote_port, 2, addr + 2);
+		e->remote_port = __builtin_bswap16(e->remote_port);
+		bpf_probe_read_user(e->remote, 4, addr + 4);
+	} else if (addr && r->family == AF_INET6) {
+		bpf_probe_read_user(&e->remote_port, 2, addr + 2);
+		e->remote_port = __builtin_bswap16(e->remote_port);
+		bpf_probe_read_user(e->remote, 16, addr + 8);
+	} else if (addr && addrlen > 2 && addrlen <= UNIX_PATH_MAX + 2) {
+		path = (addrlen - 2) & 127;
+		if (bpf_probe_read_user(e->path, path, addr + 2))
+			path = 0;
+	} else if (r->family == AF_UNIX) {
+		path = unix_path(r->sk, e->path);
+	}
+	e->h.size = sizeof(*e) + path;
+	emit(e, sizeof(*e) + path);
+	slot_put(s);
+}
+
+static __always_inline bool last_reference(struct file *f)
+{
+	struct file___count *old = (void *)f;
+
+	if (bpf_core_field_exists(f->f_ref))
+		return BPF_CORE_READ(f, f_ref.refcnt.counter) == 0; /* FILE_REF_ONEREF */
+	if (bpf_core_field_exists(old->f_count))
+		return BPF_CORE_READ(old, f_count.counter) == 1;
+	return 0;
+}
+
+/* At entry, while the descriptor is still there. */
+static __always_inline void socket_closing(int fd)
+{
+	struct sock_ref r = {};
+	struct ev_close e = {};
+
+	if (!sock_of_fd(fd, &r))
+		return;
+	header(&e.h, EV_CLOSE, last_reference(r.file) ? EVF_LAST : 0, sizeof(e));
+	e.sock = r.ino;
+	e.fd = fd;
+	emit(&e, sizeof(e));
+}
+
+static __always_inline void file_mapped(struct pt_regs *regs, long ret)
+{
+	struct ev_mapped e = {};
+
+	if (!(ARG(regs, 3) & PROT_EXEC) || (int)ARG(regs, 5) < 0 || (ret < 0 && ret > -4096))
+		return;
+	header(&e.h, EV_MAPPED, 0, sizeof(e));
+	e.start = ret;
+	emit(&e, sizeof(e));
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(syscall_enter, struct pt_regs *regs, long nr)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct thread_state *t;
+
+	if (!watched(id >> 32))
+		return 0;
+	t = thread_state((__u32)id, id >> 32);
+	if (!t)
+		return 0;
+	t->enter_ns = bpf_ktime_get_ns();
+	if (nr == NR_close)
+		socket_closing((int)ARG(regs, 1));
+	return 0;
+}
+
+/* Everything about the call is still in the registers, so a call entered before we came is understood too. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct thread_state *t;
+	struct sock_ref r = {};
+	struct io io = {};
+	bool useful = 0;
+	long nr;
+	int fd;
+
+	if (!watched(id >> 32))
+		return 0;
+	t = thread_state((__u32)id, id >> 32);
+	if (!t)
+		return 0;
+	nr = SYSCALL_NR(regs);
+	fd = (int)ARG(regs, 1);
+	if (io_decode(regs, nr, &io)) {
+		if (sock_of_fd(fd, &r)) {
+			if (r.family != AF_UNIX || r.kind == SOCK_STREAM)
+				socket_io(&r, &io, fd, ret, t);
+		} else {
+			useful = file_io(fd, &io, ret, t);
+		}
+	} else {
+		switch (nr) {
+		case NR_connect:
+			if (sock_of_fd(fd, &r))
+				socket_opened(EV_CONNECT, &r, fd, ret, t, (const void *)ARG(regs, 2),
+					      (__u32)ARG(regs, 3));
+			useful = ret == 0;
+			break;
+		case NR_accept:
+		case NR_accept4:
+			if (ret >= 0 && sock_of_fd((int)ret, &r))
+				socket_opened(EV_ACCEPT, &r, (int)ret, 0, t, 0, 0);
+			useful = ret >= 0;
+			break;
+		case NR_mmap:
+			file_mapped(regs, ret);
+			break;
+		case NR_wait4:
+			useful = ret > 0;
+			break;
+		case NR_open:
+		case NR_openat:
+		case NR_pread64:
+		case NR_pwrite64:
+		case NR_fsync:
+		case NR_fdatasync:
+		case NR_rename:
+		case NR_renameat2:
+		case NR_unlink:
+		case NR_unlinkat:
+		case NR_getdents64:
+		case NR_clone:
+		case NR_clone3:
+		case NR_execve:
+			useful = ret >= 0;
+			break;
+		}
+	}
+	t->syscalls++;
+	t->last_ns = bpf_ktime_get_ns();
+	if (useful) {
+		t->useful++;
+		t->useful_ns = t->last_ns;
+	}
+	t->enter_ns = 0;
+	return 0;
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Plaintext at the edge of the TLS library: entry of the hooked function remembers, return reports. Which function it is
+ * comes as the attach cookie (enum tls_function). A call inside a call (SSL_write_ex into SSL_write_ex2) counts once:
+ * only the outermost, told by the stack pointer, which also outlives returns that never came (longjmp).
+ */
+#include "state.bpf.h"
+
+SEC("uprobe")
+int tls_enter(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx);
+	struct thread_state *t;
+
+	if (!watched(id >> 32))
+		return 0;
+	t = thread_state((__u32)id, id >> 32);
+	if (!t)
+		return 0;
+	if (which == TLS_FREE) {
+		struct ev_close e = {};
+
+		header(&e.h, EV_TLS_FREE, 0, sizeof(e));
+		e.tls = PT_REGS_PARM1(ctx);
+		e.fd = -1;
+		emit(&e, sizeof(e));
+		return 0;
+	}
+	if (t->tls_sp && sp < t->tls_sp)
+		return 0;
+	t->tls_sp = sp;
+	t->tls = PT_REGS_PARM1(ctx);
+	t->tls_buf = PT_REGS_PARM2(ctx);
+	t->tls_len = PT_REGS_PARM3(ctx);
+	/* two plain loads: the verifier refuses a context pointer chosen by a branch */
+	t->tls_out = PT_REGS_PARM4(ctx);
+	barrier_var(ctx);
+	if (which == TLS_WRITE_EX2)
+		t->tls_out = PT_REGS_PARM5(ctx);
+	t->tls_start_ns = bpf_ktime_get_ns();
+	t->tls_sock = 0;
+	t->tls_fd = -1;
+	return 0;
+}
+
+SEC("uretprobe")
+int tls_exit(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx), n = 0;
+	struct thread_state *t;
+	struct slot *s;
+	struct ev_data *d;
+	__s32 ret;
+
+	if (!watched(id >> 32))
+		return 0;
+	t = thread_state((__u32)id, id >> 32);
+	if (!t || !t->tls_sp || sp < t->tls_sp || sp > t->tls_sp + 16)
+		return 0;
+	t->tls_sp = 0;
+	ret = (__s32)PT_REGS_RC(ctx);
+	if (ret <= 0)
+		return 0;
+	if (which == TLS_READ || which == TLS_WRITE)
+		n = ret;
+	else if (bpf_probe_read_user(&n, sizeof(n), (const void *)t->tls_out))
+		return 0;
+	if (n == 0 || n > 0x7fffffff)
+		return 0;
+	s = slot_take();
+	if (!s)
+		return 0;
+	d = (struct ev_data *)s->room;
+	__builtin_memset(d, 0, sizeof(*d));
+	header(&d->h, EV_TLS, 0, 0);
+	d->start_ns = t->tls_start_ns;
+	d->sock = t->tls_sock;
+	d->tls = t->tls;
+	d->fd = t->tls_fd;
+	d->dir = which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
+	d->total = n;
+	data_send(s, (const void *)t->tls_buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
+	slot_put(s);
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where events come from: the live kernel (source_bpf.c) or a recording (source_replay.c). Siblings behind one interface;
+ * what a source cannot do (a replay runs no command, sends no signal) it does not do: the results are in its events.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "event.h"
+
+/* Valid during the call only. */
+typedef void (*event_fn)(void *ctx, const struct event *e);
+
+struct source {
+	/* Delivers what is there, waits up to timeout_ms for the first. 0, 1 at the end of the stream (after EV_END), or
+	 * -errno. */
+	int (*poll)(struct source *s, int timeout_ms);
+	/* Asks for a snapshot: EV_SNAPSHOT ... EV_SNAPSHOT arrive through the callback before it returns. 0 or -errno. */
+	int (*inspect)(struct source *s);
+	/* Alert or stop (see struct ev_action); its result comes as EV_ACTION. text: alert: the command, then lines NAME=value for
+	 * its environment. */
+	void (*act)(struct source *s, enum action_kind kind, int signo, const char *text);
+	/* Capture no more than n bytes of one operation on this socket from now on. */
+	void (*capture)(struct source *s, uint64_t sock, uint32_t n);
+	/* Ends the stream: what is on its way is delivered, then EV_END. */
+	void (*finish)(struct source *s, enum end_reason why);
+	/* Detaches and frees. NULL is fine for the caller to skip. */
+	void (*close)(struct source *s);
+};
+
+struct source_config {
+	uint32_t pid;		/* bpf: the target */
+	bool tree;		/* bpf: its descendants too */
+	uint32_t tick_ms;	/* bpf: between EV_TICKs */
+	event_fn on_event;
+	void *ctx;
+};
+
+/* Attaches. NULL with errno set, and a sentence for people in why[n]. */
+struct source *source_bpf_open(const struct source_config *c, char *why, size_t n);
+
+/* Opens a recording. NULL with errno set and why[n]. */
+struct source *source_replay_open(const char *path, event_fn on_event, void *ctx, char *why, size_t n);
+
+#endif
