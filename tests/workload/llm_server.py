@@ -32,6 +32,7 @@ import ssl
 import sys
 import tempfile
 import time
+import traceback
 import urllib.parse
 import zlib
 
@@ -44,17 +45,17 @@ BODY_MAX = 64 << 20  # a request larger than this is a mistake in a test
 
 @dataclasses.dataclass
 class Plan:
-    latency: float = 20
+    latency: float = 20.0
     chunks: int = 5
-    spacing: float = 5
+    spacing: float = 5.0
     words: int = 12
     pings: int = 0
-    ping_ms: float = 20
+    ping_ms: float = 20.0
     gzip: str = "body"
     framing: str = "auto"
     tools: int = 0
     frag: int = 0
-    retry_after: float = 1
+    retry_after: float = 1.0
     array: int = 0
     fault: str = ""
 
@@ -447,6 +448,8 @@ class Server:
                 pass
         except (Closed, ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
+        except Exception:  # a mistake in a test or here: the client sees a closed connection, people see why
+            traceback.print_exc()
         finally:
             with contextlib.suppress(Exception):
                 writer.close()
