@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The newest snapshot: complete or not at all, looked up by number, bounded. */
+#include <stdbool.h>
+
+#include "evidence.h"
+#include "test.h"
+
+/* Feeds one event whose tail is text; the event ends at an unreadable page. */
+static void feed(struct evidence *e, void *fixed, size_t n, enum event_type type, const char *text,
+                 size_t len)
+{
+	char buf[4096];
+	struct event *h = fixed;
+	char *ev;
+
+	h->type = type;
+	h->size = (uint32_t)(n + len);
+	memcpy(buf, fixed, n);
+	memcpy(buf + n, text, len);
+	ev = guarded(buf, n + len);
+	evidence_feed(e, (struct event *)(void *)ev);
+	guarded_free(ev, n + len);
+}
+
+static void snapshot(struct evidence *e, bool begin, uint64_t ts)
+{
+	struct event h = { .flags = begin ? EVF_BEGIN : 0, .ts_ns = ts };
+
+	feed(e, &h, sizeof(h), EV_SNAPSHOT, "", 0);
+}
+
+static void process(struct evidence *e, uint32_t pid, const char *command)
+{
+	struct ev_process p = { .h = { .pid = pid }, .ppid = 1 };
+
+	feed(e, &p, sizeof(p), EV_PROCESS, command, strlen(command));
+}
+
+static void thread(struct evidence *e, uint32_t pid, uint32_t tid, uint64_t ts, const char *text,
+                   size_t n)
+{
+	struct ev_thread t = { .h = { .pid = pid, .tid = tid, .ts_ns = ts }, .nfds = 1000 };
+
+	feed(e, &t, sizeof(t), EV_THREAD, text, n);
+}
+
+static void descriptor(struct evidence *e, uint32_t pid, int fd, uint64_t sock, const char *what)
+{
+	struct ev_fd f = { .h = { .pid = pid }, .fd = fd, .sock = sock };
+
+	feed(e, &f, sizeof(f), EV_FD, what, strlen(what));
+}
+
+static void inode(struct evidence *e, uint64_t sock, uint16_t flags, uint16_t port)
+{
+	struct ev_socket s = { .h = { .flags = flags, .ts_ns = port },
+		               .sock = sock,
+		               .remote_port = port };
+
+	feed(e, &s, sizeof(s), EV_SOCKET, "/run/x", 6);
+}
+
+static void lookups(void)
+{
+	struct evidence *e = evidence_new();
+	struct thread_text text;
+	size_t n;
+
+	TEST("a snapshot shows once it has ended, and not before");
+	snapshot(e, true, 10);
+	process(e, 7, "python3");
+	process(e, 3, "sh");
+	thread(e, 7, 9, 1, "worker\0ep_poll\0a;b", 18);
+	thread(e, 7, 7, 1, "main", 4);
+	thread(e, 3, 3, 1, "", 0);
+	descriptor(e, 7, 5, 42, "socket:[42]");
+	descriptor(e, 7, -1, 0, "cwd");
+	inode(e, 42, EVF_SEEDED, 443);
+	inode(e, 42, EVF_SEEDED, 444);
+	inode(e, 43, 0, 80);
+	CHECK(evidence_time(e) == 0);
+	CHECK(!evidence_process(e, 7));
+	snapshot(e, false, 20);
+	CHECK(evidence_time(e) == 20);
+
+	TEST("processes, threads of a process, descriptors and sockets are found by their numbers");
+	CHECK(evidence_processes(e, &n)[0]->h.pid == 3 && n == 2);
+	CHECK(process_text(evidence_process(e, 7)).n == 7);
+	CHECK(evidence_threads(e, 7, &n)[0]->h.tid == 7 && n == 2);
+	CHECK(evidence_threads(e, 0, &n) && n == 3);
+	CHECK((evidence_threads(e, 8, &n), n == 0));
+	CHECK(evidence_fd(e, 7, 5) && evidence_fd(e, 7, 5)->sock == 42);
+	CHECK(bytes_equal(fd_text(evidence_fd(e, 7, -1)), "cwd"));
+	CHECK(!evidence_fd(e, 3, 5) && !evidence_fd(e, 7, 6));
+	CHECK((evidence_fds(e, 7, &n), n == 2));
+
+	TEST("of two rows for one socket the newer stays, and a socket that was merely used is no "
+	     "evidence");
+	CHECK(evidence_socket(e, 42) && evidence_socket(e, 42)->remote_port == 444);
+	CHECK(bytes_equal(socket_path(evidence_socket(e, 42)), "/run/x"));
+	CHECK(!evidence_socket(e, 43));
+	CHECK((evidence_sockets(e, &n), n == 1));
+
+	TEST("name, wait channel and stack of a thread are told apart, missing ones are empty");
+	text = thread_text(evidence_threads(e, 7, &n)[1]);
+	CHECK(bytes_equal(text.name, "worker") && bytes_equal(text.wchan, "ep_poll"));
+	CHECK(bytes_equal(text.stack, "a;b"));
+	text = thread_text(evidence_threads(e, 7, &n)[0]);
+	CHECK(bytes_equal(text.name, "main") && text.wchan.n == 0 && text.stack.n == 0);
+	CHECK(thread_nfds(evidence_threads(e, 7, &n)[0]) == EVENT_FDS_MAX);
+	evidence_free(e);
+}
+
+static void replacement(void)
+{
+	struct evidence *e = evidence_new();
+	size_t n;
+
+	TEST("a newer snapshot replaces the older one as a whole");
+	snapshot(e, true, 1);
+	thread(e, 7, 7, 1, "", 0);
+	thread(e, 7, 8, 1, "", 0);
+	inode(e, 42, EVF_SEEDED, 443);
+	snapshot(e, false, 2);
+	snapshot(e, true, 3);
+	thread(e, 7, 7, 3, "", 0);
+	CHECK((evidence_threads(e, 7, &n), n == 2));
+	snapshot(e, false, 4);
+	CHECK((evidence_threads(e, 7, &n), n == 1));
+	CHECK(!evidence_socket(e, 42));
+
+	TEST("a snapshot whose end was lost is dropped when the next begins");
+	snapshot(e, true, 5);
+	thread(e, 7, 9, 5, "", 0);
+	snapshot(e, true, 6);
+	thread(e, 7, 7, 6, "", 0);
+	snapshot(e, false, 7);
+	CHECK((evidence_threads(e, 7, &n), n == 1 && evidence_time(e) == 7));
+	snapshot(e, false, 8);
+	CHECK(evidence_time(e) == 7);
+
+	TEST("a process found outside of a snapshot is known, and stays while threads of it are "
+	     "seen");
+	process(e, 7, "old");
+	process(e, 7, "new");
+	process(e, 5, "gone");
+	CHECK(bytes_equal(process_text(evidence_process(e, 7)), "new"));
+	snapshot(e, true, 9);
+	thread(e, 7, 7, 9, "", 0);
+	snapshot(e, false, 10);
+	CHECK(evidence_process(e, 7) && !evidence_process(e, 5));
+	evidence_free(e);
+}
+
+static void limits(void)
+{
+	struct evidence *e = evidence_new();
+	struct event bad = { .type = EV_THREAD, .size = sizeof(bad) };
+	size_t n;
+
+	TEST("records beyond the limit and malformed ones are counted, the others kept");
+	snapshot(e, true, 1);
+	for (uint32_t i = 0; i < EVIDENCE_RECORDS_MAX + 10; i++) {
+		struct ev_fd f = { .h = { .type = EV_FD, .size = sizeof(f), .pid = 1 },
+			           .fd = (int)i };
+
+		evidence_feed(e, &f.h);
+	}
+	evidence_feed(e, &bad);
+	snapshot(e, false, 2);
+	CHECK((evidence_fds(e, 1, &n), n == EVIDENCE_RECORDS_MAX));
+	CHECK(evidence_dropped(e) == 11);
+	evidence_free(e);
+	evidence_free(NULL);
+}
+
+int main(void)
+{
+	lookups();
+	replacement();
+	limits();
+	return DONE();
+}
