@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Child processes that end with their parent, whatever ends it, and lines read from them with a deadline."""
 import collections
+import pwd
 import subprocess
 import threading
 import time
@@ -9,7 +10,7 @@ import time
 def popen(command, death="KILL", user=None, **kw):
     """Popen through setpriv, which sets the signal that comes when the parent dies and becomes the command: same pid,
     no code between fork and exec. Call it from the main thread: the kernel means the parent thread."""
-    who = ["--reuid", user, "--regid", user, "--init-groups"] if user else []
+    who = ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--init-groups"] if user else []
     return subprocess.Popen(["setpriv", *who, "--pdeathsig", death, "--", *map(str, command)], **kw)
 
 
