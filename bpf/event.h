@@ -145,7 +145,7 @@ struct ev_socket {
 	__u32 tcp_retrans;	/* retransmissions in the connection's life */
 	__u32 tcp_rtt_us;
 	__s64 recv_timeout_ns;	/* SO_RCVTIMEO, or TIMEOUT_NONE, TIMEOUT_UNKNOWN */
-	char path[];		/* AF_UNIX: path of the named end, not NUL-terminated */
+	char path[];		/* AF_UNIX: path of the named end, its end told by size or a NUL */
 };
 
 struct ev_close {

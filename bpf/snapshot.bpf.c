@@ -110,7 +110,7 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 	e = bpf_map_lookup_elem(&socket_row, &zero);
 	if (!sk || !e)
 		return 0;
-	__builtin_memset(e, 0, sizeof(*e));
+	__builtin_memset(e, 0, sizeof(*e) + 128);
 	e->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (e->family != AF_INET && e->family != AF_INET6 && e->family != AF_UNIX)
 		return 0;
@@ -152,6 +152,7 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 		e->tcp_retrans = BPF_CORE_READ(tcp, total_retrans);
 		e->tcp_rtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
 	}
+	path = (path + 7) & 0x78; /* the next row stays aligned */
 	e->h.size = sizeof(*e) + path;
 	bpf_seq_write(ctx->meta->seq, e, sizeof(*e) + path);
 	return 0;

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Files we leave behind: 0600 and of the user behind sudo. */
+#ifndef OWN_H
+#define OWN_H
+#include <sys/types.h>
+
+/* mkdir -p, then opens the directory; what was made belongs to the user behind sudo. Descriptor or -errno. */
+int own_dir(const char *path);
+
+/* openat(dirfd, name, flags | O_CREAT, 0600), never through a symbolic link, given to the user behind sudo. */
+int own_file(int dirfd, const char *name, int flags);
+
+/* Gives an open file to the user behind sudo; nothing when there is none. */
+void own_give(int fd);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* /proc as data: bounded reads, no assumptions that a process is still there. */
+#include "procfs.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+
+ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
+{
+	char path[128];
+	size_t have = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (have < n - 1) {
+		ssize_t r = read(fd, buf + have, n - 1 - have);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0) {
+			int err = errno;
+
+			close(fd);
+			return -err;
+		}
+		if (r == 0)
+			break;
+		have += (size_t)r;
+	}
+	close(fd);
+	buf[have] = '\0';
+	return (ssize_t)have;
+}
+
+int procfs_stat(uint32_t pid, struct proc_stat *st)
+{
+	char buf[1024], *p;
+	unsigned long long start;
+	unsigned int flags;
+	ssize_t n = procfs_read(pid, "stat", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	p = strrchr(buf, ')'); /* the name may hold anything, parentheses too */
+	if (!p || sscanf(p + 1,
+			 " %c %" SCNu32 " %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			 &st->state, &st->ppid, &flags, &start) != 4)
+		return -EPROTO;
+	st->kernel_thread = (flags & PF_KTHREAD) != 0;
+	st->start_ns = start * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+	return 0;
+}
+
+uint64_t procfs_cpu_ns(uint32_t pid, uint32_t tid)
+{
+	char name[64], buf[128];
+
+	snprintf(name, sizeof(name), "task/%u/schedstat", tid);
+	return procfs_read(pid, name, buf, sizeof(buf)) > 0 ? strtoull(buf, NULL, 10) : 0;
+}
+
+int procfs_uid(uint32_t pid, uint32_t *uid)
+{
+	char buf[4096], *p;
+	ssize_t n = procfs_read(pid, "status", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	p = strstr(buf, "\nUid:");
+	if (!p)
+		return -EPROTO;
+	*uid = (uint32_t)strtoul(p + 5, NULL, 10);
+	return 0;
+}
+
+static void each_number(const char *dir, void (*fn)(void *ctx, uint32_t n), void *ctx)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (isdigit((unsigned char)e->d_name[0]))
+			fn(ctx, (uint32_t)strtoul(e->d_name, NULL, 10));
+	if (d)
+		closedir(d);
+}
+
+void procfs_each_pid(void (*fn)(void *ctx, uint32_t pid), void *ctx)
+{
+	each_number("/proc", fn, ctx);
+}
+
+void procfs_each_tid(uint32_t pid, void (*fn)(void *ctx, uint32_t tid), void *ctx)
+{
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), "/proc/%u/task", pid);
+	each_number(dir, fn, ctx);
+}
+
+struct fd_walk {
+	uint32_t pid;
+	void (*fn)(void *ctx, int fd, const char *target);
+	void *ctx;
+};
+
+static void fd_visit(void *ctx, uint32_t fd)
+{
+	struct fd_walk *w = ctx;
+	char path[64], target[512];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/fd/%u", w->pid, fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return;
+	target[n] = '\0';
+	w->fn(w->ctx, (int)fd, target);
+}
+
+void procfs_each_fd(uint32_t pid, void (*fn)(void *ctx, int fd, const char *target), void *ctx)
+{
+	struct fd_walk w = { pid, fn, ctx };
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), "/proc/%u/fd", pid);
+	each_number(dir, fd_visit, &w);
+}
+
+int procfs_each_exec_map(uint32_t pid, void (*fn)(void *ctx, const struct proc_map *m), void *ctx)
+{
+	char path[64], *line = NULL;
+	size_t room = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (getline(&line, &room, f) > 0) {
+		struct proc_map m;
+		char perms[5];
+		int at = 0;
+
+		if (sscanf(line,
+			   "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %" SCNx32 ":%" SCNx32 " %" SCNu64 " %n",
+			   &m.start, &m.end, perms, &m.off, &m.dev_major, &m.dev_minor, &m.ino, &at) < 7)
+			continue;
+		if (perms[2] != 'x' || m.ino == 0 || line[at] != '/')
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		m.path = line + at;
+		fn(ctx, &m);
+	}
+	free(line);
+	fclose(f);
+	return 0;
+}
+
+int procfs_memory(uint32_t pid, uint64_t addr, void *to, size_t n)
+{
+	struct iovec local = { to, n }, remote = { (void *)(uintptr_t)addr, n };
+	ssize_t r = process_vm_readv((pid_t)pid, &local, 1, &remote, 1, 0);
+
+	if (r < 0)
+		return -errno;
+	return (size_t)r == n ? 0 : -EFAULT;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is there before and besides the observed operations: processes, threads, descriptors, sockets, read without stopping
+ * anything, as events. */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+#include "source.h"
+
+struct snapshot;
+
+/* thread_prog, socket_prog: the loaded iterator programs (struct bpf_program *), used once here to make links. NULL with
+ * errno set. */
+struct snapshot *snapshot_new(void *thread_prog, void *socket_prog, event_fn emit, void *ctx);
+void snapshot_free(struct snapshot *s);
+
+/* One process: EV_PROCESS. 0 or -errno. */
+int snapshot_process(struct snapshot *s, uint32_t pid);
+
+/* Everything about the processes listed: EV_SNAPSHOT (begin), EV_PROCESS, EV_SOCKET, EV_FD, EV_THREAD, EV_SNAPSHOT. What
+ * vanishes meanwhile is left out. */
+int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n);
+
+/* CLOCK_MONOTONIC in ns: the loader's only clock. */
+uint64_t now_ns(void);
+
+#endif

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The live target as a stream of events: loads and attaches the kernel programs, follows the process tree, hooks TLS
+ * libraries as they appear, ticks. Order of attaching: programs attached with `ready` off, then on, then the snapshot of
+ * what was there before, so nothing falls between.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "procfs.h"
+#include "snapshot.h"
+#include "source.h"
+#include "state.h"
+#include "tls_probes.h"
+#include "uprobe_multi.h"
+#include "whystuck.skel.h"
+
+#define ACTIVITY_NS 1000000000ull	/* between two looks at the threads' counters */
+#define ACTIVITY_MANY 64		/* more threads than this are looked at less often */
+#define ACTIVITY_MANY_NS 5000000000ull
+#define ACTIVITY_SEEN 4096		/* slots that remember what was said of a thread */
+#define ALERTS_MAX 8			/* alert commands running at once */
+
+struct seen {
+	uint32_t tid;
+	uint64_t syscalls, cpu_ns;
+};
+
+struct source_bpf {
+	struct source source;
+	struct source_config config;
+	struct whystuck_bpf *skel;
+	struct ring_buffer *ring;
+	struct tls_probes *tls;
+	struct snapshot *snapshot;
+	int pidfd;
+	uint32_t *pids;		/* of the tree, alive */
+	size_t npids, pids_room;
+	uint64_t next_tick_ns, next_activity_ns;
+	struct losses said;	/* losses as last reported */
+	struct seen *seen;
+	struct { pid_t pid; } alerts[ALERTS_MAX];
+	bool exited, ended;
+	int exit_code;
+};
+
+static void deliver(struct source_bpf *s, const void *e)
+{
+	s->config.on_event(s->config.ctx, e);
+}
+
+static void init_event(void *e, enum event_type type, size_t size, uint32_t pid)
+{
+	struct event *h = e;
+
+	memset(h, 0, size);
+	h->type = type;
+	h->size = (uint32_t)size;
+	h->ts_ns = now_ns();
+	h->pid = h->tid = pid;
+}
+
+/* ---- the process tree ---- */
+
+static bool pid_known(const struct source_bpf *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->npids; i++)
+		if (s->pids[i] == pid)
+			return true;
+	return false;
+}
+
+static bool pid_add(struct source_bpf *s, uint32_t pid)
+{
+	uint32_t one = 1;
+
+	if (pid_known(s, pid))
+		return false;
+	if (s->npids == s->pids_room) {
+		size_t room = s->pids_room ? s->pids_room * 2 : 16;
+		uint32_t *more = realloc(s->pids, room * sizeof(*more));
+
+		if (!more)
+			return false;
+		s->pids = more;
+		s->pids_room = room;
+	}
+	s->pids[s->npids++] = pid;
+	bpf_map_update_elem(bpf_map__fd(s->skel->maps.targets), &pid, &one, BPF_ANY);
+	return true;
+}
+
+static void pid_remove(struct source_bpf *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->npids; i++)
+		if (s->pids[i] == pid)
+			s->pids[i] = s->pids[--s->npids];
+	tls_probes_forget(s->tls, pid);
+}
+
+struct tree_walk {
+	struct source_bpf *s;
+	bool grew;
+};
+
+static void tree_visit(void *ctx, uint32_t pid)
+{
+	struct tree_walk *w = ctx;
+	struct proc_stat st;
+
+	if (procfs_stat(pid, &st) == 0 && pid_known(w->s, st.ppid))
+		w->grew |= pid_add(w->s, pid);
+}
+
+/* Descendants, until a walk finds no new one. */
+static void tree_find(struct source_bpf *s)
+{
+	struct tree_walk w = { s, true };
+
+	while (s->config.tree && w.grew) {
+		w.grew = false;
+		procfs_each_pid(tree_visit, &w);
+	}
+}
+
+/* ---- records from the kernel ---- */
+
+static int on_record(void *ctx, void *data, size_t n)
+{
+	struct source_bpf *s = ctx;
+	const struct event *e = data;
+
+	if (n < sizeof(*e) || e->size > n)
+		return 0;
+	switch (e->type) {
+	case EV_FORK:
+		deliver(s, e);
+		if (!(e->flags & EVF_THREAD)) {
+			uint32_t child = ((const struct ev_fork *)e)->child_pid;
+
+			pid_add(s, child);
+			snapshot_process(s->snapshot, child);
+			tls_probes_scan(s->tls, child);
+		}
+		return 0;
+	case EV_EXEC:
+		deliver(s, e);
+		snapshot_process(s->snapshot, e->pid);
+		tls_probes_scan(s->tls, e->pid);
+		return 0;
+	case EV_MAPPED:
+		tls_probes_scan(s->tls, e->pid);
+		return 0;
+	case EV_EXIT:
+		deliver(s, e);
+		if (!(e->flags & EVF_LAST))
+			return 0;
+		pid_remove(s, e->pid);
+		if (e->pid == s->config.pid) {
+			s->exited = true;
+			s->exit_code = ((const struct ev_exit *)e)->code;
+		}
+		return 0;
+	}
+	deliver(s, e);
+	return 0;
+}
+
+static void report_tls(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned n, const char *path)
+{
+	struct source_bpf *s = ctx;
+	size_t len = strnlen(path, 1024);
+	union {
+		struct ev_tls_lib e;
+		char room[sizeof(struct ev_tls_lib) + 1024];
+	} u;
+
+	init_event(&u.e, EV_TLS_LIB, sizeof(u.e), pid);
+	u.e.state = (uint16_t)state;
+	u.e.err = (uint16_t)err;
+	u.e.functions = n;
+	memcpy(u.e.text, path, len);
+	u.e.h.size += (uint32_t)len;
+	deliver(s, &u.e);
+}
+
+static void *attach_one(void *ctx, uint32_t pid, const char *path, uint64_t offset, uint64_t cookie, bool ret)
+{
+	struct source_bpf *s = ctx;
+	LIBBPF_OPTS(bpf_uprobe_opts, o, .bpf_cookie = cookie, .retprobe = ret);
+
+	return bpf_program__attach_uprobe_opts(ret ? s->skel->progs.tls_exit : s->skel->progs.tls_enter, (pid_t)pid,
+					       path, offset, &o);
+}
+
+static void detach_one(void *handle)
+{
+	bpf_link__destroy(handle);
+}
+
+/* ---- ticks ---- */
+
+static void losses_tell(struct source_bpf *s)
+{
+	struct losses l = { 0 };
+	struct ev_lost e;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.losses), &zero, &l))
+		return;
+	if (l.sent == s->said.sent && l.ring == s->said.ring && l.slots == s->said.slots &&
+	    l.faults == s->said.faults)
+		return;
+	s->said = l;
+	init_event(&e, EV_LOST, sizeof(e), s->config.pid);
+	e.ring = l.ring;
+	e.slots = l.slots;
+	e.faults = l.faults;
+	e.received = l.sent;
+	deliver(s, &e);
+}
+
+struct thread_walk {
+	struct source_bpf *s;
+	uint32_t pid;
+	size_t n;
+};
+
+static void activity_visit(void *ctx, uint32_t tid)
+{
+	struct thread_walk *w = ctx;
+	struct source_bpf *s = w->s;
+	struct seen *seen = &s->seen[tid % ACTIVITY_SEEN];
+	struct thread_state t = { 0 };
+	struct ev_activity e;
+	uint64_t cpu = procfs_cpu_ns(w->pid, tid);
+
+	w->n++;
+	bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.threads), &tid, &t);
+	if (seen->tid == tid && seen->syscalls == t.syscalls && seen->cpu_ns == cpu)
+		return;
+	*seen = (struct seen){ tid, t.syscalls, cpu };
+	init_event(&e, EV_ACTIVITY, sizeof(e), w->pid);
+	e.h.tid = tid;
+	e.syscalls = t.syscalls;
+	e.useful = t.useful;
+	e.last_ns = t.last_ns;
+	e.useful_ns = t.useful_ns;
+	e.written = t.written;
+	e.cpu_ns = cpu;
+	deliver(s, &e);
+}
+
+static void tick(struct source_bpf *s)
+{
+	struct event e;
+	uint64_t now = now_ns();
+
+	if (now >= s->next_activity_ns) {
+		struct thread_walk w = { .s = s };
+
+		for (size_t i = 0; i < s->npids; i++) {
+			w.pid = s->pids[i];
+			procfs_each_tid(w.pid, activity_visit, &w);
+		}
+		s->next_activity_ns = now + (w.n > ACTIVITY_MANY ? ACTIVITY_MANY_NS : ACTIVITY_NS);
+	}
+	losses_tell(s);
+	init_event(&e, EV_TICK, sizeof(e), s->config.pid);
+	deliver(s, &e);
+	s->next_tick_ns = e.ts_ns + (uint64_t)s->config.tick_ms * 1000000;
+}
+
+static void action_tell(struct source_bpf *s, enum action_kind kind, int result, int signo, const char *text)
+{
+	union {
+		struct ev_action e;
+		char room[sizeof(struct ev_action) + 256];
+	} u;
+	size_t n = strnlen(text, 256);
+
+	init_event(&u.e, EV_ACTION, sizeof(u.e), s->config.pid);
+	u.e.kind = kind;
+	u.e.result = result;
+	u.e.signo = signo;
+	memcpy(u.e.text, text, n);
+	u.e.h.size += (uint32_t)n;
+	deliver(s, &u.e);
+}
+
+static void alerts_reap(struct source_bpf *s)
+{
+	for (size_t i = 0; i < ALERTS_MAX; i++) {
+		int status;
+
+		if (s->alerts[i].pid && waitpid(s->alerts[i].pid, &status, WNOHANG) == s->alerts[i].pid) {
+			s->alerts[i].pid = 0;
+			action_tell(s, ACTION_ALERT, status, 0, "the alert command ended");
+		}
+	}
+}
+
+static bool target_gone(const struct source_bpf *s)
+{
+	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void bpf_finish(struct source *source, enum end_reason why)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+	struct ev_end e;
+
+	if (s->ended)
+		return;
+	s->ended = true;
+	s->skel->bss->ready = 0;
+	ring_buffer__consume(s->ring);
+	losses_tell(s);
+	init_event(&e, EV_END, sizeof(e), s->config.pid);
+	e.reason = why;
+	e.code = why == END_EXITED ? s->exit_code : -1;
+	deliver(s, &e);
+}
+
+static int bpf_poll(struct source *source, int timeout_ms)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+	uint64_t now = now_ns();
+	int until_tick = s->next_tick_ns > now ? (int)((s->next_tick_ns - now) / 1000000) + 1 : 0;
+	int n;
+
+	if (s->ended)
+		return 1;
+	n = ring_buffer__poll(s->ring, timeout_ms < until_tick ? timeout_ms : until_tick);
+	if (n < 0 && n != -EINTR)
+		return n;
+	alerts_reap(s);
+	if (now_ns() >= s->next_tick_ns)
+		tick(s);
+	/* the exit record may have been lost: the descriptor tells for sure */
+	if (s->exited || target_gone(s)) {
+		ring_buffer__consume(s->ring);
+		bpf_finish(source, END_EXITED);
+		return 1;
+	}
+	return 0;
+}
+
+static int bpf_inspect(struct source *source)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+
+	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids);
+}
+
+/* text: the command, then NAME=value lines. */
+static pid_t alert_run(const char *text)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char *copy = strdup(text), *save = NULL, *command, *line;
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		setsid();
+		command = copy ? strtok_r(copy, "\n", &save) : NULL;
+		while (command && (line = strtok_r(NULL, "\n", &save)))
+			putenv(line);
+		if (command)
+			execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static void bpf_act(struct source *source, enum action_kind kind, int signo, const char *text)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+
+	if (kind == ACTION_STOP) {
+		long err = syscall(SYS_pidfd_send_signal, s->pidfd, signo, NULL, 0);
+
+		action_tell(s, kind, err ? -errno : signo, signo, "signal sent to the target");
+		return;
+	}
+	for (size_t i = 0; i < ALERTS_MAX; i++) {
+		if (s->alerts[i].pid)
+			continue;
+		s->alerts[i].pid = alert_run(text);
+		if (s->alerts[i].pid < 0) {
+			s->alerts[i].pid = 0;
+			action_tell(s, kind, -errno, 0, "the alert command could not be started");
+		}
+		return;
+	}
+	action_tell(s, kind, -EBUSY, 0, "too many alert commands are still running");
+}
+
+static void bpf_capture(struct source *source, uint64_t sock, uint32_t n)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+	struct sock_state st = { .capture = n };
+
+	bpf_map_update_elem(bpf_map__fd(s->skel->maps.socks), &sock, &st, BPF_EXIST);
+}
+
+static void bpf_close(struct source *source)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+
+	if (!s)
+		return;
+	if (s->skel)
+		whystuck_bpf__detach(s->skel);
+	tls_probes_free(s->tls);
+	snapshot_free(s->snapshot);
+	ring_buffer__free(s->ring);
+	whystuck_bpf__destroy(s->skel);
+	if (s->pidfd >= 0)
+		close(s->pidfd);
+	free(s->seen);
+	free(s->pids);
+	free(s);
+}
+
+/* ---- attaching ---- */
+
+static int no_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	(void)format;
+	(void)args;
+	return 0;
+}
+
+static void hello(struct source_bpf *s)
+{
+	union {
+		struct ev_hello e;
+		char room[sizeof(struct ev_hello) + 64];
+	} u;
+	struct timespec wall;
+	uint64_t best = UINT64_MAX;
+
+	init_event(&u.e, EV_HELLO, sizeof(u.e), s->config.pid);
+	u.e.magic = EVENT_MAGIC;
+	u.e.version = EVENT_VERSION;
+	for (int i = 0; i < 5; i++) { /* the reading least disturbed counts */
+		uint64_t before = now_ns(), after;
+
+		clock_gettime(CLOCK_REALTIME, &wall);
+		after = now_ns();
+		if (after - before < best) {
+			best = after - before;
+			u.e.wall_offset_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec -
+					     (before + best / 2);
+		}
+	}
+	u.e.h.size += (uint32_t)snprintf(u.e.text, 64, "whystuck %s", WHYSTUCK_VERSION);
+	deliver(s, &u.e);
+}
+
+static bool load(struct source_bpf *s, bool multi)
+{
+	s->skel = whystuck_bpf__open();
+	if (!s->skel)
+		return false;
+	if (multi) {
+		bpf_program__set_expected_attach_type(s->skel->progs.tls_enter, UPROBE_MULTI_TYPE);
+		bpf_program__set_expected_attach_type(s->skel->progs.tls_exit, UPROBE_MULTI_TYPE);
+	}
+	bpf_program__set_autoattach(s->skel->progs.tls_enter, false);
+	bpf_program__set_autoattach(s->skel->progs.tls_exit, false);
+	bpf_program__set_autoattach(s->skel->progs.snapshot_thread, false);
+	bpf_program__set_autoattach(s->skel->progs.snapshot_socket, false);
+	if (whystuck_bpf__load(s->skel) == 0)
+		return true;
+	whystuck_bpf__destroy(s->skel);
+	s->skel = NULL;
+	return false;
+}
+
+static struct source *fail(struct source_bpf *s, char *why, size_t n, const char *what)
+{
+	int err = errno;
+
+	if (err == EPERM || err == EACCES)
+		snprintf(why, n, "%s: %s; run it with sudo (CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are needed)", what,
+			 strerror(err));
+	else
+		snprintf(why, n, "%s: %s; `whystuck check` tells what this kernel allows", what, strerror(err));
+	bpf_close(&s->source);
+	errno = err;
+	return NULL;
+}
+
+struct source *source_bpf_open(const struct source_config *c, char *why, size_t n)
+{
+	struct source_bpf *s = calloc(1, sizeof(*s));
+	struct tls_probes_ops ops;
+	struct event e;
+	bool multi = true;
+
+	if (!s)
+		return NULL;
+	s->config = *c;
+	s->exit_code = -1;
+	s->source = (struct source){ .poll = bpf_poll, .inspect = bpf_inspect, .act = bpf_act,
+				     .capture = bpf_capture, .finish = bpf_finish, .close = bpf_close };
+	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
+	s->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	if (!s->seen || s->pidfd < 0)
+		return fail(s, why, n, "opening the process");
+	libbpf_set_print(no_print);
+	if (!load(s, true)) {
+		multi = false;
+		if (!load(s, false))
+			return fail(s, why, n, "loading the kernel programs");
+	}
+	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_record, s, NULL);
+	s->snapshot = snapshot_new(s->skel->progs.snapshot_thread, s->skel->progs.snapshot_socket, c->on_event,
+				   c->ctx);
+	ops = (struct tls_probes_ops){
+		.enter_fd = bpf_program__fd(s->skel->progs.tls_enter),
+		.exit_fd = bpf_program__fd(s->skel->progs.tls_exit),
+		.multi = multi,
+		.attach_one = attach_one,
+		.detach_one = detach_one,
+		.report = report_tls,
+		.ctx = s,
+	};
+	s->tls = tls_probes_new(&ops);
+	if (!s->ring || !s->snapshot || !s->tls)
+		return fail(s, why, n, "opening the kernel's event buffer");
+	if (whystuck_bpf__attach(s->skel))
+		return fail(s, why, n, "attaching the kernel programs");
+	hello(s);
+	pid_add(s, c->pid);
+	tree_find(s);
+	for (size_t i = 0; i < s->npids; i++)
+		tls_probes_scan(s->tls, s->pids[i]);
+	s->skel->bss->ready = 1;
+	tree_find(s); /* children made while `ready` was off */
+	for (size_t i = 0; i < s->npids; i++)
+		tls_probes_scan(s->tls, s->pids[i]);
+	bpf_inspect(&s->source);
+	s->next_activity_ns = now_ns() + ACTIVITY_NS;
+	s->next_tick_ns = now_ns() + (uint64_t)c->tick_ms * 1000000;
+	init_event(&e, EV_TICK, sizeof(e), c->pid);
+	deliver(s, &e);
+	return &s->source;
+}

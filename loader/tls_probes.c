@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which files of a process can hold TLS code is told by name (libssl*, the executable itself, an interpreter's shared
+ * library), what is in them by their symbols. Files are opened through /proc/PID/map_files, which is right in containers
+ * and for deleted files; what was found in a file is remembered by device and inode.
+ */
+#include "tls_probes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "elf_sym.h"
+#include "procfs.h"
+#include "state.h"
+#include "uprobe_multi.h"
+
+static const struct {
+	const char *name;
+	enum tls_function function;
+	bool ret; /* reported at its return */
+} functions[] = {
+	{ "SSL_read", TLS_READ, true },	      { "SSL_read_ex", TLS_READ_EX, true },
+	{ "SSL_write", TLS_WRITE, true },     { "SSL_write_ex", TLS_WRITE_EX, true },
+	{ "SSL_write_ex2", TLS_WRITE_EX2, true }, { "SSL_free", TLS_FREE, false },
+};
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
+struct tls_file {
+	uint32_t major, minor;
+	uint64_t ino;
+	int found;			/* functions, or -errno */
+	uint64_t offsets[FUNCTIONS];
+	struct tls_file *next;
+};
+
+struct hook {
+	uint32_t pid;
+	const struct tls_file *file;
+	int links[2];			/* multi: enter, exit; -1 none */
+	void *handles[2 * FUNCTIONS];	/* else */
+	struct hook *next;
+};
+
+struct tls_probes {
+	struct tls_probes_ops ops;
+	struct tls_file *files;
+	struct hook *hooks;
+};
+
+struct tls_probes *tls_probes_new(const struct tls_probes_ops *ops)
+{
+	struct tls_probes *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->ops = *ops;
+	return t;
+}
+
+static void hook_free(struct tls_probes *t, struct hook *h)
+{
+	for (size_t i = 0; i < 2; i++)
+		if (h->links[i] >= 0)
+			close(h->links[i]);
+	for (size_t i = 0; i < 2 * FUNCTIONS; i++)
+		if (h->handles[i])
+			t->ops.detach_one(h->handles[i]);
+	free(h);
+}
+
+void tls_probes_forget(struct tls_probes *t, uint32_t pid)
+{
+	for (struct hook **p = &t->hooks; *p;) {
+		struct hook *h = *p;
+
+		if (h->pid != pid) {
+			p = &h->next;
+			continue;
+		}
+		*p = h->next;
+		hook_free(t, h);
+	}
+}
+
+void tls_probes_free(struct tls_probes *t)
+{
+	if (!t)
+		return;
+	while (t->hooks)
+		tls_probes_forget(t, t->hooks->pid);
+	while (t->files) {
+		struct tls_file *f = t->files;
+
+		t->files = f->next;
+		free(f);
+	}
+	free(t);
+}
+
+struct scan {
+	struct tls_probes *t;
+	uint32_t pid;
+	char exe[512];
+};
+
+/* The target's own file behind a mapping: by address, else by path inside its root. */
+static int map_open(uint32_t pid, const struct proc_map *m, char *path, size_t n)
+{
+	int fd;
+
+	snprintf(path, n, "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)m->start,
+		 (unsigned long long)m->end);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	snprintf(path, n, "/proc/%u/root%s", pid, m->path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static const struct tls_file *file_look(struct tls_probes *t, uint32_t pid, const struct proc_map *m, char *path,
+					size_t n)
+{
+	const char *names[FUNCTIONS];
+	struct tls_file *f;
+	int fd;
+
+	fd = map_open(pid, m, path, n);
+	for (f = t->files; f; f = f->next)
+		if (f->ino == m->ino && f->major == m->dev_major && f->minor == m->dev_minor)
+			break;
+	if (!f) {
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			goto out;
+		f->major = m->dev_major;
+		f->minor = m->dev_minor;
+		f->ino = m->ino;
+		for (size_t i = 0; i < FUNCTIONS; i++)
+			names[i] = functions[i].name;
+		f->found = fd < 0 ? fd : elf_sym_offsets(fd, names, FUNCTIONS, f->offsets);
+		f->next = t->files;
+		t->files = f;
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	return f;
+}
+
+static int hook_multi(struct tls_probes *t, struct hook *h, const char *path)
+{
+	uint64_t offsets[FUNCTIONS], cookies[FUNCTIONS];
+	size_t n = 0, rets = 0;
+	int pass;
+
+	/* those reported at their return first, so that one array serves both links */
+	for (pass = 1; pass >= 0; pass--) {
+		for (size_t i = 0; i < FUNCTIONS; i++) {
+			if (functions[i].ret != pass || !h->file->offsets[i])
+				continue;
+			offsets[n] = h->file->offsets[i];
+			cookies[n++] = functions[i].function;
+		}
+		if (pass)
+			rets = n;
+	}
+	if (rets) {
+		h->links[1] = uprobe_multi_attach(t->ops.exit_fd, (pid_t)h->pid, path, offsets, cookies, rets, true);
+		if (h->links[1] < 0)
+			return h->links[1];
+	}
+	h->links[0] = uprobe_multi_attach(t->ops.enter_fd, (pid_t)h->pid, path, offsets, cookies, n, false);
+	return h->links[0] < 0 ? h->links[0] : 0;
+}
+
+static int hook_single(struct tls_probes *t, struct hook *h, const char *path)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < FUNCTIONS; i++) {
+		for (int ret = functions[i].ret; ret >= 0 && h->file->offsets[i]; ret--) {
+			void *handle = t->ops.attach_one(t->ops.ctx, h->pid, path, h->file->offsets[i],
+							 functions[i].function, ret);
+
+			if (!handle)
+				return errno ? -errno : -EINVAL;
+			h->handles[n++] = handle;
+		}
+	}
+	return 0;
+}
+
+static bool hooked(const struct tls_probes *t, uint32_t pid, const struct tls_file *f)
+{
+	for (const struct hook *h = t->hooks; h; h = h->next)
+		if (h->pid == pid && h->file == f)
+			return true;
+	return false;
+}
+
+static void map_visit(void *ctx, const struct proc_map *m)
+{
+	struct scan *s = ctx;
+	const char *base = strrchr(m->path, '/') + 1;
+	bool is_exe = strcmp(m->path, s->exe) == 0;
+	bool is_ssl = strstr(base, "libssl") != NULL;
+	const struct tls_file *f;
+	struct hook *h;
+	char path[700];
+	int err;
+
+	if (!is_exe && !is_ssl && strncmp(base, "libpython", 9) != 0 && strncmp(base, "libnode", 7) != 0)
+		return;
+	f = file_look(s->t, s->pid, m, path, sizeof(path));
+	if (!f || hooked(s->t, s->pid, f))
+		return;
+	if (f->found <= 0 && !is_ssl)
+		return;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return;
+	h->pid = s->pid;
+	h->file = f;
+	h->links[0] = h->links[1] = -1;
+	h->next = s->t->hooks;
+	s->t->hooks = h; /* also when it fails: said once, not at every scan */
+	if (f->found <= 0) {
+		s->t->ops.report(s->t->ops.ctx, s->pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found, 0,
+				 m->path);
+		return;
+	}
+	err = s->t->ops.multi ? hook_multi(s->t, h, path) : hook_single(s->t, h, path);
+	s->t->ops.report(s->t->ops.ctx, s->pid, err ? LIB_FAILED : LIB_HOOKED, -err, err ? 0 : (unsigned)f->found,
+			 m->path);
+}
+
+int tls_probes_scan(struct tls_probes *t, uint32_t pid)
+{
+	struct scan s = { .t = t, .pid = pid };
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	n = readlink(path, s.exe, sizeof(s.exe) - 1);
+	s.exe[n > 0 ? n : 0] = '\0';
+	return procfs_each_exec_map(pid, map_visit, &s);
+}
