@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Progress for people: a bar on a terminal (the looks of tqdm), lines at intervals elsewhere, or nothing. Pure: all times
+ * come from the caller, who asks as often as it likes. Names of calls may come from the target, they are cleaned here.
+ *
+ *	run:  42%|████▏     | 42/100 [00:31<00:43, 1.35turn/s, llm=812ms storage=3.1ms, in flight: openai 2.3s]
+ *	run: 42turn [00:31, 1.35turn/s, llm=812ms storage=3.1ms, in flight: 3, oldest openai 2.3s]
+ */
+#ifndef OUT_PROGRESS_H
+#define OUT_PROGRESS_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "turn.h"
+
+enum progress_style {
+	STYLE_NONE,	/* nothing at all */
+	STYLE_LINES,	/* not a terminal: no control characters; after 10 s, then every 30 s, and one at the end */
+	STYLE_BAR,	/* one line, redrawn at most ten times a second, restored around log lines */
+};
+
+struct progress_config {
+	enum progress_style style;
+	FILE *out;			/* stays the caller's */
+	bool utf8;			/* else the bar is of # and -, and names are ASCII */
+	int (*width)(void *ctx);	/* columns of the terminal now; NULL, or <= 0: 80 */
+	void *ctx;
+	uint64_t start_ns;		/* when the watch began: elapsed time and rate count from here */
+};
+
+/* What there is to show. Strings need to live for the call only. */
+struct progress_state {
+	uint64_t turns;			/* closed */
+	uint64_t total;			/* expected, 0 unknown */
+	int64_t llm_ns, storage_ns;	/* of the newest turn closed, -1 none yet */
+	uint32_t in_flight;		/* LLM and storage calls that are open */
+	const char *oldest;		/* name of the one open longest, when in_flight > 0 */
+	uint64_t oldest_ns;		/* when it began */
+	bool oldest_at_least;		/* it began then or earlier */
+	uint64_t stuck_ns;		/* since when the run is stuck, 0 is not */
+	const char *stuck_on;		/* "llm:openai no byte"; NULL not known */
+	uint64_t stuck_on_ns;		/* since when that holds, 0 not known */
+};
+
+struct progress;
+
+/* NULL with errno set. */
+struct progress *progress_new(const struct progress_config *c);
+void progress_free(struct progress *p);
+
+/* Redraws or writes a line if it is time to. A clock that steps back shows nothing new. */
+void progress_update(struct progress *p, const struct progress_state *s, uint64_t now_ns);
+
+/* Leaves the last state on a line of its own; nothing is written after it. */
+void progress_finish(struct progress *p, const struct progress_state *s, uint64_t now_ns);
+
+/* Make room for a line of text on the same terminal, and come back; they fit log_set_bar(). */
+void progress_hide(void *progress);
+void progress_show(void *progress);
+
+/* What --verbose says of a turn, cut to n > 0 bytes: "s1 turn 3 user: 1.24 s = llm 1.10 s + storage 12 ms + other 128 ms,
+ * ttft 402 ms, tokens 1200 in 84 out, ok". A '?' stands for what was not seen. */
+void progress_turn_line(char *buf, size_t n, const struct turn *t);
+#endif
