@@ -205,7 +205,7 @@ static void test_widths(void)
 	CHECK(text_columns(bar_of(&cases[0], true, 2000, now)) < 160);
 	TEST("80 columns hold bar, times, rate and the call in flight");
 	CHECK(strcmp(bar_of(&cases[0], false, 80, T0 + 31 * S),
-	             "run:  42%|####-------| 42/100 [00:31<00:43, 1.35turn/s, in flight: openai "
+	             "run:  42%|#####-------| 42/100 [00:31<00:43, 1.35turn/s, in flight: openai "
 	             "0ms]") == 0);
 	TEST("a width nobody knows is 80");
 	CHECK(text_columns(bar_of(&cases[0], true, 0, now)) < 80);
