@@ -501,7 +501,7 @@ static size_t clean(const char *text, size_t n, char *out, size_t room, bool *cu
 	return used;
 }
 
-void text_clean(const char *text, size_t n, char *out, size_t room)
+void secrets_clean(const char *text, size_t n, char *out, size_t room)
 {
 	bool cut;
 

@@ -16,5 +16,5 @@ char *command_mask(const char *text, size_t n);
 
 /* The text as printable UTF-8, nothing masked: whitespace becomes a space, control characters, direction overrides and
  * invalid bytes become '?'. out holds room bytes, is always terminated, and never ends inside a character. */
-void text_clean(const char *text, size_t n, char *out, size_t room);
+void secrets_clean(const char *text, size_t n, char *out, size_t room);
 #endif

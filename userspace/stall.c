@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The progress clocks and the one rule over them. Threads live in a hash table, CPU time in a short ring of samples. */
+#include "stall.h"
+
+#include <stdlib.h>
+
+#define BUCKETS 1024
+/* CPU samples: taken T/32 apart, so 32 cover T and 40 leave room for the one before it. */
+#define SAMPLES_PER_TIMEOUT 32
+#define SAMPLES_MAX 40
+/* Below one part in twenty (5 %) of one CPU over T a run does nothing but tick. */
+#define CPU_IDLE_PART 20
+
+enum clock_kind { CLOCK_CONTENT, CLOCK_CALLS, CLOCK_TURNS, CLOCK_SYSCALLS, CLOCKS };
+
+static const char *const clock_names[CLOCKS] = { "content", "calls", "turns", "syscalls" };
+
+struct thread {
+	struct thread *next;
+	uint32_t pid, tid;
+	uint64_t useful_ns, cpu_ns;
+	bool matters, seen; /* seen: cpu_ns is a measurement */
+};
+
+/* Sums over threads: of all, and of those that matter. */
+struct effort {
+	uint64_t useful_ns, cpu_ns;
+};
+
+struct sample {
+	uint64_t ts_ns, all_cpu_ns, matter_cpu_ns;
+};
+
+struct stall {
+	uint64_t timeout_ns, start_ns;
+	uint64_t clocks[CLOCKS]; /* when each moved last; SYSCALLS: a call was started */
+	uint64_t waited_ns;      /* when a call that is meant to wait was last seen open */
+	struct thread *threads[BUCKETS];
+	uint32_t nthreads, nmatter;
+	struct effort all, matter;
+	struct sample samples[SAMPLES_MAX];
+	unsigned first_sample, nsamples;
+	struct stall_period periods[STALL_PERIODS_MAX];
+	uint32_t nperiods, count;
+	struct stall_period last;
+	uint64_t progress_at_begin_ns;
+	bool stuck;
+};
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t age(uint64_t now, uint64_t then)
+{
+	return now > then ? now - then : 0;
+}
+
+static bool counts(const struct call *c)
+{
+	return c->class == CALL_LLM || c->class == CALL_STORAGE;
+}
+
+static void clock_move(struct stall *s, enum clock_kind k, uint64_t ts_ns)
+{
+	s->clocks[k] = later(s->clocks[k], ts_ns);
+}
+
+/* ---- Threads ---- */
+
+static struct thread **thread_slot(struct stall *s, uint32_t pid, uint32_t tid)
+{
+	struct thread **slot = &s->threads[tid % BUCKETS];
+
+	while (*slot && ((*slot)->tid != tid || (*slot)->pid != pid))
+		slot = &(*slot)->next;
+	return slot;
+}
+
+/* NULL: out of room. */
+static struct thread *thread_get(struct stall *s, uint32_t pid, uint32_t tid)
+{
+	struct thread **slot = thread_slot(s, pid, tid);
+
+	if (!*slot && s->nthreads < STALL_THREADS_MAX) {
+		*slot = calloc(1, sizeof(**slot));
+		if (*slot) {
+			(*slot)->pid = pid;
+			(*slot)->tid = tid;
+			s->nthreads++;
+		}
+	}
+	return *slot;
+}
+
+static void thread_matters(struct stall *s, uint32_t pid, uint32_t tid)
+{
+	struct thread *t = thread_get(s, pid, tid);
+
+	if (!t || t->matters)
+		return;
+	t->matters = true;
+	s->nmatter++;
+	s->matter.useful_ns = later(s->matter.useful_ns, t->useful_ns);
+}
+
+/* ---- CPU over the last T ---- */
+
+static void sample_take(struct stall *s, uint64_t now_ns)
+{
+	unsigned next = (s->first_sample + s->nsamples) % SAMPLES_MAX;
+	const struct sample *newest = &s->samples[(next + SAMPLES_MAX - 1) % SAMPLES_MAX];
+
+	if (s->nsamples && age(now_ns, newest->ts_ns) < s->timeout_ns / SAMPLES_PER_TIMEOUT)
+		return;
+	s->samples[next] = (struct sample){ now_ns, s->all.cpu_ns, s->matter.cpu_ns };
+	if (s->nsamples < SAMPLES_MAX)
+		s->nsamples++;
+	else
+		s->first_sample = (s->first_sample + 1) % SAMPLES_MAX;
+}
+
+/* The newest sample at least T old, NULL while there is none. */
+static const struct sample *sample_before(const struct stall *s, uint64_t now_ns)
+{
+	const struct sample *found = NULL;
+
+	for (unsigned i = 0; i < s->nsamples; i++) {
+		const struct sample *x = &s->samples[(s->first_sample + i) % SAMPLES_MAX];
+
+		if (age(now_ns, x->ts_ns) < s->timeout_ns)
+			break;
+		found = x;
+	}
+	return found;
+}
+
+static bool cpu_idle(const struct stall *s, uint64_t now_ns)
+{
+	const struct sample *from = sample_before(s, now_ns);
+	uint64_t used;
+
+	if (!from)
+		return false;
+	used = s->nmatter ? s->matter.cpu_ns - from->matter_cpu_ns
+	                  : s->all.cpu_ns - from->all_cpu_ns;
+	return used < age(now_ns, from->ts_ns) / CPU_IDLE_PART;
+}
+
+/* ---- The rule ---- */
+
+uint64_t call_silent_since(const struct call *c)
+{
+	uint64_t since =
+		later(later(c->start_ns, c->request_ns), later(c->sent_ns, c->first_byte_ns));
+
+	if (c->llm && c->llm->streamed && c->partial == PARTIAL_NONE)
+		return later(since, c->llm->last_content_ns);
+	return later(since, c->last_byte_ns);
+}
+
+static bool silent(const struct stall *s, uint64_t now_ns, uint64_t since_ns)
+{
+	return age(now_ns, since_ns) >= s->timeout_ns;
+}
+
+static bool a_call_hangs(const struct stall *s, uint64_t now_ns, const struct call *const *open,
+                         size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (counts(open[i]) && !open[i]->blocks &&
+		    silent(s, now_ns, call_silent_since(open[i])))
+			return true;
+	return false;
+}
+
+static uint64_t syscalls_moved(const struct stall *s)
+{
+	uint64_t useful = s->nmatter ? s->matter.useful_ns : s->all.useful_ns;
+
+	return later(s->clocks[CLOCK_SYSCALLS], useful);
+}
+
+static bool threads_idle(const struct stall *s, uint64_t now_ns)
+{
+	return silent(s, now_ns, syscalls_moved(s)) && silent(s, now_ns, s->waited_ns) &&
+	       cpu_idle(s, now_ns);
+}
+
+static uint64_t progress(const struct stall *s)
+{
+	return later(later(s->clocks[CLOCK_CONTENT], s->clocks[CLOCK_CALLS]),
+	             s->clocks[CLOCK_TURNS]);
+}
+
+static void begin(struct stall *s, int clocks)
+{
+	enum clock_kind last = CLOCK_CONTENT;
+	uint64_t moved[CLOCKS];
+
+	memcpy(moved, s->clocks, sizeof(moved));
+	moved[CLOCK_SYSCALLS] = syscalls_moved(s);
+	for (int k = 0; k < clocks; k++)
+		if (moved[k] > moved[last])
+			last = (enum clock_kind)k;
+	s->stuck = true;
+	s->count++;
+	s->progress_at_begin_ns = progress(s);
+	s->last = (struct stall_period){ .since_ns = moved[last], .clock = clock_names[last] };
+	if (s->nperiods < STALL_PERIODS_MAX)
+		s->periods[s->nperiods++] = s->last;
+}
+
+static void end(struct stall *s, uint64_t ts_ns)
+{
+	s->stuck = false;
+	s->last.end_ns = ts_ns;
+	if (s->count == s->nperiods)
+		s->periods[s->nperiods - 1] = s->last;
+}
+
+/* ---- For the pipeline ---- */
+
+struct stall *stall_new(uint64_t timeout_ns, uint64_t start_ns)
+{
+	struct stall *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->timeout_ns = timeout_ns;
+	s->start_ns = start_ns;
+	for (int k = 0; k < CLOCKS; k++)
+		s->clocks[k] = start_ns;
+	sample_take(s, start_ns);
+	return s;
+}
+
+void stall_free(struct stall *s)
+{
+	if (!s)
+		return;
+	for (int i = 0; i < BUCKETS; i++)
+		while (s->threads[i]) {
+			struct thread *t = s->threads[i];
+
+			s->threads[i] = t->next;
+			free(t);
+		}
+	free(s);
+}
+
+void stall_content(struct stall *s, uint64_t ts_ns)
+{
+	clock_move(s, CLOCK_CONTENT, ts_ns);
+}
+
+void stall_call_started(struct stall *s, const struct call *c)
+{
+	if (!counts(c))
+		return;
+	thread_matters(s, c->pid, c->tid);
+	thread_matters(s, c->pid, c->pid);
+	if (c->blocks)
+		s->waited_ns = later(s->waited_ns, c->start_ns);
+	else
+		clock_move(s, CLOCK_SYSCALLS, c->start_ns);
+}
+
+void stall_call_done(struct stall *s, const struct call *c)
+{
+	if (!counts(c))
+		return;
+	if (c->blocks)
+		s->waited_ns = later(s->waited_ns, c->end_ns);
+	else
+		clock_move(s, CLOCK_CALLS, c->end_ns);
+}
+
+void stall_turn(struct stall *s, uint64_t ts_ns)
+{
+	clock_move(s, CLOCK_TURNS, ts_ns);
+}
+
+void stall_activity(struct stall *s, const struct ev_activity *a)
+{
+	struct thread *t = thread_get(s, a->h.pid, a->h.tid);
+	/* the first figure holds the thread's whole life, of which we saw nothing */
+	uint64_t used = t && t->seen ? age(a->cpu_ns, t->cpu_ns) : 0;
+
+	if (!t) {
+		clock_move(s, CLOCK_SYSCALLS, a->useful_ns);
+		return;
+	}
+	t->seen = true;
+	t->cpu_ns = a->cpu_ns;
+	t->useful_ns = later(t->useful_ns, a->useful_ns);
+	s->all.cpu_ns += used;
+	s->all.useful_ns = later(s->all.useful_ns, t->useful_ns);
+	if (t->matters) {
+		s->matter.cpu_ns += used;
+		s->matter.useful_ns = later(s->matter.useful_ns, t->useful_ns);
+	}
+}
+
+void stall_thread_exit(struct stall *s, uint32_t pid, uint32_t tid)
+{
+	struct thread **slot = thread_slot(s, pid, tid), *t = *slot;
+
+	if (!t)
+		return;
+	*slot = t->next;
+	s->nthreads--;
+	s->nmatter -= t->matters;
+	free(t);
+}
+
+enum stall_change stall_tick(struct stall *s, uint64_t now_ns, const struct call *const *open,
+                             size_t n)
+{
+	if (!s->timeout_ns)
+		return STALL_NONE;
+	sample_take(s, now_ns);
+	for (size_t i = 0; i < n; i++)
+		if (counts(open[i]) && open[i]->blocks)
+			s->waited_ns = later(s->waited_ns, now_ns);
+	if (s->stuck) {
+		if (progress(s) <= s->progress_at_begin_ns)
+			return STALL_NONE;
+		end(s, progress(s));
+		return STALL_ENDED;
+	}
+	if (!silent(s, now_ns, progress(s)))
+		return STALL_NONE;
+	if (a_call_hangs(s, now_ns, open, n))
+		begin(s, CLOCK_SYSCALLS); /* the three before it had to expire */
+	else if (threads_idle(s, now_ns))
+		begin(s, CLOCKS);
+	else
+		return STALL_NONE;
+	return STALL_BEGAN;
+}
+
+void stall_finish(struct stall *s, uint64_t ts_ns)
+{
+	if (s->stuck)
+		end(s, ts_ns);
+}
+
+bool stall_stuck(const struct stall *s)
+{
+	return s->stuck;
+}
+
+uint32_t stall_count(const struct stall *s)
+{
+	return s->count;
+}
+
+const struct stall_period *stall_last(const struct stall *s)
+{
+	return s->count ? &s->last : NULL;
+}
+
+const struct stall_period *stall_periods(const struct stall *s, size_t *n)
+{
+	*n = s->nperiods;
+	return s->periods;
+}
+
+uint64_t stall_last_progress(const struct stall *s)
+{
+	return later(progress(s), syscalls_moved(s));
+}
