@@ -164,6 +164,7 @@ struct ev_data {
 	__u64 sock;		/* inode; EV_TLS: of the socket used inside the call, 0 if none */
 	__u64 tls;		/* EV_TLS: address of the TLS object */
 	__u64 task;		/* asyncio task that ran, 0 where not known */
+	__u64 pos;		/* bytes this direction had moved before, since it is followed: a jump is a loss */
 	__u64 total;
 	__u32 off;
 	__u32 n;
@@ -268,7 +269,7 @@ struct ev_end {
 #ifndef __bpf__
 _Static_assert(sizeof(struct event) == 24, "header");
 _Static_assert(sizeof(struct ev_socket) == 160, "socket");
-_Static_assert(sizeof(struct ev_data) == 80, "data");
+_Static_assert(sizeof(struct ev_data) == 88, "data");
 _Static_assert(sizeof(struct ev_thread) == 240, "thread");
 _Static_assert(sizeof(struct ev_activity) == 72, "activity");
 #endif

@@ -62,7 +62,7 @@ __hidden struct sock_state *sock_state(struct sock_ref *r)
 
 	if (st)
 		return st;
-	struct sock_state fresh = { .capture = CAPTURE_DEFAULT };
+	struct sock_state fresh = {};
 
 	bpf_map_update_elem(&socks, &ino, &fresh, BPF_NOEXIST);
 	socket_announce(r);

@@ -6,6 +6,7 @@
 #define TARGETS_MAX 8192	/* processes of a tree */
 #define THREADS_MAX 32768	/* threads of a tree */
 #define SOCKS_MAX 65536		/* sockets remembered; the least used is forgotten and announced anew */
+#define TLS_MAX 65536		/* TLS objects remembered; the least used is forgotten */
 #define SLOTS_MAX 16		/* records being built at once; more than CPUs that can preempt each other */
 #define RING_BYTES (16 << 20)
 #define UNIX_PATH_MAX 108
@@ -39,8 +40,12 @@ struct thread_state {
 };
 
 struct sock_state {
-	__u32 capture;	/* bytes of one operation to capture */
-	__u32 pad;
+	__u64 moved[2];	/* bytes by direction since it is followed */
+};
+
+struct tls_key {
+	__u64 tls;
+	__u64 tgid;
 };
 
 /* Attach cookie of a hooked TLS function. */

@@ -97,6 +97,14 @@ static __noinline int iov_send(struct slot *s, const struct iovec_user *iov, __u
 	return 0;
 }
 
+/* Bytes of one operation to capture, where the loader wants less than CAPTURE_DEFAULT: by socket inode. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SOCKS_MAX);
+	__type(key, __u64);
+	__type(value, __u32);
+} captures SEC(".maps");
+
 /* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno. */
 static __always_inline void socket_io(struct sock_ref *r, const struct io *io, int fd, long ret,
 				      struct thread_state *t)
@@ -104,7 +112,8 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	struct sock_state *st;
 	struct slot *s;
 	struct ev_data *d;
-	__u32 want = 0;
+	__u32 want = 0, limit, *capture;
+	__u64 pos;
 
 	if (t->tls_sp && !t->tls_sock) {
 		t->tls_sock = r->ino;
@@ -117,6 +126,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	st = sock_state(r);
 	if (!st)
 		return;
+	pos = ret > 0 ? __sync_fetch_and_add(&st->moved[io->dir & 1], ret) : st->moved[io->dir & 1];
 	s = slot_take();
 	if (!s)
 		return;
@@ -127,9 +137,12 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	d->sock = r->ino;
 	d->fd = fd;
 	d->dir = io->dir;
+	d->pos = pos;
 	if (ret > 0) {
 		d->total = ret;
-		want = ret > st->capture ? st->capture : (__u32)ret;
+		capture = bpf_map_lookup_elem(&captures, &d->sock);
+		limit = capture ? *capture : CAPTURE_DEFAULT;
+		want = ret > limit ? limit : (__u32)ret;
 	} else if (ret < 0) {
 		d->err = (__u16)-ret;
 	} else if (io->dir == DIR_IN && (io->len || io->message)) {

@@ -6,10 +6,30 @@
  */
 #include "state.bpf.h"
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TLS_MAX);
+	__type(key, struct tls_key);
+	__type(value, __u64[2]);
+} tls_moved SEC(".maps");
+
+/* Adds n to what the object has moved in a direction; returns what it was before. */
+static __always_inline __u64 moved_add(struct tls_key *key, __u32 dir, __u64 n)
+{
+	__u64 none[2] = {}, *moved = bpf_map_lookup_elem(&tls_moved, key);
+
+	if (!moved) {
+		bpf_map_update_elem(&tls_moved, key, none, BPF_NOEXIST);
+		moved = bpf_map_lookup_elem(&tls_moved, key);
+	}
+	return moved ? __sync_fetch_and_add(&moved[dir & 1], n) : 0;
+}
+
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx);
+	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 
 	if (!watched(id >> 32))
@@ -23,6 +43,8 @@ int tls_enter(struct pt_regs *ctx)
 		header(&e.h, EV_TLS_FREE, 0, sizeof(e));
 		e.tls = PT_REGS_PARM1(ctx);
 		e.fd = -1;
+		key.tls = e.tls;
+		bpf_map_delete_elem(&tls_moved, &key);
 		emit(&e, sizeof(e));
 		return 0;
 	}
@@ -47,9 +69,12 @@ SEC("uretprobe")
 int tls_exit(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx), n = 0;
+	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 	struct slot *s;
 	struct ev_data *d;
+	__u64 pos;
+	__u8 dir;
 	__s32 ret;
 
 	if (!watched(id >> 32))
@@ -67,6 +92,9 @@ int tls_exit(struct pt_regs *ctx)
 		return 0;
 	if (n == 0 || n > 0x7fffffff)
 		return 0;
+	dir = which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
+	key.tls = t->tls;
+	pos = moved_add(&key, dir, n);
 	s = slot_take();
 	if (!s)
 		return 0;
@@ -77,7 +105,8 @@ int tls_exit(struct pt_regs *ctx)
 	d->sock = t->tls_sock;
 	d->tls = t->tls;
 	d->fd = t->tls_fd;
-	d->dir = which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
+	d->dir = dir;
+	d->pos = pos;
 	d->total = n;
 	data_send(s, (const void *)t->tls_buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
 	slot_put(s);

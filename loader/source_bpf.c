@@ -412,9 +412,7 @@ static void bpf_act(struct source *source, enum action_kind kind, int signo, con
 static void bpf_capture(struct source *source, uint64_t sock, uint32_t n)
 {
 	struct source_bpf *s = (struct source_bpf *)source;
-	struct sock_state st = { .capture = n };
-
-	bpf_map_update_elem(bpf_map__fd(s->skel->maps.socks), &sock, &st, BPF_EXIST);
+	bpf_map_update_elem(bpf_map__fd(s->skel->maps.captures), &sock, &n, BPF_ANY);
 }
 
 static void bpf_close(struct source *source)
