@@ -6,9 +6,11 @@ or an exit, with a deadline. A test file run alone leaves with 77 when all of it
 
 Environment: WHYSTUCK_BIN, the program (else the newest in build*/); WHYSTUCK_KEEP=1 keeps the output directories.
 """
+import atexit
 import contextlib
 import ctypes
 import datetime
+import functools
 import glob
 import itertools
 import json
@@ -52,6 +54,17 @@ def find_binary():
     found = [p for d in ("", "userspace/") for p in glob.glob(os.path.join(ROOT, "build*", d + "whystuck"))
              if os.path.isfile(p)]
     return max(found, key=os.path.getmtime, default=None)
+
+
+@functools.lru_cache(maxsize=None)
+def public_copy(binary):
+    """The program where other users reach it: a checkout may lie in somebody's home."""
+    directory = tempfile.mkdtemp(prefix="whystuck-bin-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    os.chmod(directory, 0o755)
+    path = shutil.copy(binary, directory)
+    os.chmod(path, 0o755)
+    return path
 
 
 def bpf_refused():
@@ -102,10 +115,10 @@ class Process:
 
     death = "KILL"  # what it gets when the test dies or is done with it
 
-    def __init__(self, command, user=None, env=None, stdin=subprocess.PIPE, cwd=None, pass_fds=()):
+    def __init__(self, command, env=None):
         self.command = list(map(str, command))
-        self.p = popen(self.command, self.death, user=user, env=env, stdin=stdin, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, text=True, bufsize=1, errors="replace", cwd=cwd, pass_fds=pass_fds)
+        self.p = popen(self.command, self.death, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True, bufsize=1, errors="replace")
         self.pid = self.p.pid
         self.out, self.err = Lines(self.p.stdout), Lines(self.p.stderr)
 
@@ -151,7 +164,8 @@ class Process:
 def tool(*arguments, env=None, user=None):
     """The observer for what ends by itself (errors, check, replay): (status, stdout, stderr)."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAS_BENCH_", "LOG_LEVEL"))}
-    p = popen([require(root=False, bpf=False), *arguments], user=user, env=dict(clean, **(env or {})),
+    binary = require(root=False, bpf=False)
+    p = popen([public_copy(binary) if user else binary, *arguments], user=user, env=dict(clean, **(env or {})),
               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     try:
         out, err = p.communicate(timeout=EXIT_S)
@@ -201,9 +215,9 @@ class LlmServer(Process):
 
 
 class Runner(Process):
-    def __init__(self, *arguments, env=None, user=None):
+    def __init__(self, *arguments, env=None):
         super().__init__([PYTHON, "-B", os.path.join(WORKLOAD, "runner.py"), *arguments],
-                         env=dict(os.environ, **(env or {})), user=user)
+                         env=dict(os.environ, **(env or {})))
         self.wait_event("ready")
 
     def wait_event(self, event, timeout=TURNS_S, **fields):
@@ -233,13 +247,13 @@ class Runner(Process):
 class Observer(Process):
     """whystuck on something; .dir is its output directory."""
 
-    def __init__(self, verb, what, directory, *options, env=None, user=None, wait=True, level="INFO", prefix=()):
+    def __init__(self, verb, what, directory, *options, env=None, wait=True, level="INFO"):
         self.dir = directory
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAS_BENCH_", "LOG_LEVEL"))}
         tail = ["--", *what] if verb == "run" else []
         head = [] if verb == "run" else [what]
-        super().__init__([*prefix, require(root=False, bpf=False), verb, *head, "-o", directory, "--progress", "none",
-                          *options, *tail], env=dict(clean, LOG_LEVEL=level, **(env or {})), user=user)
+        super().__init__([require(root=False, bpf=False), verb, *head, "-o", directory, "--progress", "none",
+                          *options, *tail], env=dict(clean, LOG_LEVEL=level, **(env or {})))
         if wait:
             self.wait_attached()
 
@@ -442,3 +456,10 @@ def files_below(directory):
     for base, _, names in os.walk(directory):
         for name in names:
             yield os.path.join(base, name)
+
+
+def lost(node, name=""):
+    """Sum of all counters of losses in a document, whatever they are called."""
+    if isinstance(node, dict):
+        return sum(lost(v, k) for k, v in node.items())
+    return node if "lost" in name and isinstance(node, (int, float)) else 0

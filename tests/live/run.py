@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-import time
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILE_S = int(os.environ.get("WHYSTUCK_LIVE_TIMEOUT", "900"))  # a file that takes longer hangs
@@ -27,7 +27,8 @@ def run(path, arguments):
     """(exit status, tests run, failures, skips) of one file; what it says is passed on as it comes."""
     env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     process = subprocess.Popen([sys.executable, path, *arguments], stderr=subprocess.PIPE, text=True, env=env)
-    deadline, counts = time.monotonic() + FILE_S, [0, 0, 0]
+    timer, counts = threading.Timer(FILE_S, process.kill), [0, 0, 0]
+    timer.start()
     for line in process.stderr:
         sys.stderr.write(line)
         if m := re.match(r"Ran (\d+) test", line):
@@ -36,11 +37,11 @@ def run(path, arguments):
             numbers = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", m[1])}
             counts[1] = numbers.get("failures", 0) + numbers.get("errors", 0)
             counts[2] = numbers.get("skipped", 0)
-        if time.monotonic() > deadline:
-            process.kill()
-            sys.stderr.write(f"run.py: {path}: more than {FILE_S} s, ended\n")
-            break
-    return (process.wait(), *counts)
+    status = process.wait()
+    if not timer.is_alive():
+        sys.stderr.write(f"run.py: {path}: more than {FILE_S} s, ended\n")
+    timer.cancel()
+    return (status, *counts)
 
 
 def main():

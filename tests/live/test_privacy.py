@@ -5,9 +5,8 @@ import os
 import pwd
 import zlib
 
-import canary
 import harness
-from harness import LiveTest, files_below, tool, wait_until
+from harness import LiveTest, canary, files_below, tool, wait_until
 
 ENVIRONMENT = {"OPENAI_API_KEY": canary.WORDS["environment"],
                "LLM_PASSWORD_URL": f"https://user:{canary.WORDS['environment']}@127.0.0.1:1/"}

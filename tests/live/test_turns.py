@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every turn is there, with the numbers the runner and the LLM server measured themselves."""
 import harness
-from harness import LiveTest
+from harness import LiveTest, lost
 from runner import APIS
 
 
@@ -113,7 +113,8 @@ class Turns(LiveTest):
     def test_failed_turns_say_how(self):
         cases = (("fault=429", "openai", "rate_limited", 429), ("fault=500", "openai", "error", 500),
                  ("fault=error", "anthropic-stream", "error", 200), ("fault=error", "gemini-stream", "error", 200),
-                 ("fault=error", "openai-stream", "error", 200), ("fault=close-stream", "openai-stream", "aborted", 200))
+                 ("fault=error", "openai-stream", "error", 200),
+                 ("fault=close-stream", "openai-stream", "aborted", 200))
         server = self.server()
         for plan, api, status, http in cases:
             with self.subTest(plan=plan, api=api):
@@ -133,13 +134,6 @@ class Turns(LiveTest):
         _, observer = self.watch_run(server, "--turns", "1", "--retries", "0", "--timeout", "0.5",
                                      "--plan", "fault=hang")
         self.assertEqual([t["status"] for t in observer.turns()], ["timeout"])
-
-
-def lost(node, name=""):
-    """Sum of all counters of losses in a document, whatever they are called."""
-    if isinstance(node, dict):
-        return sum(lost(v, k) for k, v in node.items())
-    return node if "lost" in name and isinstance(node, (int, float)) else 0
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A thousand turns: none missing, nothing lost."""
 import harness
-from harness import LiveTest
-from test_turns import lost
+from harness import LiveTest, lost
 
 
 class Volume(LiveTest):

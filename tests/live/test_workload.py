@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """The workloads themselves, with no observer: what they claim as truth must be true. Needs no root and no BPF."""
+import datetime
 import subprocess
 import sys
 import unittest
+import unittest.mock
 
 import harness
 from harness import LlmServer, Runner
@@ -145,6 +147,60 @@ class Workload(unittest.TestCase):
         done = subprocess.run([sys.executable, "-B", "-c", script], stdout=subprocess.PIPE, text=True, check=False)
         for pid in done.stdout.split():
             harness.wait_until(lambda p=pid: not alive(int(p)), 10, f"end of {pid}")
+
+
+class Comparison(harness.LiveTest):
+    """What the other tests hold against an observer: it accepts the truth and refuses everything else."""
+
+    @classmethod
+    def setUpClass(cls):
+        server = cls.server_process = LlmServer("latency=20,spacing=2")
+        cls.truth = Runner(*server.arguments(), "--sessions", "2", "--turns", "3", "--tools", "1")
+        cls.truth.wait()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.truth.stop()
+        cls.server_process.stop()
+
+    def observed(self):
+        numbers, out = {}, []
+        for n, t in enumerate(self.truth.turns()):
+            started = datetime.datetime.fromtimestamp(t["unix_start"], datetime.timezone.utc)
+            out.append({
+                "schema": "whystuck.turn/1", "timestamp": started.isoformat().replace("+00:00", "Z"), "turn_id": n,
+                "session_id": f"s{t['session'] + 1}", "turn_index": numbers.setdefault(t["session"], 0),
+                "pid": t["pid"], "wall_ms": t["wall_ms"], "llm_ms": t["llm_ms"] - 0.5, "storage_ms": 0.0,
+                "backoff_ms": 0.0, "overlap_ms": 0.0, "orchestration_ms": t["wall_ms"] - t["llm_ms"] + 0.5,
+                "storage": {}, "storage_calls": 0, "partial": None, "error": None,
+                **{k: t[k] for k in ("llm_calls", "retries", "tokens_in", "tokens_out", "tokens_cached", "status")}})
+            numbers[t["session"]] += 1
+        return out
+
+    def compare(self, turns):
+        observer = unittest.mock.Mock()
+        observer.turns.return_value = turns
+        self.check_turns(self.truth, observer, self.server_process)
+
+    def test_the_truth_is_accepted(self):
+        self.compare(self.observed())
+
+    def test_everything_else_is_refused(self):
+        changes = (("tokens_in", 1), ("tokens_cached", 1), ("llm_calls", 1), ("retries", 1), ("llm_ms", 2.6),
+                   ("llm_ms", -9), ("wall_ms", 1), ("turn_index", 1), ("storage_calls", 1), ("turn_id", 1),
+                   ("pid", 1), ("orchestration_ms", 1), ("backoff_ms", 1))
+        for name, more in changes:
+            with self.subTest(name=name, more=more):
+                turns = self.observed()
+                turns[1][name] += more
+                self.refused(turns)
+        self.refused(self.observed()[1:])
+        self.refused([dict(t, session_id="s1", turn_index=n) for n, t in enumerate(self.observed())])
+        self.refused([dict(t, partial="truncated") for t in self.observed()])
+
+    def refused(self, turns):
+        with self.assertRaises(AssertionError):
+            self.compare(turns)
 
 
 def alive(pid):
