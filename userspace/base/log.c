@@ -35,7 +35,7 @@ void log_set_bar(void (*hide)(void *ctx), void (*show)(void *ctx), void *ctx)
 }
 
 /* The line goes out in one piece: other writers of the terminal come before or after it. */
-static void write_line(const char *fmt, va_list ap)
+static void __attribute__((format(printf, 1, 0))) write_line(const char *fmt, va_list ap)
 {
 	static const char prefix[] = "whystuck: ", more[] = "...";
 	FILE *out = sink.out ? sink.out : stderr;
@@ -60,7 +60,8 @@ static void write_line(const char *fmt, va_list ap)
 		sink.show(sink.ctx);
 }
 
-static void log_at(enum log_level level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+log_at(enum log_level level, const char *fmt, va_list ap)
 {
 	int err = errno;
 
