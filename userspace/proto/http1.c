@@ -1044,8 +1044,6 @@ static void http1_free(void *state)
 
 	if (!h)
 		return;
-	for (unsigned int i = 0; i < h->n; i++)
-		llm_free(h->queue[(h->first + i) % PIPELINE_MAX].llm);
 	for (int dir = DIR_IN; dir <= DIR_OUT; dir++) {
 		decoder_free(h->side[dir].decoder);
 		blocks_free(&h->side[dir]);
