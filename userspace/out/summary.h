@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a run comes to: turn_metrics_summary of runstats.json, and a few lines for people. */
+#ifndef OUT_SUMMARY_H
+#define OUT_SUMMARY_H
+#include <jansson.h>
+#include <stdio.h>
+
+#include "turn.h"
+
+/* Stores told apart; what is beyond is summed up as "(others)". */
+#define SUMMARY_STORES_MAX 64
+
+struct summary;
+
+struct summary *summary_new(void);
+void summary_free(struct summary *s);
+
+void summary_turn(struct summary *s, const struct turn *t);
+void summary_outside(struct summary *s); /* an LLM call in no turn */
+void summary_stall(struct summary *s);   /* a stall was declared */
+
+/* The turn_metrics_summary object, a new reference; NULL when out of memory. coverage is copied by reference, NULL
+ * gives null. Percentiles are null where nothing was measured, tokens where none were seen. */
+json_t *summary_json(const struct summary *s, uint64_t events, json_t *coverage);
+
+void summary_print(const struct summary *s, FILE *out);
+#endif
