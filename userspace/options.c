@@ -7,24 +7,17 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/text.h"
+#include "option_values.h"
 
 /* Linux's PID_MAX_LIMIT on 64-bit machines. */
 #define PID_MAX 4194304
-/* No benchmark asks for more turns; a typing error might. */
-#define TOTAL_MAX 1000000000
-/* Longer waits are typing errors, or seconds taken for minutes. */
-#define YEAR_S (366.0 * 86400)
-/* A host name has at most 253 characters; some room for the label and the path. */
-#define SPEC_MAX 512
 #define MESSAGE_MAX 1024
 #define HELP_COLUMN 34
 #define HELP_WIDTH 80
@@ -37,23 +30,6 @@ enum {
 	LIVE = WATCH | RUN,
 	OBSERVE = LIVE | REPLAY,
 	ALL = OBSERVE | CHECK,
-};
-
-struct option {
-	const char *name;  /* without the dashes; or an environment variable's */
-	char letter;       /* of the short form, 0 none */
-	const char *arg;   /* what the value is called, NULL takes none */
-	bool arg_optional; /* then only as --name=value */
-	int commands;      /* that take it */
-	bool result;       /* changes results: goes into the recording */
-	size_t field;      /* of struct options */
-	char rule;         /* kind of endpoint rule */
-	/* NULL, or why value cannot be used. value is NULL when none was given. */
-	const char *(*parse)(struct options *o, const struct option *opt, const char *value);
-	/* False: nothing to write down. */
-	bool (*print)(const struct options *o, const struct option *opt, char *buf, size_t n);
-	const char *advice; /* what to write instead */
-	const char *help;
 };
 
 /* One command line on its way into o. */
@@ -74,241 +50,6 @@ struct command {
 	int (*operands)(struct parser *p);
 };
 
-static void *field_of(struct options *o, const struct option *opt)
-{
-	return (char *)o + opt->field;
-}
-
-static const void *field_in(const struct options *o, const struct option *opt)
-{
-	return (const char *)o + opt->field;
-}
-
-/* ===== Values ===== */
-
-static const char *parse_true(struct options *o, const struct option *opt, const char *value)
-{
-	(void)value;
-	*(bool *)field_of(o, opt) = true;
-	return NULL;
-}
-
-static const char *parse_text(struct options *o, const struct option *opt, const char *value)
-{
-	if (!*value)
-		return "is empty";
-	*(const char **)field_of(o, opt) = value;
-	return NULL;
-}
-
-/* Plain decimals only, whatever the locale: no sign, exponent, hexadecimal, infinity or NaN. At most six decimals, so
- * that what is written down reads back as the same number. */
-static const char *decimal(const char *s, double max, const char *not_a, double *value)
-{
-	size_t whole = strspn(s, "0123456789");
-	const char *frac = s[whole] == '.' ? s + whole + 1 : s + whole;
-	size_t decimals = strspn(frac, "0123456789");
-	uint64_t micro = 0;
-
-	if (*s == '-' && (isdigit((unsigned char)s[1]) || s[1] == '.'))
-		return "is negative";
-	if (frac[decimals] || whole + decimals == 0)
-		return not_a;
-	if (decimals > 6)
-		return "has more than six decimals";
-	while (whole > 1 && *s == '0')
-		s++, whole--;
-	if (whole > 9)
-		return "is longer than a year";
-	for (size_t i = 0; i < whole; i++)
-		micro = micro * 10 + (uint64_t)(s[i] - '0');
-	for (size_t i = 0; i < 6; i++)
-		micro = micro * 10 + (i < decimals ? (uint64_t)(frac[i] - '0') : 0);
-	if ((double)micro / 1e6 > max)
-		return "is longer than a year";
-	*value = (double)micro / 1e6;
-	return NULL;
-}
-
-static const char *parse_minutes(struct options *o, const struct option *opt, const char *value)
-{
-	return decimal(value, YEAR_S / 60, "not a number of minutes", field_of(o, opt));
-}
-
-static const char *parse_seconds(struct options *o, const struct option *opt, const char *value)
-{
-	return decimal(value, YEAR_S, "not a number of seconds", field_of(o, opt));
-}
-
-static bool print_decimal(const struct options *o, const struct option *opt, char *buf, size_t n)
-{
-	uint64_t micro = (uint64_t)llround(*(const double *)field_in(o, opt) * 1e6);
-	int len = snprintf(buf, n, "%llu.%06llu", (unsigned long long)(micro / 1000000),
-	                   (unsigned long long)(micro % 1000000));
-
-	while (len > 1 && buf[len - 1] == '0')
-		buf[--len] = '\0';
-	if (buf[len - 1] == '.')
-		buf[len - 1] = '\0';
-	return true;
-}
-
-/* 1 to max in decimal digits, else 0. */
-static uint64_t positive(const char *s, uint64_t max)
-{
-	uint64_t v = 0;
-
-	for (; isdigit((unsigned char)*s); s++) {
-		v = v * 10 + (uint64_t)(*s - '0');
-		if (v > max)
-			return 0;
-	}
-	return *s ? 0 : v;
-}
-
-static const char *parse_total(struct options *o, const struct option *opt, const char *value)
-{
-	uint64_t v = positive(value, TOTAL_MAX);
-
-	if (!v)
-		return "not a number of turns between 1 and 1000000000";
-	*(uint64_t *)field_of(o, opt) = v;
-	return NULL;
-}
-
-static bool print_total(const struct options *o, const struct option *opt, char *buf, size_t n)
-{
-	uint64_t v = *(const uint64_t *)field_in(o, opt);
-
-	snprintf(buf, n, "%llu", (unsigned long long)v);
-	return v != 0;
-}
-
-static const char *parse_progress(struct options *o, const struct option *opt, const char *value)
-{
-	enum progress_mode *mode = field_of(o, opt);
-
-	if (strcmp(value, "tqdm") == 0)
-		*mode = PROGRESS_TQDM;
-	else if (strcmp(value, "none") == 0)
-		*mode = PROGRESS_NONE;
-	else
-		return "no such style of progress";
-	return NULL;
-}
-
-static const char *parse_turns(struct options *o, const struct option *opt, const char *value)
-{
-	static const char *const sources[] = { "auto", "llm" };
-
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
-		if (strcmp(value, sources[i]) == 0)
-			return *(const char **)field_of(o, opt) = sources[i], NULL;
-	return "no such source of turns";
-}
-
-static bool print_turns(const struct options *o, const struct option *opt, char *buf, size_t n)
-{
-	snprintf(buf, n, "%s", *(const char *const *)field_in(o, opt));
-	return true;
-}
-
-static int rule_check(char kind, const char *spec, const char **why)
-{
-	struct endpoint_rules *r = endpoint_rules_new();
-	int ret = -ENOMEM;
-
-	*why = "out of memory";
-	if (r)
-		ret = kind == 'l'   ? endpoint_rules_add_llm(r, spec, why)
-		      : kind == 's' ? endpoint_rules_add_storage(r, spec, why)
-		                    : endpoint_rules_add_heartbeat(r, spec, why);
-	endpoint_rules_free(r);
-	return ret;
-}
-
-static const char *parse_rule(struct options *o, const struct option *opt, const char *value)
-{
-	const char *why;
-	char *copy;
-
-	if (o->nrules == OPTIONS_RULES_MAX)
-		return "too many endpoints, at most 64 can be named";
-	if (strlen(value) > SPEC_MAX)
-		return "longer than any host name";
-	if (rule_check(opt->rule, value, &why))
-		return why;
-	copy = strdup(value);
-	if (!copy)
-		return "out of memory";
-	o->rules[o->nrules].spec = copy;
-	o->rules[o->nrules++].kind = opt->rule;
-	return NULL;
-}
-
-/* "SIGTERM", "term" or "15"; 0 if no such signal. */
-static int signal_number(const char *s)
-{
-	const char *name = strncasecmp(s, "SIG", 3) == 0 ? s + 3 : s;
-	uint64_t number = positive(s, (uint64_t)SIGRTMAX);
-
-	if (number)
-		return (int)number;
-	for (int i = 1; i < NSIG; i++)
-		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), name) == 0)
-			return i;
-	return 0;
-}
-
-static const char *parse_stop(struct options *o, const struct option *opt, const char *value)
-{
-	static const int harmless[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
-		                        SIGCONT, SIGCHLD, SIGURG,  SIGWINCH };
-	int signo = value ? signal_number(value) : SIGINT;
-
-	if (!signo)
-		return "no such signal";
-	if (signo == SIGKILL)
-		return "SIGKILL lets no run save its work; --stop-kill sends it last";
-	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-		if (signo == harmless[i])
-			return "this signal ends no process";
-	o->stop_signal = signo;
-	return parse_true(o, opt, NULL);
-}
-
-static void set_level(struct options *o, enum log_level level)
-{
-	o->log_level = level;
-	o->verbose = level == LEVEL_DEBUG;
-	o->quiet = level == LEVEL_ERROR;
-}
-
-static const char *parse_verbose(struct options *o, const struct option *opt, const char *value)
-{
-	(void)opt, (void)value;
-	set_level(o, LEVEL_DEBUG);
-	return NULL;
-}
-
-static const char *parse_quiet(struct options *o, const struct option *opt, const char *value)
-{
-	(void)opt, (void)value;
-	set_level(o, LEVEL_ERROR);
-	return NULL;
-}
-
-static const char *parse_level(struct options *o, const struct option *opt, const char *value)
-{
-	enum log_level level;
-
-	(void)opt;
-	if (!log_level_parse(value, &level))
-		return "no such level";
-	set_level(o, level);
-	return NULL;
-}
-
 /* ===== The table ===== */
 
 /* In the order of --help. */
@@ -318,7 +59,7 @@ static const struct option table[] = {
 	  .arg = "DIR",
 	  .commands = OBSERVE,
 	  .field = offsetof(struct options, output),
-	  .parse = parse_text,
+	  .parse = value_text,
 	  .advice = "name a directory, it is made if missing",
 	  .help = "where the files go (default: ./whystuck-PID)" },
 	{ .name = "stuck-timeout",
@@ -326,8 +67,8 @@ static const struct option table[] = {
 	  .commands = OBSERVE,
 	  .result = true,
 	  .field = offsetof(struct options, stuck_timeout_minutes),
-	  .parse = parse_minutes,
-	  .print = print_decimal,
+	  .parse = value_minutes,
+	  .print = value_print_decimal,
 	  .advice = "use for example 15 or 0.5, 0 turns it off",
 	  .help = "no progress for so long is stuck; decimals allowed, 0 is off (default: 15)" },
 	{ .name = "turns",
@@ -335,8 +76,8 @@ static const struct option table[] = {
 	  .commands = OBSERVE,
 	  .result = true,
 	  .field = offsetof(struct options, turns),
-	  .parse = parse_turns,
-	  .print = print_turns,
+	  .parse = value_turns,
+	  .print = value_print_turns,
 	  .advice = "use auto or llm",
 	  .help = "what begins and ends a turn: llm, the requests to LLM endpoints; auto takes "
 	          "what fits (default: auto)" },
@@ -345,8 +86,8 @@ static const struct option table[] = {
 	  .commands = OBSERVE,
 	  .result = true,
 	  .field = offsetof(struct options, total),
-	  .parse = parse_total,
-	  .print = print_total,
+	  .parse = value_total,
+	  .print = value_print_total,
 	  .advice = "leave the option out when the number is not known",
 	  .help = "turns expected, for the percentage and the time left" },
 	{ .name = "llm",
@@ -354,7 +95,7 @@ static const struct option table[] = {
 	  .commands = OBSERVE,
 	  .result = true,
 	  .rule = 'l',
-	  .parse = parse_rule,
+	  .parse = value_rule,
 	  .advice = "use for example --llm=llm.internal:8000",
 	  .help = "this is an LLM endpoint; may be repeated" },
 	{ .name = "storage",
@@ -362,7 +103,7 @@ static const struct option table[] = {
 	  .commands = OBSERVE,
 	  .result = true,
 	  .rule = 's',
-	  .parse = parse_rule,
+	  .parse = value_rule,
 	  .advice = "use for example --storage=L1=127.0.0.1:6379",
 	  .help = "this is storage, NAME is what the metrics call it; may be repeated" },
 	{ .name = "heartbeat",
@@ -370,7 +111,7 @@ static const struct option table[] = {
 	  .commands = OBSERVE,
 	  .result = true,
 	  .rule = 'h',
-	  .parse = parse_rule,
+	  .parse = value_rule,
 	  .advice = "use for example --heartbeat=127.0.0.1:6333/healthz",
 	  .help = "this request is a health check: neither progress nor part of a turn; may be "
 	          "repeated" },
@@ -378,7 +119,7 @@ static const struct option table[] = {
 	  .arg = "CMD",
 	  .commands = LIVE,
 	  .field = offsetof(struct options, on_stuck),
-	  .parse = parse_text,
+	  .parse = value_text,
 	  .advice = "give a shell command, for example --on-stuck='mail -s stuck me'",
 	  .help = "run this shell command when stuck, with the path of run_error.json as its "
 	          "argument and WHYSTUCK_* variables" },
@@ -387,26 +128,26 @@ static const struct option table[] = {
 	  .arg_optional = true,
 	  .commands = LIVE,
 	  .field = offsetof(struct options, stop),
-	  .parse = parse_stop,
+	  .parse = value_stop,
 	  .advice = "use for example --stop=SIGTERM, TERM or 15",
 	  .help = "stop the run when stuck: SIGNAL (default: SIGINT), a grace, SIGTERM, a grace" },
 	{ .name = "stop-grace",
 	  .arg = "SECONDS",
 	  .commands = LIVE,
 	  .field = offsetof(struct options, stop_grace_s),
-	  .parse = parse_seconds,
+	  .parse = value_seconds,
 	  .advice = "use for example 10 or 0.5",
 	  .help = "how long to wait after each signal (default: 10)" },
 	{ .name = "stop-kill",
 	  .commands = LIVE,
 	  .field = offsetof(struct options, stop_kill),
-	  .parse = parse_true,
+	  .parse = value_true,
 	  .help = "SIGKILL after the last grace; without it, never" },
 	{ .name = "record",
 	  .arg = "FILE",
 	  .commands = LIVE,
 	  .field = offsetof(struct options, record),
-	  .parse = parse_text,
+	  .parse = value_text,
 	  .advice = "name the file to write",
 	  .help = "keep the event stream for replay; it holds prompts, replies and keys as they "
 	          "were captured" },
@@ -414,25 +155,25 @@ static const struct option table[] = {
 	  .arg = "OUT",
 	  .commands = REPLAY,
 	  .field = offsetof(struct options, scrub),
-	  .parse = parse_text,
+	  .parse = value_text,
 	  .advice = "name the file to write",
 	  .help = "write a copy to hand on: payload masked, numbers the same" },
 	{ .name = "progress",
 	  .arg = "STYLE",
 	  .commands = OBSERVE,
 	  .field = offsetof(struct options, progress),
-	  .parse = parse_progress,
+	  .parse = value_progress,
 	  .advice = "use tqdm or none",
 	  .help = "tqdm, a bar on stderr, or lines where it is no terminal; none (default: tqdm)" },
 	{ .name = "verbose",
 	  .commands = ALL,
 	  .field = offsetof(struct options, log_level),
-	  .parse = parse_verbose,
+	  .parse = value_verbose,
 	  .help = "a line for every turn, and more of what is being done" },
 	{ .name = "quiet",
 	  .commands = ALL,
 	  .field = offsetof(struct options, log_level),
-	  .parse = parse_quiet,
+	  .parse = value_quiet,
 	  .help = "errors only" },
 	/* answered before the table's parsers are asked */
 	{ .name = "help", .letter = 'h', .commands = ALL, .help = "show this help" },
@@ -446,13 +187,13 @@ static const struct option environment[] = {
 	{ .name = "MAS_BENCH_STUCK_TIMEOUT_MINUTES",
 	  .commands = OBSERVE,
 	  .field = offsetof(struct options, stuck_timeout_minutes),
-	  .parse = parse_minutes,
+	  .parse = value_minutes,
 	  .advice = "use for example 15 or 0.5, 0 turns it off",
 	  .help = "as --stuck-timeout, which wins" },
 	{ .name = "LOG_LEVEL",
 	  .commands = ALL,
 	  .field = offsetof(struct options, log_level),
-	  .parse = parse_level,
+	  .parse = value_level,
 	  .advice = "use DEBUG, INFO, WARNING or ERROR",
 	  .help = "DEBUG, INFO, WARNING or ERROR (default: INFO); --verbose and --quiet win" },
 };
@@ -579,7 +320,7 @@ static void print_command_help(FILE *out, const struct command *c)
 
 static int parse_pid(struct parser *p, const char *s)
 {
-	uint64_t pid = positive(s, PID_MAX);
+	uint64_t pid = value_positive(s, PID_MAX);
 
 	if (!pid)
 		return complain(p->err,
@@ -696,7 +437,7 @@ static int unknown_command(const char *name, FILE *err)
 			best = &commands[i];
 		}
 	}
-	if (positive(name, PID_MAX))
+	if (value_positive(name, PID_MAX))
 		complain(err,
 		         "'%s': a process id needs a command before it; use for example whystuck "
 		         "watch %s",
@@ -786,7 +527,7 @@ static bool take_value(struct parser *p, const struct option *opt, const char *a
 		return false;
 	}
 	if (opt->arg_optional && !attached && next && isalpha((unsigned char)*next) &&
-	    signal_number(next)) {
+	    value_signal(next)) {
 		complain(p->err,
 		         "--%s: '%.80s' behind it is not taken as its value; write --%s=%.80s",
 		         opt->name, next, opt->name, next);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One row of the table in options.c, and the kinds of values a row may name. */
+#ifndef OPTION_VALUES_H
+#define OPTION_VALUES_H
+#include "options.h"
+
+/* A host name has at most 253 characters; some room for the label and the path. */
+#define SPEC_MAX 512
+
+struct option {
+	const char *name;  /* without the dashes; or an environment variable's */
+	char letter;       /* of the short form, 0 none */
+	const char *arg;   /* what the value is called, NULL takes none */
+	bool arg_optional; /* then only as --name=value */
+	int commands;      /* that take it */
+	bool result;       /* changes results: goes into the recording */
+	size_t field;      /* of struct options */
+	char rule;         /* kind of endpoint rule */
+	/* NULL, or why value cannot be used. value is NULL when none was given. */
+	const char *(*parse)(struct options *o, const struct option *opt, const char *value);
+	/* False: nothing to write down. */
+	bool (*print)(const struct options *o, const struct option *opt, char *buf, size_t n);
+	const char *advice; /* what to write instead */
+	const char *help;
+};
+
+/* Readers: NULL, and the value is in o; or a static sentence why it cannot be used, and o is unchanged. */
+const char *value_true(struct options *o, const struct option *opt, const char *value);
+const char *value_text(struct options *o, const struct option *opt, const char *value);
+const char *value_minutes(struct options *o, const struct option *opt, const char *value);
+const char *value_seconds(struct options *o, const struct option *opt, const char *value);
+const char *value_total(struct options *o, const struct option *opt, const char *value);
+const char *value_progress(struct options *o, const struct option *opt, const char *value);
+const char *value_turns(struct options *o, const struct option *opt, const char *value);
+const char *value_rule(struct options *o, const struct option *opt, const char *value);
+const char *value_stop(struct options *o, const struct option *opt, const char *value);
+const char *value_verbose(struct options *o, const struct option *opt, const char *value);
+const char *value_quiet(struct options *o, const struct option *opt, const char *value);
+const char *value_level(struct options *o, const struct option *opt, const char *value);
+
+/* Writers, the readers' counterpart. */
+bool value_print_decimal(const struct options *o, const struct option *opt, char *buf, size_t n);
+bool value_print_total(const struct options *o, const struct option *opt, char *buf, size_t n);
+bool value_print_turns(const struct options *o, const struct option *opt, char *buf, size_t n);
+
+/* 1 to max in decimal digits, else 0. */
+uint64_t value_positive(const char *s, uint64_t max);
+/* "SIGTERM", "term" or "15"; 0 if no such signal. */
+int value_signal(const char *s);
+#endif
