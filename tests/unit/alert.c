@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which actions are due when: the alert, each step of the stop plan, and what ends it. */
+#include <errno.h>
+#include <signal.h>
+
+#include "alert.h"
+#include "test.h"
+
+#define S 1000000000ull
+#define PID 77
+
+static char log_text[256];
+static char environment[20000];
+
+static void act(void *ctx, enum action_kind kind, int signo, const char *text)
+{
+	size_t n = strlen(log_text);
+
+	(void)ctx;
+	snprintf(log_text + n, sizeof(log_text) - n, "%s%d ",
+	         kind == ACTION_ALERT ? "alert" : "signal", signo);
+	if (kind == ACTION_ALERT)
+		snprintf(environment, sizeof(environment), "%s", text);
+}
+
+static const struct alert_facts facts = {
+	.verdict = "llm_no_response",
+	.summary = "POST to x sent 1 h 0 m ago",
+	.since = "2026-01-01T00:00:00.000000Z",
+	.for_ms = 3600000,
+	.run_error = "/out/run_error.json",
+	.output = "/out",
+};
+
+/* What was done by time to, ticking every second after a stall at 0. */
+static const char *plan(const struct alert_plan *p, uint64_t to, struct alert **out)
+{
+	struct alert *a = alert_new(p, PID, act, NULL);
+
+	*log_text = '\0';
+	alert_began(a, 0, &facts);
+	for (uint64_t now = S; now <= to; now += S)
+		alert_tick(a, now);
+	if (out)
+		*out = a;
+	else
+		alert_free(a);
+	return log_text;
+}
+
+static void result(struct alert *a, int kind, int value)
+{
+	struct ev_action e = { .h = { .type = EV_ACTION, .size = sizeof(e) },
+		               .kind = (unsigned)kind,
+		               .result = value };
+
+	alert_event(a, &e.h);
+}
+
+static void last_exit(struct alert *a, uint32_t pid, uint16_t flags)
+{
+	struct ev_exit e = {
+		.h = { .type = EV_EXIT, .size = sizeof(e), .pid = pid, .flags = flags }
+	};
+
+	alert_event(a, &e.h);
+}
+
+static void alerts(void)
+{
+	struct alert_plan p = { .alert = true };
+	struct alert_facts odd = facts;
+	struct alert *a;
+	static char huge[20000];
+
+	TEST("on a stall the command runs at once, and nothing is stopped unless asked for");
+	CHECK(!strcmp(plan(&p, 100 * S, &a), "alert0 "));
+	CHECK(!alert_stopping(a));
+
+	TEST("it is told everything in its environment, a line a name");
+	CHECK(!strcmp(environment, "WHYSTUCK_PID=77\n"
+	                           "WHYSTUCK_VERDICT=llm_no_response\n"
+	                           "WHYSTUCK_SUMMARY=POST to x sent 1 h 0 m ago\n"
+	                           "WHYSTUCK_SINCE=2026-01-01T00:00:00.000000Z\n"
+	                           "WHYSTUCK_FOR_MS=3600000\n"
+	                           "WHYSTUCK_RUN_ERROR=/out/run_error.json\n"
+	                           "WHYSTUCK_OUTPUT=/out\n"));
+
+	TEST("what is unknown, or could forge another line, or does not fit, is left out");
+	memset(huge, 'x', sizeof(huge) - 1);
+	odd.for_ms = -1;
+	odd.since = NULL;
+	odd.run_error = "/x\nLD_PRELOAD=/evil";
+	odd.summary = huge;
+	alert_began(a, 200 * S, &odd);
+	CHECK(!strcmp(environment,
+	              "WHYSTUCK_PID=77\nWHYSTUCK_VERDICT=llm_no_response\nWHYSTUCK_OUTPUT=/out\n"));
+	alert_free(a);
+
+	TEST("without a command there is no alert");
+	p.alert = false;
+	CHECK(!strcmp(plan(&p, 100 * S, NULL), ""));
+}
+
+static void stops(void)
+{
+	struct alert_plan p = { .stop = true, .grace_ns = 10 * S };
+	struct alert *a;
+
+	TEST("a stop is SIGINT at once, SIGTERM after the grace, then nothing");
+	CHECK(!strcmp(plan(&p, 9 * S, NULL), "signal2 "));
+	CHECK(!strcmp(plan(&p, 10 * S, NULL), "signal2 signal15 "));
+	CHECK(!strcmp(plan(&p, 1000 * S, &a), "signal2 signal15 "));
+	CHECK(!alert_stopping(a));
+
+	TEST("a new stall after a stop that failed begins a new one");
+	alert_began(a, 2000 * S, &facts);
+	CHECK(!strcmp(log_text, "signal2 signal15 signal2 ") && alert_stopping(a));
+
+	TEST("a stall during a stop does not begin another");
+	alert_began(a, 2001 * S, &facts);
+	CHECK(!strcmp(log_text, "signal2 signal15 signal2 "));
+	alert_free(a);
+
+	TEST("SIGKILL comes last, and only if asked for");
+	p.stop_kill = true;
+	CHECK(!strcmp(plan(&p, 1000 * S, NULL), "signal2 signal15 signal9 "));
+	p.stop_kill = false;
+	p.stop_signal = SIGKILL;
+	CHECK(!strcmp(plan(&p, 1000 * S, NULL), "signal15 "));
+
+	TEST("another first signal is taken, SIGTERM is not sent twice");
+	p.stop_signal = SIGUSR1;
+	CHECK(!strcmp(plan(&p, 1000 * S, NULL), "signal10 signal15 "));
+	p.stop_signal = SIGTERM;
+	CHECK(!strcmp(plan(&p, 1000 * S, NULL), "signal15 "));
+}
+
+static void endings(void)
+{
+	struct alert_plan p = { .stop = true, .stop_kill = true, .grace_ns = 10 * S };
+	struct alert *a;
+
+	TEST("when the target has ended no further signal is sent, so that none hits a stranger");
+	plan(&p, 5 * S, &a);
+	last_exit(a, PID, EVF_LAST);
+	alert_tick(a, 100 * S);
+	alert_began(a, 200 * S, &facts);
+	CHECK(!strcmp(log_text, "signal2 ") && !alert_stopping(a));
+	alert_free(a);
+
+	TEST("the end of one of its threads, or of another process, is not its end");
+	plan(&p, 5 * S, &a);
+	last_exit(a, PID, 0);
+	last_exit(a, PID + 1, EVF_LAST);
+	alert_tick(a, 100 * S);
+	CHECK(!strcmp(log_text, "signal2 signal15 "));
+
+	TEST("a signal that found no process ends the plan too");
+	result(a, ACTION_STOP, -ESRCH);
+	alert_tick(a, 200 * S);
+	CHECK(!strcmp(log_text, "signal2 signal15 "));
+	alert_free(a);
+}
+
+static void results(void)
+{
+	struct alert_plan p = { .alert = true };
+	struct event cut = { .type = EV_ACTION, .size = sizeof(cut) };
+	const struct ev_action *const *list;
+	struct alert *a;
+	size_t n;
+
+	TEST("results are kept in order, the newest when there are too many, and counted");
+	plan(&p, S, &a);
+	for (int i = 0; i < ALERT_ACTIONS_MAX + 3; i++)
+		result(a, ACTION_ALERT, i);
+	list = alert_actions(a, &n);
+	CHECK(n == ALERT_ACTIONS_MAX && list[0]->result == 3);
+	CHECK(list[n - 1]->result == ALERT_ACTIONS_MAX + 2 && alert_forgotten(a) == 3);
+	alert_event(a, &cut);
+	CHECK(alert_forgotten(a) == 4);
+	alert_free(a);
+	alert_free(NULL);
+}
+
+int main(void)
+{
+	alerts();
+	stops();
+	endings();
+	results();
+	return DONE();
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The stop plan is a list of signals made at the start; a tick sends the next one when its time has come. */
+#include "alert.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SIGNALS_MAX 3
+/* Room for all lines of the environment: two paths, a sentence and five short ones. */
+#define ENVIRONMENT_MAX 16384
+
+struct alert {
+	struct alert_plan plan;
+	uint32_t pid;
+	alert_act *act;
+	void *ctx;
+	int signals[SIGNALS_MAX];
+	unsigned nsignals;
+	unsigned next; /* signal to send */
+	bool stopping, gone;
+	uint64_t due_ns; /* of signals[next], or the end of the last grace */
+	struct ev_action *actions[ALERT_ACTIONS_MAX];
+	size_t nactions;
+	uint64_t forgotten;
+};
+
+/* ---- The environment of the user's command ---- */
+
+struct lines {
+	char *p;
+	size_t n;
+};
+
+static bool is_one_line(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return false;
+	return true;
+}
+
+/* A line that does not fit is left out whole: half a path is another path. */
+static void line_add(struct lines *l, const char *name, const char *value)
+{
+	size_t room = ENVIRONMENT_MAX - l->n;
+	int n;
+
+	if (!value || !is_one_line(value))
+		return;
+	n = snprintf(l->p + l->n, room, "%s=%s\n", name, value);
+	if (n > 0 && (size_t)n < room)
+		l->n += (size_t)n;
+	else
+		l->p[l->n] = '\0';
+}
+
+static void environment_make(const struct alert *a, const struct alert_facts *f,
+                             char out[static ENVIRONMENT_MAX])
+{
+	struct lines l = { out, 0 };
+	char number[24];
+
+	*out = '\0';
+	snprintf(number, sizeof(number), "%" PRIu32, a->pid);
+	line_add(&l, "WHYSTUCK_PID", number);
+	line_add(&l, "WHYSTUCK_VERDICT", f->verdict);
+	line_add(&l, "WHYSTUCK_SUMMARY", f->summary);
+	line_add(&l, "WHYSTUCK_SINCE", f->since);
+	snprintf(number, sizeof(number), "%" PRId64, f->for_ms);
+	line_add(&l, "WHYSTUCK_FOR_MS", f->for_ms >= 0 ? number : NULL);
+	line_add(&l, "WHYSTUCK_RUN_ERROR", f->run_error);
+	line_add(&l, "WHYSTUCK_OUTPUT", f->output);
+}
+
+/* ---- The stop plan ---- */
+
+static void plan_make(struct alert *a)
+{
+	int first = a->plan.stop_signal ? a->plan.stop_signal : SIGINT;
+
+	if (first != SIGTERM && first != SIGKILL)
+		a->signals[a->nsignals++] = first;
+	a->signals[a->nsignals++] = SIGTERM;
+	if (a->plan.stop_kill)
+		a->signals[a->nsignals++] = SIGKILL;
+}
+
+static void signal_next(struct alert *a, uint64_t now_ns)
+{
+	int signo = a->signals[a->next++];
+	const char *name = sigabbrev_np(signo);
+	char text[128];
+
+	a->due_ns = now_ns + a->plan.grace_ns;
+	snprintf(text, sizeof(text), "SIG%s to %" PRIu32 ": the run is stuck%s", name ? name : "?",
+	         a->pid, a->next > 1 ? " and did not end in its time of grace" : "");
+	a->act(a->ctx, ACTION_STOP, signo, text);
+}
+
+/* ---- Results ---- */
+
+static void action_keep(struct alert *a, const struct event *ev)
+{
+	struct ev_action *copy;
+
+	if (ev->size < sizeof(*copy) || ev->size > EVENT_SIZE_MAX || !(copy = malloc(ev->size))) {
+		a->forgotten++;
+		return;
+	}
+	memcpy(copy, ev, ev->size);
+	if (a->nactions == ALERT_ACTIONS_MAX) {
+		free(a->actions[0]);
+		memmove(a->actions, a->actions + 1, (ALERT_ACTIONS_MAX - 1) * sizeof(*a->actions));
+		a->nactions--;
+		a->forgotten++;
+	}
+	a->actions[a->nactions++] = copy;
+	if (copy->kind == ACTION_STOP && copy->result == -ESRCH)
+		a->gone = true;
+}
+
+/* ---- For the pipeline ---- */
+
+struct alert *alert_new(const struct alert_plan *plan, uint32_t pid, alert_act *act, void *ctx)
+{
+	struct alert *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->plan = *plan;
+	a->pid = pid;
+	a->act = act;
+	a->ctx = ctx;
+	plan_make(a);
+	return a;
+}
+
+void alert_free(struct alert *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < a->nactions; i++)
+		free(a->actions[i]);
+	free(a);
+}
+
+void alert_began(struct alert *a, uint64_t now_ns, const struct alert_facts *f)
+{
+	char environment[ENVIRONMENT_MAX];
+
+	if (a->plan.alert) {
+		environment_make(a, f, environment);
+		a->act(a->ctx, ACTION_ALERT, 0, environment);
+	}
+	if (a->plan.stop && !a->stopping && !a->gone) {
+		a->stopping = true;
+		a->next = 0;
+		signal_next(a, now_ns);
+	}
+}
+
+void alert_tick(struct alert *a, uint64_t now_ns)
+{
+	if (a->gone)
+		a->stopping = false;
+	if (!a->stopping || now_ns < a->due_ns)
+		return;
+	if (a->next < a->nsignals)
+		signal_next(a, now_ns);
+	else
+		a->stopping = false; /* nothing left to try; a new stall begins anew */
+}
+
+void alert_event(struct alert *a, const struct event *ev)
+{
+	if (ev->type == EV_ACTION)
+		action_keep(a, ev);
+	else if (ev->type == EV_EXIT && (ev->flags & EVF_LAST) && ev->pid == a->pid)
+		a->gone = true;
+}
+
+bool alert_stopping(const struct alert *a)
+{
+	return a->stopping && !a->gone;
+}
+
+const struct ev_action *const *alert_actions(const struct alert *a, size_t *n)
+{
+	*n = a->nactions;
+	return (const struct ev_action *const *)a->actions;
+}
+
+uint64_t alert_forgotten(const struct alert *a)
+{
+	return a->forgotten;
+}

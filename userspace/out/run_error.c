@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One function a part of the document, in the order of the document; then how it gets onto the disk. */
+#include "out/run_error.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "secrets.h"
+#include "syscall_names.h"
+
+#define SCHEMA "whystuck.run_error/1"
+/* Longest string that is taken over from the target: paths are rarely longer. */
+#define STRING_MAX 1024
+
+struct doc {
+	const struct run_error_input *in;
+	const struct look *look;
+	json_t *unseen, *omitted;
+	bool failed; /* out of memory somewhere */
+};
+
+/* ---- Values ---- */
+
+static void set(struct doc *d, json_t *object, const char *key, json_t *value)
+{
+	if (json_object_set_new(object, key, value) < 0)
+		d->failed = true;
+}
+
+static void append(struct doc *d, json_t *array, json_t *value)
+{
+	if (json_array_append_new(array, value) < 0)
+		d->failed = true;
+}
+
+/* null if there is no text */
+static json_t *string_n(struct bytes s)
+{
+	char clean[STRING_MAX];
+
+	if (!s.n)
+		return json_null();
+	secrets_clean(s.p, s.n, clean, sizeof(clean));
+	return json_string(clean);
+}
+
+static json_t *string(const char *s)
+{
+	return s ? string_n(bytes_of(s)) : json_null();
+}
+
+static json_t *milliseconds(uint64_t ns)
+{
+	return json_real((double)ns / 1e6);
+}
+
+static uint64_t age(uint64_t now, uint64_t then)
+{
+	return now > then ? now - then : 0;
+}
+
+/* How long ago; null for a time that was not seen. */
+static json_t *ago(const struct doc *d, uint64_t ts_ns)
+{
+	return ts_ns ? milliseconds(age(d->look->now_ns, ts_ns)) : json_null();
+}
+
+const char *timestamp_text(uint64_t wall_ns, char buf[static TIMESTAMP_TEXT_MAX])
+{
+	time_t seconds = (time_t)(wall_ns / 1000000000);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&seconds, &tm);
+	n = strftime(buf, TIMESTAMP_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf + n, TIMESTAMP_TEXT_MAX - n, ".%06uZ", (unsigned)(wall_ns / 1000 % 1000000));
+	return buf;
+}
+
+static json_t *timestamp(const struct doc *d, uint64_t ts_ns)
+{
+	char buf[TIMESTAMP_TEXT_MAX];
+
+	return ts_ns ? json_string(timestamp_text(ts_ns + d->in->wall_offset_ns, buf))
+	             : json_null();
+}
+
+static void unseen(struct doc *d, const char *field, const char *why)
+{
+	set(d, d->unseen, field, json_string(why));
+}
+
+/* How many of n rows are shown; counts the others. */
+static size_t rows(struct doc *d, const char *field, size_t n)
+{
+	if (n <= RUN_ERROR_ROWS_MAX)
+		return n;
+	set(d, d->omitted, field, json_integer((json_int_t)(n - RUN_ERROR_ROWS_MAX)));
+	return RUN_ERROR_ROWS_MAX;
+}
+
+static bool has_snapshot(const struct doc *d)
+{
+	return d->look->evidence && evidence_time(d->look->evidence);
+}
+
+/* ---- Verdict and causes ---- */
+
+static json_t *wake_json(struct doc *d, const struct wake *w)
+{
+	json_t *o = json_object();
+
+	set(d, o, "answer", json_string(wake_name(w->answer)));
+	set(d, o, "at", w->answer == WAKE_AT ? timestamp(d, w->at_ns) : json_null());
+	set(d, o, "why", string(w->why));
+	return o;
+}
+
+/* What a verdict and a cause have in common. */
+static json_t *finding_json(struct doc *d, const struct cause *c)
+{
+	json_t *o = json_object();
+
+	set(d, o, "kind", json_string(verdict_name(c->kind)));
+	set(d, o, "summary", string(c->summary));
+	set(d, o, "confidence", string(confidence_name(c->confidence)));
+	set(d, o, "since", timestamp(d, c->since_ns));
+	set(d, o, "for_ms", ago(d, c->since_ns));
+	set(d, o, "at_least", json_boolean(c->at_least));
+	return o;
+}
+
+static json_t *verdict_json(struct doc *d)
+{
+	const struct cause *c = &d->in->diagnosis->causes[0];
+	const struct stall *s = d->look->stall;
+	json_t *o = finding_json(d, c);
+
+	set(d, o, "clock", s && stall_stuck(s) ? string(stall_last(s)->clock) : json_null());
+	set(d, o, "will_wake", wake_json(d, &c->wake));
+	return o;
+}
+
+static json_t *causes_json(struct doc *d)
+{
+	json_t *a = json_array();
+
+	for (int i = 0; i < d->in->diagnosis->ncauses; i++) {
+		const struct cause *c = &d->in->diagnosis->causes[i];
+		json_t *o = finding_json(d, c), *evidence = json_array();
+
+		for (int k = 0; k < c->nevidence; k++)
+			append(d, evidence, string(c->evidence[k]));
+		set(d, o, "evidence", evidence);
+		set(d, o, "call",
+		    c->view ? json_integer((json_int_t)c->view->call->id) : json_null());
+		set(d, o, "will_wake", wake_json(d, &c->wake));
+		append(d, a, o);
+	}
+	if (d->in->diagnosis->omitted)
+		set(d, d->omitted, "causes", json_integer(d->in->diagnosis->omitted));
+	return a;
+}
+
+/* ---- Turns ---- */
+
+static json_t *turn_json(struct doc *d, const struct turn *t)
+{
+	json_t *o;
+
+	if (!t)
+		return json_null();
+	o = json_object();
+	set(d, o, "turn_id", json_integer((json_int_t)t->id));
+	set(d, o, "session_id", string(t->session_id));
+	set(d, o, "turn_index", json_integer(t->turn_index));
+	set(d, o, "role", string(llm_role_name(t->role)));
+	set(d, o, "timestamp", timestamp(d, t->start_ns));
+	set(d, o, "at_least", json_boolean(t->at_least));
+	set(d, o, "wall_ms", t->end_ns ? milliseconds(age(t->end_ns, t->start_ns)) : json_null());
+	set(d, o, "age_ms", ago(d, t->start_ns));
+	set(d, o, "llm_calls", json_integer(t->llm_calls));
+	set(d, o, "storage_calls", json_integer(t->storage_calls));
+	set(d, o, "model", string(t->model));
+	set(d, o, "provider", string(t->provider));
+	set(d, o, "status", t->end_ns ? json_string(turn_status_name(t->status)) : json_null());
+	set(d, o, "partial", string(partial_name(t->partial)));
+	return o;
+}
+
+/* ---- Calls ---- */
+
+static json_t *call_json(struct doc *d, const struct call_view *v)
+{
+	const struct call *c = v->call;
+	json_t *o = json_object();
+
+	set(d, o, "id", json_integer((json_int_t)c->id));
+	set(d, o, "class", json_string(call_class_name(c->class)));
+	set(d, o, "op", string(c->op));
+	set(d, o, "endpoint", v->endpoint ? string(v->endpoint->name) : json_null());
+	set(d, o, "label", v->endpoint ? string(v->endpoint->label) : json_null());
+	set(d, o, "proto", string(c->proto));
+	set(d, o, "model", c->llm ? string(c->llm->model) : json_null());
+	set(d, o, "pid", json_integer(c->pid));
+	set(d, o, "tid", json_integer(c->tid));
+	set(d, o, "started_at", timestamp(d, c->start_ns));
+	set(d, o, "at_least", json_boolean(c->at_least));
+	set(d, o, "bytes_out", json_integer((json_int_t)c->bytes_out));
+	set(d, o, "bytes_in", json_integer((json_int_t)c->bytes_in));
+	set(d, o, "first_byte_ms",
+	    c->first_byte_ns && c->start_ns ? milliseconds(age(c->first_byte_ns, c->start_ns))
+	                                    : json_null());
+	set(d, o, "partial", string(partial_name(c->partial)));
+	return o;
+}
+
+static json_t *in_flight_json(struct doc *d)
+{
+	size_t n = rows(d, "in_flight", d->look->nopen);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct call_view *v = &d->look->open[i];
+		const struct ev_socket *s = has_snapshot(d) && v->sock
+		                                    ? evidence_socket(d->look->evidence, v->sock)
+		                                    : NULL;
+		json_t *o = call_json(d, v);
+
+		set(d, o, "age_ms", ago(d, v->call->start_ns));
+		set(d, o, "sent", json_boolean(v->call->sent_ns != 0));
+		set(d, o, "silent_ms", ago(d, call_silent_since(v->call)));
+		set(d, o, "blocks", json_boolean(v->call->blocks));
+		set(d, o, "sock", v->sock ? json_integer((json_int_t)v->sock) : json_null());
+		set(d, o, "state", s ? string(tcp_state_name(s->tcp_state)) : json_null());
+		append(d, a, o);
+	}
+	return a;
+}
+
+static json_t *recent_json(struct doc *d)
+{
+	size_t n = d->in->nrecent;
+	json_t *a = json_array();
+
+	for (size_t i = n > RUN_ERROR_RECENT_MAX ? n - RUN_ERROR_RECENT_MAX : 0; i < n; i++) {
+		const struct call *c = d->in->recent[i].call;
+		json_t *o = call_json(d, &d->in->recent[i]);
+
+		set(d, o, "ms",
+		    c->end_ns && c->start_ns ? milliseconds(age(c->end_ns, c->start_ns))
+		                             : json_null());
+		set(d, o, "ended_at", timestamp(d, c->end_ns));
+		set(d, o, "status", json_string(call_status_name(c->status)));
+		set(d, o, "error_kind", string(c->error_kind));
+		set(d, o, "http_status",
+		    c->http_status ? json_integer(c->http_status) : json_null());
+		append(d, a, o);
+	}
+	return a;
+}
+
+/* asyncio tasks as far as calls tell: which task waits for which call. */
+static json_t *tasks_json(struct doc *d)
+{
+	size_t n = rows(d, "tasks", d->look->nopen);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct call *c = d->look->open[i].call;
+		char task[32];
+		json_t *o;
+
+		if (!c->task)
+			continue;
+		snprintf(task, sizeof(task), "0x%" PRIx64, c->task);
+		o = json_object();
+		set(d, o, "task", json_string(task));
+		set(d, o, "pid", json_integer(c->pid));
+		set(d, o, "waits_for_call", json_integer((json_int_t)c->id));
+		append(d, a, o);
+	}
+	if (json_array_size(a))
+		return a;
+	json_decref(a);
+	unseen(d, "tasks", "no asyncio task was seen behind a call in flight");
+	return json_null();
+}
+
+/* ---- The snapshot ---- */
+
+static json_t *command_json(struct bytes text)
+{
+	char *masked = text.n ? command_mask(text.p, text.n) : NULL;
+	json_t *s = masked ? json_string(masked) : json_null();
+
+	free(masked);
+	return s;
+}
+
+static json_t *processes_json(struct doc *d)
+{
+	size_t n, threads;
+	const struct ev_process *const *list;
+	json_t *a;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_processes(d->look->evidence, &n);
+	n = rows(d, "processes", n);
+	a = json_array();
+	for (size_t i = 0; i < n; i++) {
+		json_t *o = json_object();
+
+		evidence_threads(d->look->evidence, list[i]->h.pid, &threads);
+		set(d, o, "pid", json_integer(list[i]->h.pid));
+		set(d, o, "ppid", json_integer(list[i]->ppid));
+		set(d, o, "uid", json_integer(list[i]->uid));
+		set(d, o, "command", command_json(process_text(list[i])));
+		set(d, o, "started_at", timestamp(d, list[i]->start_ns));
+		set(d, o, "threads", json_integer((json_int_t)threads));
+		append(d, a, o);
+	}
+	return a;
+}
+
+static json_t *address_json(const struct ev_socket *s, const __u8 *address, uint16_t port)
+{
+	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 10];
+
+	if (s->family == AF_UNIX)
+		return string_n(socket_path(s));
+	if ((s->family != AF_INET && s->family != AF_INET6) ||
+	    !inet_ntop(s->family, address, ip, sizeof(ip)))
+		return json_null();
+	snprintf(text, sizeof(text), s->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, port);
+	return json_string(text);
+}
+
+static json_t *socket_endpoint_json(const struct doc *d, uint64_t sock)
+{
+	const struct endpoint *e = NULL;
+	const struct ev_socket *s = sock ? evidence_socket(d->look->evidence, sock) : NULL;
+
+	if (sock && d->look->endpoint_of)
+		e = d->look->endpoint_of(d->look->ctx, sock);
+	for (size_t i = 0; sock && !e && i < d->look->nopen; i++)
+		if (d->look->open[i].sock == sock)
+			e = d->look->open[i].endpoint;
+	if (e && *e->name)
+		return string(e->name);
+	return s && !(s->h.flags & EVF_LISTEN) ? address_json(s, s->remote, s->remote_port)
+	                                       : json_null();
+}
+
+/* fd, what it is, and whose it is at the other end */
+static void descriptor_set(struct doc *d, json_t *o, uint32_t pid, int fd)
+{
+	const struct ev_fd *f = fd >= 0 ? evidence_fd(d->look->evidence, pid, fd) : NULL;
+
+	set(d, o, "fd", fd >= 0 ? json_integer(fd) : json_null());
+	set(d, o, "what", f ? string_n(fd_text(f)) : json_null());
+	set(d, o, "endpoint", socket_endpoint_json(d, f ? f->sock : 0));
+}
+
+static json_t *timeout_json(const struct ev_thread *t)
+{
+	if (t->timeout_ns >= 0)
+		return milliseconds((uint64_t)t->timeout_ns);
+	return t->timeout_ns == TIMEOUT_NONE ? json_string("none") : json_null();
+}
+
+static json_t *syscall_json(struct doc *d, const struct ev_thread *t)
+{
+	char buf[SYSCALL_NAME_MAX], args[SYSCALL_ARGS_MAX];
+	const char *name = syscall_name(t->syscall, buf);
+	json_t *o;
+
+	if (!name)
+		return json_null();
+	syscall_args(t, args, sizeof(args));
+	o = json_object();
+	set(d, o, "name", string(name));
+	set(d, o, "args", string(args));
+	descriptor_set(d, o, t->h.pid, syscall_fd(t));
+	set(d, o, "timeout_ms", timeout_json(t));
+	return o;
+}
+
+static json_t *waits_for_json(struct doc *d, const struct ev_thread *t)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < thread_nfds(t); i++) {
+		json_t *o = json_object();
+
+		descriptor_set(d, o, t->h.pid, t->fds[i]);
+		append(d, a, o);
+	}
+	return a;
+}
+
+static json_t *stack_json(struct doc *d, struct bytes stack)
+{
+	json_t *a;
+
+	if (!stack.n)
+		return json_null();
+	a = json_array();
+	while (stack.n) {
+		const char *end = memchr(stack.p, ';', stack.n);
+		size_t n = end ? (size_t)(end - stack.p) : stack.n;
+
+		append(d, a, string_n((struct bytes){ stack.p, n }));
+		stack = bytes_from(stack, n + 1);
+	}
+	return a;
+}
+
+static json_t *thread_json(struct doc *d, const struct ev_thread *t)
+{
+	struct thread_text text = thread_text(t);
+	char state = (char)t->state;
+	json_t *o = json_object();
+
+	set(d, o, "pid", json_integer(t->h.pid));
+	set(d, o, "tid", json_integer(t->h.tid));
+	set(d, o, "name", string_n(text.name));
+	set(d, o, "state", state ? string_n((struct bytes){ &state, 1 }) : json_null());
+	set(d, o, "on_cpu", json_boolean(t->h.flags & EVF_ONCPU));
+	set(d, o, "syscall", syscall_json(d, t));
+	set(d, o, "waits_for", waits_for_json(d, t));
+	set(d, o, "waits_for_total", json_integer(t->fds_total));
+	set(d, o, "blocked_for_ms", ago(d, t->blocked_since_ns));
+	set(d, o, "wait_channel", string_n(text.wchan));
+	set(d, o, "kernel_stack", stack_json(d, text.stack));
+	return o;
+}
+
+static json_t *threads_json(struct doc *d)
+{
+	const struct ev_thread *const *list;
+	json_t *a;
+	size_t n;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_threads(d->look->evidence, 0, &n);
+	n = rows(d, "threads", n);
+	a = json_array();
+	for (size_t i = 0; i < n; i++)
+		append(d, a, thread_json(d, list[i]));
+	return a;
+}
+
+/* The age now of what was ago_ns old at the snapshot; null when it never happened. */
+static json_t *socket_age(const struct doc *d, const struct ev_socket *s, bool ever,
+                          uint64_t ago_ns)
+{
+	return ever ? milliseconds(ago_ns + age(d->look->now_ns, s->h.ts_ns)) : json_null();
+}
+
+static void tcp_set(struct doc *d, json_t *o, const struct ev_socket *s)
+{
+	bool tcp = s->h.flags & EVF_TCP, sent = tcp && s->tcp_bytes_sent,
+	     received = tcp && s->tcp_bytes_recv;
+
+	set(d, o, "state", tcp ? string(tcp_state_name(s->tcp_state)) : json_null());
+	set(d, o, "unread", tcp ? json_integer(s->tcp_unread) : json_null());
+	set(d, o, "unsent", tcp ? json_integer(s->tcp_unsent) : json_null());
+	set(d, o, "unacked", tcp ? json_integer(s->tcp_unacked) : json_null());
+	set(d, o, "last_sent_ms", socket_age(d, s, sent, s->tcp_last_sent_ns));
+	set(d, o, "last_recv_ms", socket_age(d, s, received, s->tcp_last_recv_ns));
+	set(d, o, "last_ack_ms", socket_age(d, s, sent, s->tcp_last_ack_ns));
+	set(d, o, "keepalive", tcp ? json_boolean(s->keepalive) : json_null());
+	set(d, o, "retransmits", tcp ? json_integer(s->tcp_retransmits) : json_null());
+	set(d, o, "retransmits_ever", tcp ? json_integer(s->tcp_retrans) : json_null());
+	set(d, o, "rtt_us", tcp && s->tcp_rtt_us ? json_integer(s->tcp_rtt_us) : json_null());
+}
+
+static json_t *sockets_json(struct doc *d)
+{
+	const struct ev_socket *const *list;
+	json_t *a;
+	size_t n;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_sockets(d->look->evidence, &n);
+	n = rows(d, "sockets", n);
+	a = json_array();
+	for (size_t i = 0; i < n; i++) {
+		json_t *o = json_object();
+
+		set(d, o, "sock", json_integer((json_int_t)list[i]->sock));
+		set(d, o, "pid", json_integer(list[i]->h.pid));
+		set(d, o, "endpoint", socket_endpoint_json(d, list[i]->sock));
+		set(d, o, "local", address_json(list[i], list[i]->local, list[i]->local_port));
+		set(d, o, "listens", json_boolean(list[i]->h.flags & EVF_LISTEN));
+		tcp_set(d, o, list[i]);
+		append(d, a, o);
+	}
+	return a;
+}
+
+/* The time limits threads have set on what they wait for. */
+static json_t *timeouts_json(struct doc *d)
+{
+	const struct ev_thread *const *list;
+	json_t *a;
+	size_t n;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_threads(d->look->evidence, 0, &n);
+	n = rows(d, "timeouts", n);
+	a = json_array();
+	for (size_t i = 0; i < n; i++) {
+		const struct ev_thread *t = list[i];
+		uint64_t at = t->blocked_since_ns + (uint64_t)t->timeout_ns;
+		bool known = t->blocked_since_ns != 0;
+		char buf[SYSCALL_NAME_MAX];
+		json_t *o;
+
+		if (t->syscall < 0 || t->timeout_ns < 0)
+			continue;
+		o = json_object();
+		set(d, o, "pid", json_integer(t->h.pid));
+		set(d, o, "tid", json_integer(t->h.tid));
+		set(d, o, "thread", string_n(thread_text(t).name));
+		set(d, o, "syscall", string(syscall_name(t->syscall, buf)));
+		set(d, o, "timeout_ms", milliseconds((uint64_t)t->timeout_ns));
+		set(d, o, "at", known ? timestamp(d, at) : json_null());
+		set(d, o, "left_ms", known ? milliseconds(age(at, d->look->now_ns)) : json_null());
+		append(d, a, o);
+	}
+	return a;
+}
+
+/* ---- What to do, and what was done ---- */
+
+static json_t *steps_json(struct doc *d)
+{
+	json_t *a = json_array();
+
+	for (int i = 0; i < d->in->diagnosis->nsteps; i++)
+		append(d, a, string(d->in->diagnosis->steps[i]));
+	return a;
+}
+
+static json_t *result_json(const struct ev_action *a)
+{
+	const char *signal = a->signo ? sigabbrev_np(a->signo) : NULL;
+	char text[128];
+
+	if (a->result < 0)
+		snprintf(text, sizeof(text), "failed: %s",
+		         strerrordesc_np(-a->result) ? strerrordesc_np(-a->result) : "?");
+	else if (a->kind == ACTION_STOP)
+		snprintf(text, sizeof(text), "SIG%s sent", signal ? signal : "?");
+	else if (WIFSIGNALED(a->result))
+		snprintf(text, sizeof(text), "killed by signal %d", WTERMSIG(a->result));
+	else
+		snprintf(text, sizeof(text), "exit status %d", WEXITSTATUS(a->result));
+	return json_string(text);
+}
+
+/* An alert's command may hold a token or the like, it is masked as a command line. */
+static json_t *action_text_json(const struct ev_action *a)
+{
+	return a->h.size > sizeof(*a)
+	               ? command_json((struct bytes){ a->text, a->h.size - sizeof(*a) })
+	               : json_null();
+}
+
+static json_t *actions_json(struct doc *d)
+{
+	static const char *const kinds[] = { [ACTION_ALERT] = "alert", [ACTION_STOP] = "stop" };
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < d->in->nactions; i++) {
+		const struct ev_action *action = d->in->actions[i];
+		bool known = action->kind < sizeof(kinds) / sizeof(*kinds);
+		json_t *o = json_object();
+
+		set(d, o, "kind", known ? string(kinds[action->kind]) : json_null());
+		set(d, o, "at", timestamp(d, action->h.ts_ns));
+		set(d, o, "what", action_text_json(action));
+		set(d, o, "result", result_json(action));
+		append(d, a, o);
+	}
+	return a;
+}
+
+/* ---- The whole ---- */
+
+static json_t *own_command_json(struct doc *d)
+{
+	const struct ev_process *p =
+		d->look->evidence ? evidence_process(d->look->evidence, d->look->pid) : NULL;
+
+	if (p && process_text(p).n)
+		return command_json(process_text(p));
+	unseen(d, "command", "the process's command line was not seen");
+	return json_null();
+}
+
+static json_t *snapshot_json(struct doc *d)
+{
+	json_t *o = json_object();
+
+	if (!has_snapshot(d)) {
+		json_decref(o);
+		unseen(d, "snapshot",
+		       "no complete snapshot of processes, threads and sockets arrived");
+		return json_null();
+	}
+	set(d, o, "timestamp", timestamp(d, evidence_time(d->look->evidence)));
+	set(d, o, "dropped", json_integer((json_int_t)evidence_dropped(d->look->evidence)));
+	return o;
+}
+
+json_t *run_error_json(const struct run_error_input *in)
+{
+	struct doc d = { in, in->look, json_object(), json_object(), false };
+	json_t *o = json_object();
+
+	set(&d, o, "schema", json_string(SCHEMA));
+	set(&d, o, "timestamp", timestamp(&d, in->look->now_ns));
+	set(&d, o, "pid", json_integer(in->look->pid));
+	set(&d, o, "command", own_command_json(&d));
+	set(&d, o, "verdict", verdict_json(&d));
+	set(&d, o, "causes", causes_json(&d));
+	set(&d, o, "last_event_timestamp", timestamp(&d, in->last_event_ns));
+	set(&d, o, "stuck_timeout_minutes", json_real(in->stuck_timeout_minutes));
+	set(&d, o, "last_turn", turn_json(&d, in->last_turn));
+	set(&d, o, "turn_in_progress", turn_json(&d, in->open_turn));
+	set(&d, o, "in_flight", in_flight_json(&d));
+	set(&d, o, "recent_calls", recent_json(&d));
+	set(&d, o, "snapshot", snapshot_json(&d));
+	set(&d, o, "processes", processes_json(&d));
+	set(&d, o, "threads", threads_json(&d));
+	set(&d, o, "tasks", tasks_json(&d));
+	set(&d, o, "sockets", sockets_json(&d));
+	set(&d, o, "timeouts", timeouts_json(&d));
+	set(&d, o, "next_steps", steps_json(&d));
+	set(&d, o, "actions", actions_json(&d));
+	set(&d, o, "omitted", d.omitted);
+	set(&d, o, "unseen", d.unseen);
+	if (!d.failed)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+/* ---- Onto the disk ---- */
+
+static int write_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t done = write(fd, p, n);
+
+		if (done < 0 && errno != EINTR)
+			return -errno;
+		if (done > 0) {
+			p += done;
+			n -= (size_t)done;
+		}
+	}
+	return 0;
+}
+
+static int fill(int fd, const char *text)
+{
+	int err = write_all(fd, text, strlen(text));
+
+	if (!err)
+		err = write_all(fd, "\n", 1);
+	if (!err && fsync(fd) < 0)
+		err = -errno;
+	return err;
+}
+
+static int write_text(const char *text, int dirfd, const char *name, const char *temporary)
+{
+	int err, fd;
+
+	unlinkat(dirfd, temporary, 0); /* of an earlier run that was killed while writing */
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	err = fill(fd, text);
+	if (close(fd) < 0 && !err)
+		err = -errno;
+	if (!err && renameat(dirfd, temporary, dirfd, name) < 0)
+		err = -errno;
+	if (err)
+		unlinkat(dirfd, temporary, 0);
+	else
+		fsync(dirfd); /* the new name too; where a directory cannot be synced the file still stands */
+	return err;
+}
+
+int run_error_write(json_t *doc, int dirfd, const char *name)
+{
+	char temporary[NAME_MAX + 1];
+	char *text;
+	int err, n = snprintf(temporary, sizeof(temporary), ".%s.tmp", name);
+
+	if (n < 0 || (size_t)n >= sizeof(temporary))
+		return -ENAMETOOLONG;
+	text = json_dumps(doc, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+	if (!text)
+		return -ENOMEM;
+	err = write_text(text, dirfd, name, temporary);
+	free(text);
+	return err;
+}
