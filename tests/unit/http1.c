@@ -739,6 +739,15 @@ static void scrubbed(void)
 	proto_http1.decoded(state, DIR_OUT, bytes_of("left over"));
 	end(DONE_CLOSED);
 	CHECK(sound());
+
+	TEST("more blocks than we hold: from then on a slice takes none rather than a wrong one");
+	begin();
+	for (int i = 0; i <= 65536; i++)
+		proto_http1.decoded(state, DIR_IN, bytes_of("x"));
+	out(JSON_POST("/v1/messages", "", "2") "{}");
+	in("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n****");
+	end(DONE_CLOSED);
+	CHECK(sound() && strcmp(heard.reply, "~") == 0);
 }
 
 static void endings(void)
@@ -986,6 +995,20 @@ static void limits(void)
 	CHECK(call_is(1, "GET /y", CALL_OK, 200));
 	end(DONE_CLOSED);
 
+	TEST("header names and values of any length do no harm");
+	begin();
+	n = (size_t)sprintf(big, "GET /x HTTP/1.1\r\n");
+	memset(big + n, 'h', 5000);
+	n += 5000;
+	n += (size_t)sprintf(big + n, ": v\r\nHost: ");
+	memset(big + n, 'a', 5000);
+	n += 5000;
+	n += (size_t)sprintf(big + n, "\r\nX-Stainless-Retry-Count: 99999999999\r\n\r\n");
+	feed_n(DIR_OUT, big, n);
+	end(DONE_DETACHED);
+	CHECK(call_is(0, "GET /x", CALL_UNKNOWN, 0) && got.done[0].retry_count == -1);
+	CHECK(strlen(got.done[0].host) == sizeof(got.done[0].host) - 1);
+
 	TEST("a target of any length gives an op of ours");
 	begin();
 	n = (size_t)sprintf(big, "POST /");
@@ -1067,6 +1090,7 @@ static void detection(void)
 		{ "rest of a body", "HTTP/", PROTO_MAYBE },
 		{ "rest of a body", "rest of another", PROTO_NO },
 		{ "", "+OK\r\n", PROTO_NO },
+		{ "", "HTTP/1.x 200 OK\r\n", PROTO_NO },
 	};
 
 	TEST("a request's first line is recognised, and nothing else is");

@@ -206,11 +206,10 @@ static void exchange_end(struct http1 *h, struct exchange *x, enum call_status s
 		llm_response_end(x->llm, complete);
 	llm_free(x->llm);
 	/* clients hang up once the stream says it is complete, before the last chunk's zero */
-	if (c->llm && c->llm->finished &&
-	    (c->status == CALL_ABORTED || c->status == CALL_UNKNOWN)) {
+	if (c->llm && c->llm->finished && (c->status == CALL_ABORTED || c->status == CALL_UNKNOWN))
 		c->status = CALL_OK;
+	if (c->status == CALL_OK)
 		c->error_kind[0] = '\0';
-	}
 	c->end_ns = h->at->end_ns;
 	*x = (struct exchange){ 0 };
 	h->sink->done(h->sink, c);
@@ -980,8 +979,6 @@ static void http1_gap(void *state, int dir, uint64_t n, enum partial why, const 
 
 	h->at = at;
 	if (s->state == SIDE_OFF || !n || !side_skip(s, n, why))
-		return;
-	if (s->state == SIDE_OFF) /* the body that ended in the gap was the last */
 		return;
 	if (s->dir == DIR_OUT)
 		request_lost(h, "", why);
