@@ -38,6 +38,7 @@ enum done_why {
 struct proto_hint {
 	uint16_t port;		/* of the peer, 0 none */
 	bool from_start;	/* the connection was seen from its first byte */
+	bool idle;		/* it was not, but nothing was outstanding on it when we came */
 	bool client;		/* our side opened it */
 	const char *path;	/* unix socket path or NULL */
 };

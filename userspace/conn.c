@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of connections, the search for each one's parser, and the feeding of it. What is particular to sockets that
+ * carry TLS stands in cipher.c.
+ */
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "conn_private.h"
+#include "proto/generic.h"
+
+#define BUCKETS 4096
+#define PENDING_BYTES_MAX 65536		/* before the protocol is known; then it is "generic" */
+#define DETECT_BYTES 4096		/* a protocol that cannot be told by then cannot be told */
+#define SETUP_IDLE_NS 100000000ull	/* longer between set-up and first request: the connection was made in advance */
+
+/* An operation that waits for the protocol to be known. */
+struct pending_op {
+	struct stamp at;
+	uint64_t gap;		/* not seen, after n bytes */
+	size_t n;
+	int dir;
+	enum partial why;
+};
+
+static size_t bucket_of(uint64_t key)
+{
+	return (size_t)((key * 0x9e3779b97f4a7c15ull) >> 52);
+}
+
+static struct call *sink_open(struct call_sink *s, const struct stamp *at)
+{
+	struct conn *c = (struct conn *)((char *)s - offsetof(struct conn, sink));
+	struct call *call = c->table->ops.open(c->table->ops.ctx, c, at);
+
+	if (call) {
+		c->calls++;
+		c->open++;
+	}
+	return call;
+}
+
+static void sink_sent(struct call_sink *s, struct call *call)
+{
+	struct conn *c = (struct conn *)((char *)s - offsetof(struct conn, sink));
+
+	c->table->ops.sent(c->table->ops.ctx, c, call);
+}
+
+static void sink_done(struct call_sink *s, struct call *call)
+{
+	struct conn *c = (struct conn *)((char *)s - offsetof(struct conn, sink));
+
+	c->open--;
+	if (call->class != CALL_HEARTBEAT)
+		c->real_calls++;
+	c->table->ops.done(c->table->ops.ctx, c, call);
+}
+
+struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules)
+{
+	struct conns *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->buckets = calloc(BUCKETS, sizeof(*t->buckets));
+	t->threads = calloc(THREAD_BUCKETS, sizeof(*t->threads));
+	if (!t->buckets || !t->threads) {
+		conns_free(t);
+		return NULL;
+	}
+	t->ops = *ops;
+	t->rules = rules;
+	t->seeding = true;
+	return t;
+}
+
+/* The parser, if any, ends; its open calls are done. */
+void conn_stop(struct conn *c, enum done_why why, const struct stamp *at)
+{
+	if (c->proto) {
+		const struct proto *p = c->proto;
+		void *state = c->state;
+
+		c->proto = NULL;
+		c->state = NULL;
+		p->done(state, why, at);
+		p->free(state);
+	}
+	for (int d = 0; d < 2; d++)
+		buf_free(&c->pending[d]);
+	buf_free(&c->order);
+}
+
+void conn_part(struct conn *c)
+{
+	if (c->peer)
+		c->peer->peer = NULL;
+	c->peer = NULL;
+}
+
+static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
+{
+	struct conns *t = c->table;
+	struct conn **p = &t->buckets[bucket_of(c->sock ? c->sock : c->tls ^ c->pid)];
+
+	conn_stop(c, why, at);
+	conn_part(c);
+	held_forget(t, c);
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	t->n--;
+	free(c);
+}
+
+void conns_free(struct conns *t)
+{
+	struct stamp at = { 0 };
+
+	if (!t)
+		return;
+	for (size_t i = 0; t->buckets && i < BUCKETS; i++)
+		while (t->buckets[i])
+			conn_free(t->buckets[i], DONE_DETACHED, &at);
+	threads_free(t);
+	free(t->buckets);
+	free(t);
+}
+
+/* Makes room: the first connection found with nothing open goes. */
+static void forget_one(struct conns *t, const struct stamp *at)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct conn *c = t->buckets[i]; c; c = c->next) {
+			if (c->open || c->peer)
+				continue;
+			conn_free(c, DONE_DETACHED, at);
+			t->forgotten++;
+			return;
+		}
+	}
+}
+
+static struct conn *find(struct conns *t, uint64_t sock, uint64_t tls, uint32_t pid)
+{
+	struct conn *c = t->buckets[bucket_of(sock ? sock : tls ^ pid)];
+
+	for (; c; c = c->next)
+		if (sock ? c->sock == sock : c->tls == tls && c->pid == pid)
+			return c;
+	return NULL;
+}
+
+static struct conn *make(struct conns *t, uint64_t sock, uint64_t tls, uint32_t pid)
+{
+	struct conn *c = find(t, sock, tls, pid), **p;
+	struct stamp at = { 0 };
+
+	if (c)
+		return c;
+	if (t->n >= CONNS_MAX)
+		forget_one(t, &at);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->id = ++t->ids;
+	c->sock = sock;
+	c->tls = tls;
+	c->pid = pid;
+	c->table = t;
+	c->sink = (struct call_sink){ sink_open, sink_sent, sink_done };
+	p = &t->buckets[bucket_of(sock ? sock : tls ^ pid)];
+	c->next = *p;
+	*p = c;
+	t->n++;
+	return c;
+}
+
+struct conn *conns_by_sock(struct conns *t, uint64_t sock)
+{
+	return sock ? find(t, sock, 0, 0) : NULL;
+}
+
+/* The name follows from the host, the address, the port and the protocol; asked anew when one of them changes. */
+void conn_rename(struct conn *c)
+{
+	endpoint_name(c->table->rules, &c->endpoint, c->port, c->proto ? c->proto->name : "");
+}
+
+void conn_host(struct conn *c, const char *host)
+{
+	char name[sizeof(c->endpoint.host)];
+	char *colon;
+
+	snprintf(name, sizeof(name), "%s", host);
+	colon = strrchr(name, ':');
+	if (colon && strchr(name, ':') == colon) /* HOST:PORT; not a bare IPv6 address */
+		*colon = '\0';
+	if (strcmp(name, c->endpoint.host) == 0)
+		return;
+	snprintf(c->endpoint.host, sizeof(c->endpoint.host), "%s", name);
+	conn_rename(c);
+	if (c->peer) {
+		snprintf(c->peer->endpoint.host, sizeof(c->peer->endpoint.host), "%s", name);
+		conn_rename(c->peer);
+	}
+}
+
+const struct conn *conn_socket(const struct conn *c)
+{
+	return c->sock ? c : c->peer;
+}
+
+uint64_t conn_call_start(const struct conn *c, uint64_t request_ns)
+{
+	const struct conn *s = conn_socket(c);
+
+	if (!s || !s->connect_ns || s->connect_ns > request_ns)
+		return request_ns;
+	return request_ns > s->setup_ns + SETUP_IDLE_NS ? request_ns : s->connect_ns;
+}
+
+/* ---- sockets ---- */
+
+static void address_text(const struct ev_socket *e, char *to, size_t n)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (e->family == AF_UNIX) {
+		size_t len = strnlen(e->path, e->h.size - sizeof(*e));
+
+		/* an abstract name begins with NUL, shown as people write it */
+		if (len == 0 && e->h.size > sizeof(*e) + 1)
+			snprintf(to, n, "@%.*s", (int)strnlen(e->path + 1, e->h.size - sizeof(*e) - 1), e->path + 1);
+		else
+			snprintf(to, n, "%.*s", (int)len, e->path);
+	} else if (e->family == AF_INET6 && memcmp(e->remote, mapped, sizeof(mapped)) == 0) {
+		inet_ntop(AF_INET, e->remote + 12, host, sizeof(host));
+		snprintf(to, n, "%s:%u", host, e->remote_port);
+	} else {
+		inet_ntop(e->family, e->remote, host, sizeof(host));
+		snprintf(to, n, e->family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, e->remote_port);
+	}
+}
+
+/* Sent later than anything came back: somebody waits for a reply. */
+static bool outstanding(const struct ev_socket *e)
+{
+	if (!(e->h.flags & EVF_TCP) || e->tcp_state != 1 || e->role == ROLE_SERVER || !e->tcp_bytes_sent)
+		return false;
+	return !e->tcp_bytes_recv || e->tcp_last_sent_ns < e->tcp_last_recv_ns;
+}
+
+void conns_socket(struct conns *t, const struct ev_socket *e)
+{
+	struct conn *c = make(t, e->sock, 0, e->h.pid);
+
+	if (!c || e->h.flags & EVF_LISTEN)
+		return;
+	if (!c->endpoint.addr[0] || e->h.type != EV_SOCKET) {
+		address_text(e, c->endpoint.addr, sizeof(c->endpoint.addr));
+		c->port = e->remote_port;
+		conn_rename(c);
+	}
+	if (e->role != ROLE_UNKNOWN)
+		c->role = e->role;
+	c->ignored = e->kind != SOCK_STREAM || (e->family == AF_UNIX && !c->endpoint.addr[0]);
+	if (e->h.type != EV_SOCKET) {
+		struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
+
+		/* a socket that connects again carries a new stream */
+		if (c->bytes[0] || c->bytes[1])
+			conn_stop(c, DONE_SWITCHED, &at);
+		c->from_start = true;
+		c->setup_ns = e->h.ts_ns;
+		if (e->h.type == EV_CONNECT)
+			c->connect_ns = e->start_ns;
+		if (e->h.type == EV_CONNECT && e->ret < 0 && e->ret != -EINPROGRESS && e->ret != -EALREADY)
+			c->connect_ns = 0;
+		return;
+	}
+	if (e->h.flags & EVF_SEEDED && !c->bytes[0] && !c->bytes[1] && !c->from_start && t->seeding) {
+		c->from_start = e->h.flags & EVF_TCP && !e->tcp_bytes_sent && !e->tcp_bytes_recv;
+		c->idle = e->h.flags & EVF_TCP && !outstanding(e) && !e->tcp_unread && !e->tcp_unacked;
+		c->seed_sent_ns = outstanding(e) ? e->h.ts_ns - e->tcp_last_sent_ns : 0;
+	}
+}
+
+static void start_proto(struct conn *c, const struct proto *p);
+
+void conns_seeded(struct conns *t)
+{
+	if (!t->seeding)
+		return;
+	t->seeding = false;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct conn *c = t->buckets[i]; c; c = c->next) {
+			struct stamp at = { c->seed_sent_ns, c->seed_sent_ns, c->pid, c->pid, 0 };
+
+			if (!c->seed_sent_ns || c->bytes[0] || c->bytes[1] || c->ignored || c->proto)
+				continue;
+			start_proto(c, &proto_generic);
+			if (c->state)
+				generic_seed(c->state, &at);
+		}
+	}
+}
+
+/* ---- finding the parser ---- */
+
+static struct proto_hint hint_of(const struct conn *c)
+{
+	const struct conn *s = conn_socket(c);
+
+	return (struct proto_hint){
+		.port = s ? s->port : 0,
+		.from_start = s ? s->from_start : false,
+		.idle = s ? s->idle : false,
+		.client = c->role != ROLE_SERVER,
+		.path = s && s->endpoint.addr[0] == '/' ? s->endpoint.addr : NULL,
+	};
+}
+
+static void start_proto(struct conn *c, const struct proto *p)
+{
+	struct proto_hint hint = hint_of(c);
+
+	c->state = p->new(&c->sink, &hint);
+	if (!c->state)
+		return;
+	c->proto = p;
+	conn_rename(c);
+	/* nobody reads the content of what nobody understands */
+	if (p == &proto_generic && c->sock && c->endpoint.class == CALL_OTHER)
+		c->table->ops.enough(c->table->ops.ctx, c->sock, GENERIC_CAPTURE);
+}
+
+static const struct proto *detect(const struct conn *c, struct bytes out, struct bytes in, bool *maybe)
+{
+	struct proto_hint hint = hint_of(c);
+
+	*maybe = false;
+	for (size_t i = 0; protos[i]; i++) {
+		enum proto_match m = protos[i]->detect(out, in, &hint);
+
+		if (m == PROTO_YES)
+			return protos[i];
+		*maybe |= m == PROTO_MAYBE;
+	}
+	return NULL;
+}
+
+/* What waited goes to the parser found, in the order it came. */
+static void replay_pending(struct conn *c)
+{
+	struct buf pending[2] = { c->pending[0], c->pending[1] }, order = c->order;
+	size_t at[2] = { 0, 0 };
+
+	c->pending[0] = c->pending[1] = c->order = (struct buf){ 0 };
+	for (size_t i = 0; i + sizeof(struct pending_op) <= order.n; i += sizeof(struct pending_op)) {
+		struct pending_op op;
+
+		memcpy(&op, order.p + i, sizeof(op));
+		if (op.n)
+			c->proto->feed(c->state, op.dir, (struct bytes){ pending[op.dir].p + at[op.dir], op.n }, &op.at);
+		if (op.gap)
+			c->proto->gap(c->state, op.dir, op.gap, op.why, &op.at);
+		at[op.dir] += op.n;
+	}
+	buf_free(&pending[0]);
+	buf_free(&pending[1]);
+	buf_free(&order);
+}
+
+static void decide(struct conn *c)
+{
+	struct bytes out = buf_bytes(&c->pending[1]), in = buf_bytes(&c->pending[0]);
+	const struct proto *p;
+	bool maybe;
+
+	out.n = out.n < DETECT_BYTES ? out.n : DETECT_BYTES;
+	in.n = in.n < DETECT_BYTES ? in.n : DETECT_BYTES;
+	p = detect(c, out, in, &maybe);
+	if (!p && maybe && c->pending[0].n + c->pending[1].n < PENDING_BYTES_MAX &&
+	    c->order.n < 256 * sizeof(struct pending_op))
+		return;
+	start_proto(c, p ? p : &proto_generic);
+	if (c->proto)
+		replay_pending(c);
+}
+
+/* A request may begin here: is it one of a protocol that could not be told before (we came in the middle of something)?
+ */
+static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
+{
+	const struct proto *p;
+	bool maybe;
+
+	p = detect(c, b, (struct bytes){ "", 0 }, &maybe);
+	if (!p)
+		return;
+	conn_stop(c, DONE_SWITCHED, at);
+	c->table->ops.enough(c->table->ops.ctx, c->sock, CAPTURE_ALL);
+	start_proto(c, p);
+}
+
+/* dir: of the parser, 1 = request. */
+static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
+{
+	struct pending_op op = { .at = *at, .gap = gap, .n = b.n, .dir = dir, .why = why };
+
+	if (c->proto == &proto_generic && dir == DIR_OUT && b.n && !c->ciphertext)
+		decide_again(c, b, at);
+	if (c->proto) {
+		if (b.n)
+			c->proto->feed(c->state, dir, b, at);
+		if (gap)
+			c->proto->gap(c->state, dir, gap, why, at);
+		return;
+	}
+	/* the tail of a reply to something we did not see says nothing */
+	if (dir == DIR_IN && !hint_of(c).from_start && c->pending[1].n == 0)
+		return;
+	if (!buf_add(&c->pending[dir], b.p, b.n) || !buf_add(&c->order, &op, sizeof(op))) {
+		conn_stop(c, DONE_SWITCHED, at);
+		return;
+	}
+	if (b.n)
+		decide(c);
+}
+
+void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
+{
+	feed(c, c->role == ROLE_SERVER ? !dir : dir, b, gap, why, at);
+}
+
+/* ---- data ---- */
+
+static struct stamp stamp_of(const struct ev_data *e)
+{
+	return (struct stamp){ e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
+}
+
+/* Bytes before this record that never came, in a direction. Sets what is accounted for up to the record's own bytes. */
+static uint64_t missing_before(struct conn *c, const struct ev_data *e)
+{
+	uint64_t at = e->pos + e->off, missing = 0;
+
+	if (c->pos_known[e->dir] && at > c->pos[e->dir])
+		missing = at - c->pos[e->dir];
+	c->pos_known[e->dir] = true;
+	c->pos[e->dir] = at + e->n;
+	return missing;
+}
+
+static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
+{
+	struct stamp at = stamp_of(e);
+
+	held_flush(c->table, e->h.tid, NULL);
+	conn_stop(c, why, &at);
+	if (c->peer && c->sock)
+		conn_stop(c->peer, why, &at);
+}
+
+void conns_data(struct conns *t, const struct ev_data *e)
+{
+	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0, e->h.type == EV_TLS ? e->tls : 0, e->h.pid);
+	struct stamp at = stamp_of(e);
+	struct bytes b = { (const char *)e->data, e->n };
+	uint64_t missing, rest = 0;
+
+	if (!c || c->ignored)
+		return;
+	c->pid = e->h.pid;
+	held_flush(t, e->h.tid, e);
+	if (e->h.type == EV_TLS)
+		tls_found(t, c, e);
+	if (e->off == 0) {
+		c->bytes[e->dir] += e->total;
+		c->last_ns[e->dir] = e->h.ts_ns;
+		if (e->total)
+			conn_look(c, e);
+	}
+	if (e->err || e->h.flags & EVF_EOF) {
+		ended(c, e, e->err ? DONE_RESET : DONE_PEER_CLOSED);
+		return;
+	}
+	missing = missing_before(c, e);
+	if (missing)
+		c->gaps++;
+	if (!(e->h.flags & EVF_MORE) && e->off + e->n < e->total) {
+		rest = e->total - e->off - e->n;
+		c->pos[e->dir] += rest;
+		c->gaps += !c->ciphertext;
+	}
+	if (c->ciphertext) {
+		if (e->off == 0)
+			cipher_data(c, e);
+	} else {
+		if (missing)
+			conn_feed(c, e->dir, (struct bytes){ "", 0 }, missing, PARTIAL_EVENTS_LOST, &at);
+		conn_feed(c, e->dir, b, rest, PARTIAL_TRUNCATED, &at);
+	}
+	if (c->open)
+		t->ops.moved(t->ops.ctx, c, e->dir, e->h.ts_ns);
+}
+
+void conns_body(struct conns *t, const struct ev_body *e)
+{
+	struct conn *c = find(t, e->sock, e->tls, e->h.pid);
+	int dir = c && c->role == ROLE_SERVER ? !e->dir : (int)e->dir;
+
+	if (c && c->proto && c->proto->decoded)
+		c->proto->decoded(c->state, dir,
+				  (struct bytes){ (const char *)e->data, e->h.size - sizeof(*e) });
+}
+
+void conns_close(struct conns *t, const struct ev_close *e)
+{
+	struct conn *c = e->h.type == EV_CLOSE ? find(t, e->sock, 0, 0) : find(t, 0, e->tls, e->h.pid);
+	struct stamp at = { e->h.ts_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
+
+	if (!c || (e->h.type == EV_CLOSE && !(e->h.flags & EVF_LAST)))
+		return;
+	held_flush(t, e->h.tid, NULL);
+	if (c->sock && c->peer)
+		conn_stop(c->peer, DONE_CLOSED, &at);
+	conn_free(c, DONE_CLOSED, &at);
+}
+
+void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns)
+{
+	struct stamp at = { ts_ns, ts_ns, pid, pid, 0 };
+
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct conn *c = t->buckets[i], *next; c; c = next) {
+			next = c->next;
+			if (c->pid == pid)
+				conn_free(c, DONE_CLOSED, &at);
+		}
+	}
+}
+
+void conns_tick(struct conns *t, uint64_t ts_ns)
+{
+	held_flush_older(t, ts_ns);
+}
+
+void conns_end(struct conns *t, uint64_t ts_ns)
+{
+	struct stamp at = { ts_ns, ts_ns, 0, 0, 0 };
+
+	held_flush_older(t, UINT64_MAX);
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			conn_stop(c, DONE_DETACHED, &at);
+}
+
+void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			fn(ctx, c);
+}
+
+uint64_t conns_forgotten(const struct conns *t)
+{
+	return t->forgotten;
+}

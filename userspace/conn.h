@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Connections: each socket and each TLS object is one, found by inode or by address; each finds its parser and feeds it. A
+ * socket that carries TLS is joined with the TLS object that speaks through it: the object's plaintext makes the calls,
+ * the socket tells address and times. Not joined, plaintext alone still names and times its calls.
+ */
+#ifndef CONN_H
+#define CONN_H
+#include "base/buf.h"
+#include "call.h"
+#include "endpoint.h"
+#include "event.h"
+#include "proto/proto.h"
+
+/* Connections remembered; beyond, the oldest without an open call is forgotten and counted. */
+#define CONNS_MAX 65536
+
+struct conn;
+
+/* What connections tell their owner. Calls are the owner's from open to done. */
+struct conn_ops {
+	struct call *(*open)(void *ctx, struct conn *c, const struct stamp *at);
+	void (*sent)(void *ctx, struct conn *c, struct call *call);
+	void (*done)(void *ctx, struct conn *c, struct call *call);
+	/* Bytes moved on a connection that has an open call. */
+	void (*moved)(void *ctx, struct conn *c, int dir, uint64_t ts_ns);
+	/* No more than n bytes of one operation are of use on this socket from now on. */
+	void (*enough)(void *ctx, uint64_t sock, uint32_t n);
+	void *ctx;
+};
+
+struct conn {
+	uint64_t id;		/* from 1, in order of appearance */
+	uint64_t sock;		/* inode, 0 for a TLS object */
+	uint64_t tls;		/* address, 0 for a socket */
+	uint32_t pid;		/* who used it last */
+	struct conn *peer;	/* the socket of a TLS object, the TLS object of a socket; NULL not joined */
+	struct endpoint endpoint;
+	uint16_t port;		/* of the other end */
+	uint8_t role;		/* enum socket_role */
+	bool from_start;	/* seen from its first byte */
+	bool ciphertext;	/* a socket that carries TLS */
+	bool ignored;		/* datagrams, unnamed unix sockets: nothing to parse */
+	bool plaintext_seen;	/* ciphertext: its TLS object was found */
+	uint64_t connect_ns;	/* entry of connect(), 0 not seen */
+	uint64_t setup_ns;	/* newest sign of being set up: connect done, handshake bytes */
+	uint64_t bytes[2];	/* by direction, as moved (ciphertext where it is that) */
+	uint64_t last_ns[2];
+	uint64_t gaps;		/* places where bytes were not seen */
+	unsigned calls;		/* opened so far */
+	unsigned open;		/* calls open */
+	unsigned real_calls;	/* done so far that are no heartbeats */
+
+	/* conn.c's own */
+	struct conn *next;	/* in its bucket */
+	struct conns *table;
+	struct call_sink sink;
+	const struct proto *proto;
+	void *state;
+	struct buf pending[2];	/* bytes before the protocol was known, by the parser's direction */
+	struct buf order;	/* struct pending_op: how they came */
+	uint64_t pos[2];	/* bytes of each direction accounted for */
+	bool pos_known[2];
+	uint64_t op_off[2];	/* captured so far of the operation under way */
+	uint64_t seed_sent_ns;	/* snapshot: a request was outstanding since, 0 none */
+	uint8_t handshake;	/* enum handshake of a ciphertext socket */
+	bool idle;		/* snapshot: nothing was outstanding */
+};
+
+struct conns;
+
+struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules);
+void conns_free(struct conns *t);
+
+void conns_socket(struct conns *t, const struct ev_socket *e);	/* EV_SOCKET, EV_CONNECT, EV_ACCEPT */
+void conns_data(struct conns *t, const struct ev_data *e);	/* EV_DATA, EV_TLS */
+void conns_body(struct conns *t, const struct ev_body *e);
+void conns_close(struct conns *t, const struct ev_close *e);	/* EV_CLOSE, EV_TLS_FREE */
+void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns);
+/* The first snapshot ended: what was outstanding before we came becomes an open call. */
+void conns_seeded(struct conns *t);
+/* At every tick: decides what waited for the next event of its thread. */
+void conns_tick(struct conns *t, uint64_t ts_ns);
+/* The watch ends: every open call is done, with status unknown. */
+void conns_end(struct conns *t, uint64_t ts_ns);
+
+/* By socket inode; NULL unknown. */
+struct conn *conns_by_sock(struct conns *t, uint64_t sock);
+/* The host name of c became known (Host header): names it anew. */
+void conn_host(struct conn *c, const char *host);
+/* When the first call of c began: at connect() where the connection was made for it, else at its request. */
+uint64_t conn_call_start(const struct conn *c, uint64_t request_ns);
+/* The socket below c: itself, or the one joined with it, or NULL. */
+const struct conn *conn_socket(const struct conn *c);
+void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx);
+/* Connections forgotten because there were too many. */
+uint64_t conns_forgotten(const struct conns *t);
+#endif
