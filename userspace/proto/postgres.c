@@ -1,0 +1,879 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * PostgreSQL, frontend/backend protocol 3 (https://www.postgresql.org/docs/current/protocol.html). One call is one unit
+ * of work: what ends with a ReadyForQuery. That is a simple query, a function call, or the messages of the extended query
+ * up to their Sync; the start of the connection is a unit, too. ReadyForQuery counts units, so it pairs them even when
+ * several are on their way; pending.h tells what happens when some were not seen. Of SQL only the verb is kept.
+ */
+#include "pending.h"
+#include "sql.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+/* The server's limits for a startup packet and for a message. */
+#define STARTUP_MAX 10000
+#define MESSAGE_MAX 0x3fffffffu
+/* Prepared statements whose verb is remembered: drivers cache 100 to 256 a connection. The oldest is forgotten, its
+ * calls are then "EXECUTE". */
+#define STATEMENTS_MAX 256
+/* Portals, named ones are rare. */
+#define PORTALS_MAX 16
+/* Of an ErrorResponse: severity twice (one of them translated) and SQLSTATE come first. */
+#define ERROR_HEAD_MAX 256
+/* ReadyForQuery says that the server waits: one exchange in step is enough. */
+#define ROUNDS_NEEDED 1
+
+enum unit_flag {
+	CONNECTING = 1 << 0,
+	EXTENDED = 1 << 1,
+	COPYING = 1 << 2, /* the server asked for the client's copy data */
+	FAILED = 1 << 3,  /* the server sent an error; it is in error[] */
+};
+
+/* What is known of a statement: never its text. */
+struct statement {
+	uint64_t name; /* hash, 0 the unnamed one */
+	char op[SQL_WORD_MAX];
+	bool used, write, known, ends, idle;
+};
+
+struct statements {
+	struct statement *list;
+	unsigned max, next;
+};
+
+/* Bytes of a fixed size being collected. */
+struct head {
+	unsigned char b[8];
+	unsigned n;
+};
+
+enum out_state { OUT_LOST, OUT_STARTUP, OUT_MESSAGES };
+enum in_state { IN_LOST, IN_ENCRYPTION, IN_MESSAGES };
+/* Where in a frontend message's body we are: up to two names, then SQL, then what does not matter. */
+enum part { PART_NAME, PART_SECOND_NAME, PART_SQL, PART_REST };
+
+struct pg {
+	struct pending calls;
+	bool silent; /* encrypted from here on, or no PostgreSQL */
+
+	enum out_state out;
+	struct head out_head;
+	struct stamp first; /* of the message's first byte */
+	uint64_t out_left;
+	char out_type;
+	enum part part;
+	uint64_t names[2];
+	struct sql sql;
+
+	bool in_unit;  /* a unit is being put together: it has no Sync yet */
+	uint64_t unit; /* its number in calls; 0 if it was only counted */
+	unsigned parses, executes, closes, others; /* its messages */
+	struct statement work;                     /* op of its first Execute, write of them all */
+	bool wrote;                                /* the open transaction did, or may have */
+
+	enum in_state in;
+	struct head in_head;
+	uint64_t in_left;
+	char in_type;
+	uint64_t in_bytes; /* of the reply, not yet told to the call */
+	char error[ERROR_HEAD_MAX];
+	size_t nerror;
+	bool error_cut; /* what comes now does not join what is in error[] */
+	char sqlstate[6];
+	char transaction; /* status of the last ReadyForQuery, 0 unknown */
+	bool ready;       /* it was the last message */
+
+	struct statement statement_list[STATEMENTS_MAX], portal_list[PORTALS_MAX];
+	struct statements statements, portals;
+};
+
+static uint32_t be32(const unsigned char *b)
+{
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+/* Collects up to want bytes; true when they are complete. */
+static bool head_take(struct head *h, unsigned want, struct bytes *b)
+{
+	size_t n = want - h->n < b->n ? want - h->n : b->n;
+
+	memcpy(h->b + h->n, b->p, n);
+	h->n += (unsigned)n;
+	*b = bytes_from(*b, n);
+	return h->n == want;
+}
+
+/*
+ * Statements and portals
+ */
+
+static struct statement *statement_find(struct statements *l, uint64_t name)
+{
+	for (unsigned i = 0; i < l->max; i++)
+		if (l->list[i].used && l->list[i].name == name)
+			return &l->list[i];
+	return NULL;
+}
+
+static void statement_put(struct statements *l, uint64_t name, const struct statement *what)
+{
+	struct statement *s = statement_find(l, name);
+
+	if (!s) {
+		s = &l->list[l->next];
+		l->next = (l->next + 1) % l->max;
+	}
+	*s = *what;
+	s->name = name;
+	s->used = true;
+}
+
+static void statement_forget(struct statements *l, uint64_t name)
+{
+	struct statement *s = statement_find(l, name);
+
+	if (s)
+		s->used = false;
+}
+
+static struct statement statement_of_sql(const struct sql *sql)
+{
+	struct statement s = {
+		.write = sql->write, .known = sql->known, .ends = sql->ends, .idle = sql->idle
+	};
+
+	memcpy(s.op, sql->op, sizeof(s.op));
+	return s;
+}
+
+static const struct statement unknown_statement = { .op = "EXECUTE" };
+
+/*
+ * Units of work
+ */
+
+static void out_lost(struct pg *p, enum partial why, const struct stamp *at)
+{
+	struct pending_call *e = pending_get(&p->calls, p->unit);
+
+	/* what follows the unit is unknown, its own end is the next ReadyForQuery that comes for it */
+	if (e && e->c)
+		call_partial(e->c, why);
+	pending_sent(&p->calls, e, at);
+	p->unit = 0;
+	p->in_unit = false;
+	p->wrote = true;
+	p->out = OUT_LOST;
+	/* what these names stand for may have changed; drivers do not use other names twice */
+	statement_forget(&p->statements, 0);
+	memset(p->portal_list, 0, sizeof(p->portal_list));
+	pending_doubt(&p->calls, why);
+}
+
+static uint64_t unit_open(struct pg *p, uint32_t flags)
+{
+	uint64_t unit = pending_open(&p->calls, CALL_STORAGE, &p->first);
+	struct pending_call *e = pending_get(&p->calls, unit);
+
+	if (e)
+		e->tag = flags;
+	p->work = (struct statement){ .known = true };
+	p->parses = p->executes = p->closes = p->others = 0;
+	return unit;
+}
+
+static struct call *unit_call(struct pg *p)
+{
+	struct pending_call *e = pending_get(&p->calls, p->unit);
+
+	return e ? e->c : NULL;
+}
+
+/* A statement is to be run in the unit that is open. */
+static void unit_runs(struct pg *p, const struct statement *s)
+{
+	bool was_idle = !p->executes || p->work.idle;
+
+	if (!p->executes++)
+		memcpy(p->work.op, s->op, sizeof(p->work.op));
+	p->work.write |= s->write;
+	p->work.ends |= s->ends;
+	p->work.known &= s->known;
+	p->work.idle = was_idle && s->idle;
+}
+
+/* Pools tidy up and ask for a sign of life this way; in a transaction the same words would be the run's own. */
+static bool unit_is_heartbeat(const struct pg *p)
+{
+	bool outside = p->transaction == 'I' && pending_count(&p->calls) == 1;
+
+	if (p->work.idle && p->work.known)
+		return true;
+	return outside && p->executes == 1 &&
+	       (strcmp(p->work.op, "ROLLBACK") == 0 || strcmp(p->work.op, "DISCARD") == 0);
+}
+
+static void unit_describe(struct pg *p, struct call *c)
+{
+	const char *op = p->executes              ? p->work.op
+	                 : p->parses || p->others ? "PREPARE"
+	                 : p->closes              ? "CLOSE"
+	                                          : "SYNC";
+
+	strncpy(c->op, op, sizeof(c->op) - 1);
+	/* a transaction that only read has nothing to store */
+	c->write = p->work.write || (p->work.ends && p->wrote);
+	c->op_known = p->work.known;
+	if (unit_is_heartbeat(p) || strcmp(op, "SYNC") == 0)
+		c->class = CALL_HEARTBEAT;
+}
+
+/* The unit that is open is complete. */
+static void unit_sent(struct pg *p, const struct stamp *at)
+{
+	struct pending_call *e = pending_get(&p->calls, p->unit);
+
+	if (e && e->c)
+		unit_describe(p, e->c);
+	p->wrote |= p->work.write || !p->work.known;
+	pending_sent(&p->calls, e, at);
+	p->unit = 0;
+	p->in_unit = false;
+}
+
+static void unit_done(struct pg *p, const struct stamp *at)
+{
+	struct pending_call *e = pending_oldest(&p->calls);
+	bool failed = e && e->tag & FAILED;
+
+	pending_done(&p->calls, failed ? CALL_ERROR : CALL_OK, failed ? p->sqlstate : "", at);
+}
+
+/*
+ * From the client
+ */
+
+static bool is_frontend(char type)
+{
+	return type && strchr("QPBDECSHFXdcfp", type);
+}
+
+/* Copy data and passwords belong to the oldest unit: it is what the server waits for. */
+static void belongs_to_oldest(struct pg *p, uint64_t n, const struct stamp *at)
+{
+	struct pending_call *e = pending_oldest(&p->calls);
+
+	pending_out_bytes(e, n);
+	if (e && e->sent)
+		pending_sent(&p->calls, e, at);
+}
+
+/* A Sync sent while the server takes copy data is ignored by it, or ends the same unit. */
+static bool sync_of_copy(struct pg *p)
+{
+	struct pending_call *e = pending_oldest(&p->calls);
+
+	return p->out_type == 'S' && !p->in_unit && pending_count(&p->calls) == 1 && e &&
+	       e->tag & EXTENDED && e->tag & COPYING;
+}
+
+static bool makes_unit(struct pg *p)
+{
+	return strchr("QFPBDECS", p->out_type) && !p->in_unit && !sync_of_copy(p);
+}
+
+static void out_passed(struct pg *p, uint64_t n, const struct stamp *at)
+{
+	if (strchr("dcfp", p->out_type) || sync_of_copy(p))
+		belongs_to_oldest(p, n, at);
+	else
+		pending_out_bytes(pending_get(&p->calls, p->unit), n);
+}
+
+/* The head of a message is complete. */
+static bool message_begins(struct pg *p, const struct stamp *at)
+{
+	uint32_t len = be32(p->out_head.b + 1);
+	char type = (char)p->out_head.b[0];
+
+	if (!is_frontend(type) || len < 4 || len > MESSAGE_MAX ||
+	    (strchr("SHXc", type) && len != 4))
+		return false;
+	p->out_type = type;
+	p->out_left = len - 4;
+	p->names[0] = p->names[1] = 0;
+	p->part = strchr("QP", type)   ? (type == 'Q' ? PART_SQL : PART_NAME)
+	          : strchr("BE", type) ? PART_NAME
+	                               : PART_REST;
+	sql_start(&p->sql);
+	if (makes_unit(p)) {
+		p->unit = unit_open(p, strchr("QF", type) ? 0 : EXTENDED);
+		p->in_unit = true;
+	}
+	out_passed(p, p->out_head.n, at);
+	return true;
+}
+
+static void executed(struct pg *p)
+{
+	const struct statement *s = statement_find(&p->portals, p->names[0]);
+
+	unit_runs(p, s ? s : &unknown_statement);
+}
+
+static void bound(struct pg *p)
+{
+	const struct statement *s = statement_find(&p->statements, p->names[1]);
+
+	statement_put(&p->portals, p->names[0], s ? s : &unknown_statement);
+}
+
+/* The message is complete. */
+static void message_ends(struct pg *p, const struct stamp *at)
+{
+	struct statement s;
+
+	sql_end(&p->sql);
+	s = statement_of_sql(&p->sql);
+	switch (p->out_type) {
+	case 'Q':
+		unit_runs(p, &s);
+		unit_sent(p, at);
+		break;
+	case 'F':
+		unit_runs(p, &(struct statement){ .op = "FUNCTION" });
+		unit_sent(p, at);
+		break;
+	case 'P':
+		statement_put(&p->statements, p->names[0], &s);
+		p->parses++;
+		break;
+	case 'B':
+		bound(p);
+		p->others++;
+		break;
+	case 'E':
+		executed(p);
+		break;
+	case 'C':
+		p->closes++;
+		break;
+	case 'D':
+		p->others++;
+		break;
+	case 'S':
+		if (!sync_of_copy(p))
+			unit_sent(p, at);
+		break;
+	}
+}
+
+/* A name ends with NUL and is hashed meanwhile: it may be anything. */
+static void take_name(struct pg *p, struct bytes *b)
+{
+	uint64_t *name = &p->names[p->part == PART_SECOND_NAME];
+	const char *end = memchr(b->p, '\0', b->n);
+	size_t n = end ? (size_t)(end - b->p) : b->n;
+
+	if (n)
+		*name = bytes_hash(*name, (struct bytes){ b->p, n });
+	*b = bytes_from(*b, n + (end != NULL));
+	if (!end)
+		return;
+	p->part = p->part == PART_SECOND_NAME ? PART_REST
+	          : p->out_type == 'P'        ? PART_SQL
+	          : p->out_type == 'B'        ? PART_SECOND_NAME
+	                                      : PART_REST;
+}
+
+static void take_sql(struct pg *p, struct bytes *b)
+{
+	const char *end = memchr(b->p, '\0', b->n);
+	size_t n = end ? (size_t)(end - b->p) : b->n;
+
+	sql_feed(&p->sql, (struct bytes){ b->p, n });
+	*b = bytes_from(*b, n + (end != NULL));
+	if (end)
+		p->part = PART_REST;
+}
+
+static void out_body(struct pg *p, struct bytes *b, const struct stamp *at)
+{
+	struct bytes body = { b->p, b->n < p->out_left ? b->n : (size_t)p->out_left };
+
+	*b = bytes_from(*b, body.n);
+	p->out_left -= body.n;
+	out_passed(p, body.n, at);
+	while (body.n && p->part != PART_REST) {
+		if (p->part == PART_SQL)
+			take_sql(p, &body);
+		else
+			take_name(p, &body);
+	}
+}
+
+static bool out_message(struct pg *p, struct bytes *b, const struct stamp *at)
+{
+	if (p->out_head.n < 5) {
+		if (!p->out_head.n)
+			p->first = *at;
+		if (!head_take(&p->out_head, 5, b))
+			return true;
+		if (!message_begins(p, at))
+			return false;
+	}
+	out_body(p, b, at);
+	if (p->out_left)
+		return true;
+	message_ends(p, at);
+	p->out_head.n = 0;
+	return true;
+}
+
+enum { CODE_CANCEL = 80877102, CODE_SSL = 80877103, CODE_GSS = 80877104 };
+
+static bool startup_begins(struct pg *p)
+{
+	uint32_t len = be32(p->out_head.b), code = be32(p->out_head.b + 4);
+
+	if (len < 8 || len > STARTUP_MAX || code == CODE_CANCEL)
+		return false;
+	if (code != CODE_SSL && code != CODE_GSS && code >> 16 != 3)
+		return false;
+	p->out_type = code >> 16 == 3 ? 'U' : 'N';
+	p->out_left = len - 8;
+	if (!pending_oldest(&p->calls)) {
+		unit_open(p, CONNECTING);
+		if (pending_oldest(&p->calls) && pending_oldest(&p->calls)->c) {
+			strcpy(pending_oldest(&p->calls)->c->op, "CONNECT");
+			pending_oldest(&p->calls)->c->op_known = true;
+		}
+	}
+	return true;
+}
+
+/* The start has messages without a type: perhaps requests for encryption, then the startup packet. */
+static bool out_startup(struct pg *p, struct bytes *b, const struct stamp *at)
+{
+	struct bytes before = *b;
+	size_t n;
+
+	if (p->out_head.n < 8) {
+		if (!p->out_head.n)
+			p->first = *at;
+		if (!head_take(&p->out_head, 8, b))
+			return true;
+		if (!startup_begins(p))
+			return false;
+		pending_out_bytes(pending_oldest(&p->calls), 8 - (before.n - b->n));
+	}
+	n = b->n < p->out_left ? b->n : (size_t)p->out_left;
+	*b = bytes_from(*b, n);
+	p->out_left -= n;
+	pending_out_bytes(pending_oldest(&p->calls), before.n - b->n);
+	if (p->out_left)
+		return true;
+	pending_sent(&p->calls, pending_oldest(&p->calls), at);
+	p->out_head.n = 0;
+	p->in_head.n = 0;
+	p->in = p->out_type == 'U' ? IN_MESSAGES : IN_ENCRYPTION;
+	if (p->out_type == 'U')
+		p->out = OUT_MESSAGES;
+	return true;
+}
+
+/* Whether b can be where a unit of work begins; only asked where a write begins. */
+static bool unit_starts(struct bytes b)
+{
+	const unsigned char *u = (const unsigned char *)b.p;
+	uint32_t len;
+
+	if (b.n < 5 || !b.p[0] || !strchr("QPBDECSF", b.p[0]))
+		return false;
+	len = be32(u + 1);
+	if (b.p[0] == 'S')
+		return len == 4;
+	if (len < 5 || len > MESSAGE_MAX)
+		return false;
+	/* where the message ends another begins */
+	if (b.n > (size_t)len + 1 && !is_frontend(b.p[len + 1]))
+		return false;
+	if (b.p[0] == 'Q' && b.n > (size_t)len)
+		return b.p[len] == '\0';
+	if (strchr("DC", b.p[0]) && b.n > 5)
+		return b.p[5] == 'S' || b.p[5] == 'P';
+	return true;
+}
+
+static void feed_out(struct pg *p, struct bytes b, const struct stamp *at)
+{
+	bool fine = true;
+
+	if (p->out == OUT_LOST && !unit_starts(b))
+		return;
+	if (p->out == OUT_LOST) {
+		p->out = OUT_MESSAGES;
+		p->out_head.n = 0;
+	}
+	while (b.n && fine) {
+		bool starting = p->out == OUT_STARTUP;
+
+		fine = starting ? out_startup(p, &b, at) : out_message(p, &b, at);
+		if (!fine && starting) {
+			p->silent = true;
+			pending_lose(&p->calls, PARTIAL_EVENTS_LOST, at);
+		}
+	}
+	if (!fine && !p->silent)
+		out_lost(p, PARTIAL_EVENTS_LOST, at);
+}
+
+/*
+ * From the server
+ */
+
+static bool is_backend(char type)
+{
+	return type && strchr("RKSZTDCIENA123tnsGHWdcvV", type);
+}
+
+static void in_lost(struct pg *p, enum partial why, const struct stamp *at)
+{
+	p->in = IN_LOST;
+	p->in_bytes = 0;
+	p->ready = false;
+	p->transaction = 0;
+	p->wrote = true;
+	pending_lose(&p->calls, why, at);
+}
+
+static void in_told(struct pg *p, const struct stamp *at)
+{
+	/* notifications are nobody's reply */
+	if (p->in_type != 'A')
+		pending_in_bytes(&p->calls, p->in_bytes, at);
+	p->in_bytes = 0;
+}
+
+static bool reply_begins(struct pg *p)
+{
+	uint32_t len = be32(p->in_head.b + 1);
+	char type = (char)p->in_head.b[0];
+	struct pending_call *e = pending_oldest(&p->calls);
+
+	if (!is_backend(type) || len < 4 || len > MESSAGE_MAX || (type == 'Z' && len != 5) ||
+	    (strchr("123Ins", type) && len != 4))
+		return false;
+	p->in_type = type;
+	p->in_left = len - 4;
+	p->nerror = 0;
+	p->error_cut = false;
+	p->ready = false;
+	if (e && type == 'G')
+		e->tag |= COPYING;
+	if (e && e->c && type == 'W')
+		e->c->blocks = true; /* replication: it goes on for as long as both live */
+	return true;
+}
+
+/* The value of a field of an ErrorResponse, as far as it was kept; empty when missing. */
+static struct bytes error_field(const struct pg *p, char field)
+{
+	struct bytes b = { p->error, p->nerror };
+
+	while (b.n && b.p[0]) {
+		const char *end = memchr(b.p, '\0', b.n);
+
+		if (!end)
+			break;
+		if (b.p[0] == field)
+			return (struct bytes){ b.p + 1, (size_t)(end - b.p) - 1 };
+		b = bytes_from(b, (size_t)(end - b.p) + 1);
+	}
+	return (struct bytes){ p->error, 0 };
+}
+
+static void error_ends(struct pg *p, const struct stamp *at)
+{
+	struct pending_call *e = pending_oldest(&p->calls);
+	struct bytes code = error_field(p, 'C'), severity = error_field(p, 'V');
+	bool valid = code.n == 5;
+
+	if (!severity.n)
+		severity = error_field(p, 'S');
+	for (size_t i = 0; i < code.n; i++)
+		valid &= isdigit((unsigned char)code.p[i]) || isupper((unsigned char)code.p[i]);
+	if (!e)
+		return;
+	/* the first error is the cause */
+	if (!(e->tag & FAILED))
+		snprintf(p->sqlstate, sizeof(p->sqlstate), "%.*s", valid ? 5 : 0, code.p);
+	e->tag |= FAILED;
+	/* no ReadyForQuery follows: the server closes */
+	if (e->tag & CONNECTING || bytes_equal(severity, "FATAL") || bytes_equal(severity, "PANIC"))
+		unit_done(p, at);
+}
+
+static bool ready_ends(struct pg *p, const struct stamp *at)
+{
+	struct pending_call *e = pending_oldest(&p->calls);
+
+	if (p->nerror != 1 || !p->error[0] || !strchr("ITE", p->error[0]))
+		return false;
+	p->transaction = p->error[0];
+	p->ready = true;
+	if (pending_count(&p->calls) && (!e || e->sent)) {
+		unit_done(p, at);
+	} else {
+		/* nobody waits for it: units were paired wrongly, or it is of those not seen */
+		p->calls.rounds = 0;
+		pending_doubt(&p->calls, PARTIAL_EVENTS_LOST);
+	}
+	if (p->transaction == 'I' && !pending_count(&p->calls))
+		p->wrote = false;
+	return true;
+}
+
+static bool reply_ends(struct pg *p, const struct stamp *at)
+{
+	in_told(p, at);
+	p->in_head.n = 0;
+	if (p->in_type == 'E')
+		error_ends(p, at);
+	return p->in_type != 'Z' || ready_ends(p, at);
+}
+
+static bool in_message(struct pg *p, struct bytes *b, const struct stamp *at)
+{
+	struct bytes before = *b;
+	size_t n, keep;
+
+	if (p->in_head.n < 5) {
+		bool complete = head_take(&p->in_head, 5, b);
+
+		p->in_bytes += before.n - b->n;
+		if (!complete)
+			return is_backend((char)p->in_head.b[0]);
+		if (!reply_begins(p))
+			return false;
+	}
+	n = b->n < p->in_left ? b->n : (size_t)p->in_left;
+	keep = n < sizeof(p->error) - p->nerror ? n : sizeof(p->error) - p->nerror;
+	if (strchr("EZ", p->in_type) && !p->error_cut) {
+		memcpy(p->error + p->nerror, b->p, keep);
+		p->nerror += keep;
+	}
+	*b = bytes_from(*b, n);
+	p->in_left -= n;
+	p->in_bytes += n;
+	return p->in_left || reply_ends(p, at);
+}
+
+/* The answer to a request for encryption is one byte. */
+static void in_encryption(struct pg *p, struct bytes *b, const struct stamp *at)
+{
+	char c = b->p[0];
+
+	p->in = IN_MESSAGES;
+	p->in_head.n = 0;
+	if (c == 'E')
+		return; /* a server that does not know the request answers with an error */
+	*b = bytes_from(*b, 1);
+	pending_in_bytes(&p->calls, 1, at);
+	if (c == 'N')
+		return;
+	p->silent = true;
+	pending_done(&p->calls, c == 'S' || c == 'G' ? CALL_OK : CALL_UNKNOWN, "", at);
+}
+
+static void feed_in(struct pg *p, struct bytes b, const struct stamp *at)
+{
+	/* a read that begins with a message's head can be followed again; a shorter one cannot be told */
+	if (p->in == IN_LOST && (b.n < 5 || !is_backend(b.p[0]) || (unsigned char)b.p[1] > 0x3f))
+		return;
+	if (p->in == IN_LOST) {
+		p->in = IN_MESSAGES;
+		p->in_head.n = 0;
+	}
+	while (b.n && !p->silent) {
+		if (p->in == IN_ENCRYPTION) {
+			in_encryption(p, &b, at);
+		} else if (!in_message(p, &b, at)) {
+			in_lost(p, PARTIAL_EVENTS_LOST, at);
+			return;
+		}
+	}
+	if (p->in_head.n == 5)
+		in_told(p, at);
+}
+
+/*
+ * The protocol
+ */
+
+static enum proto_match startup_detect(struct bytes out)
+{
+	unsigned char head[8] = { 0 };
+	uint32_t len, code;
+
+	memcpy(head, out.p, out.n < 8 ? out.n : 8);
+	len = be32(head);
+	if (out.n < 8)
+		return head[0] == 0 && head[1] == 0 && head[2] < 0x28 ? PROTO_MAYBE : PROTO_NO;
+	code = be32(head + 4);
+	if (code == CODE_SSL || code == CODE_GSS)
+		return len == 8 ? PROTO_YES : PROTO_NO;
+	if (code == CODE_CANCEL)
+		return len >= 16 && len <= STARTUP_MAX ? PROTO_YES : PROTO_NO;
+	if (code >> 16 != 3 || len < 9 || len > STARTUP_MAX)
+		return PROTO_NO;
+	/* "user" or another name follows; other protocols have a length and a number in front, too */
+	if (out.n == 8)
+		return PROTO_MAYBE;
+	return islower((unsigned char)out.p[8]) || out.p[8] == '_' ? PROTO_YES : PROTO_NO;
+}
+
+static enum proto_match pg_detect(struct bytes out, struct bytes in, const struct proto_hint *hint)
+{
+	bool usual = hint->port == 5432 || hint->port == 6432 ||
+	             (hint->path && strstr(hint->path, ".s.PGSQL."));
+	enum proto_match m;
+
+	if (!out.n)
+		return hint->from_start ? (in.n ? PROTO_NO : PROTO_MAYBE)
+		       : usual          ? PROTO_MAYBE
+		                        : PROTO_NO;
+	m = startup_detect(out);
+	if (hint->from_start || m == PROTO_YES || !usual)
+		return m;
+	if (out.n > 1 && out.p[0] >= 0x14 && out.p[0] <= 0x17 && out.p[1] == 3)
+		return PROTO_NO; /* TLS */
+	return unit_starts(out) ? PROTO_YES : PROTO_MAYBE;
+}
+
+static void *pg_new(struct call_sink *sink, const struct proto_hint *hint)
+{
+	struct pg *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	pending_init(&p->calls, sink, "postgres", ROUNDS_NEEDED, hint->from_start);
+	p->out = hint->from_start ? OUT_STARTUP : OUT_LOST;
+	p->in = hint->from_start ? IN_MESSAGES : IN_LOST;
+	p->wrote = true;
+	p->statements = (struct statements){ .list = p->statement_list, .max = STATEMENTS_MAX };
+	p->portals = (struct statements){ .list = p->portal_list, .max = PORTALS_MAX };
+	return p;
+}
+
+static void pg_feed(void *state, int dir, struct bytes b, const struct stamp *at)
+{
+	struct pg *p = state;
+
+	if (p->silent || !b.n)
+		return;
+	pending_turn(&p->calls, dir, p->ready && !p->in_head.n, at);
+	if (dir)
+		feed_out(p, b, at);
+	else
+		feed_in(p, b, at);
+}
+
+/* A name not seen must not be mistaken for another, and what it names may be one we know. */
+static void name_unseen(struct pg *p, uint64_t *name)
+{
+	*name = bytes_hash(*name, bytes_of("\n(unseen)"));
+	if (name != &p->names[0])
+		return;
+	if (p->out_type == 'P')
+		statement_forget(&p->statements, 0);
+	if (p->out_type == 'B')
+		memset(p->portal_list, 0, sizeof(p->portal_list));
+}
+
+/* A gap inside one message: its body is lost, the next one's head is not. */
+static void gap_out(struct pg *p, uint64_t n, enum partial why, const struct stamp *at)
+{
+	struct call *c = unit_call(p);
+
+	if (p->out != OUT_MESSAGES || p->out_head.n < 5 || n > p->out_left) {
+		out_lost(p, why, at);
+		return;
+	}
+	if (p->part != PART_REST && c && !(p->part == PART_SQL && p->sql.write))
+		call_partial(c, why);
+	if (p->part == PART_NAME)
+		name_unseen(p, &p->names[0]);
+	if (p->part == PART_NAME || p->part == PART_SECOND_NAME)
+		name_unseen(p, &p->names[1]);
+	if (p->part != PART_REST)
+		sql_gap(&p->sql);
+	p->part = PART_REST;
+	out_passed(p, n, at);
+	p->out_left -= n;
+	if (p->out_left)
+		return;
+	message_ends(p, at);
+	p->out_head.n = 0;
+}
+
+static void gap_in(struct pg *p, uint64_t n, enum partial why, const struct stamp *at)
+{
+	if (p->in != IN_MESSAGES || p->in_head.n < 5 || n > p->in_left || p->in_type == 'Z') {
+		in_lost(p, why, at);
+		return;
+	}
+	p->in_left -= n;
+	p->in_bytes += n;
+	p->error_cut = true;
+	if (p->in_left)
+		in_told(p, at);
+	else
+		reply_ends(p, at);
+}
+
+static void pg_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
+{
+	struct pg *p = state;
+
+	if (p->silent || !n)
+		return;
+	pending_turn(&p->calls, dir, p->ready && !p->in_head.n, at);
+	if (dir)
+		gap_out(p, n, why, at);
+	else
+		gap_in(p, n, why, at);
+}
+
+static void pg_done(void *state, enum done_why why, const struct stamp *at)
+{
+	struct pg *p = state;
+	struct pending_call *e = pending_oldest(&p->calls);
+
+	if (e && e->tag & FAILED)
+		unit_done(p, at);
+	pending_end(&p->calls, why, at);
+}
+
+static void pg_free(void *state)
+{
+	struct pg *p = state;
+
+	if (p)
+		pending_free(&p->calls);
+	free(p);
+}
+
+const struct proto proto_postgres = {
+	.name = "postgres",
+	.detect = pg_detect,
+	.new = pg_new,
+	.feed = pg_feed,
+	.gap = pg_gap,
+	.done = pg_done,
+	.free = pg_free,
+};
