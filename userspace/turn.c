@@ -446,6 +446,8 @@ static void record_forget(struct turns *t)
 		return;
 	}
 	r = TAILQ_FIRST(&t->records);
+	if (r->state == RECORD_PENDING)
+		settle(t, r);
 	if (r->turn)
 		turn_partial(r->turn, PARTIAL_TRUNCATED);
 	record_free(t, r);
@@ -778,6 +780,8 @@ static void turn_join(struct turns *t, struct open_turn *o, struct lane *l, stru
 {
 	touch(t, o);
 	o->home = l->id;
+	if (r->start_ns > o->t.end_ns)
+		o->t.end_ns = r->start_ns;
 	o->newest_ns = r->start_ns;
 	o->failed_end_ns = 0;
 	o->t.status = TURN_UNKNOWN;

@@ -236,7 +236,8 @@ void summary_print(const struct summary *s, FILE *out)
 		print_tokens(s, out);
 	}
 	if (s->outside)
-		fprintf(out, "  %" PRIu64 " LLM calls belong to no turn\n", s->outside);
+		fprintf(out, "  %" PRIu64 " LLM call%s in no turn\n", s->outside,
+		        s->outside == 1 ? "" : "s");
 	if (s->unmeasured)
 		fprintf(out, "  %" PRIu64 " values were lost: out of memory\n", s->unmeasured);
 }

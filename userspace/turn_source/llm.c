@@ -12,8 +12,8 @@
 
 /* Conversations remembered, the least recently used go first: more than any runner keeps going at once. */
 #define CONVS_MAX 4096
-/* Message hashes remembered in all conversations together: 8 MB. */
-#define HASHES_MAX (1u << 20)
+/* Message hashes remembered in all conversations together: 4 MB. */
+#define HASHES_MAX (1u << 19)
 /* Processes known to move conversations between lanes; further ones are treated like those that do not. */
 #define POOLED_MAX 64
 /* Slots to count a request's hashes in: a power of two, at most half full. */
@@ -79,7 +79,8 @@ static struct slot *slot_of(struct llm_source *s, uint64_t hash)
 {
 	struct slot *slot;
 
-	for (uint32_t i = (uint32_t)hash;; i++) {
+	/* Multiplied: FNV is weak in its low bits, and a target's hashes are what it likes. */
+	for (uint32_t i = (uint32_t)((hash * 0x9e3779b97f4a7c15ull) >> 40);; i++) {
 		slot = &s->slots[i % SLOTS];
 		if (!slot->count || slot->hash == hash)
 			return slot;
@@ -193,14 +194,16 @@ static struct conv *conv_by_history(struct llm_source *s)
 	TAILQ_FOREACH(v, &s->convs, link)
 	{
 		struct fit f = {
-			.overlap = overlap_with(s, v),
-			.prefix = prefix_with(q, v),
 			.goes_on = v->n && slot_of(s, v->user)->count,
 			.same_lane = lane_same(v->lane, q->lane),
 			.idle = !v->in_flight,
 		};
 
-		if (!f.overlap || (!f.same_lane && !f.goes_on))
+		if (!f.same_lane && !f.goes_on)
+			continue;
+		f.overlap = overlap_with(s, v);
+		f.prefix = prefix_with(q, v);
+		if (!f.overlap)
 			continue;
 		if (!best || fits_better(&f, &top)) {
 			best = v;
