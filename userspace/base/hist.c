@@ -102,14 +102,14 @@ double hist_mean(const struct hist *h)
 
 uint64_t hist_percentile(const struct hist *h, double p)
 {
-	uint64_t rank = (uint64_t)ceil(p / 100 * (double)h->count), seen = 0, v = h->max;
+	uint64_t rank = (uint64_t)ceil(p / 100 * (double)h->count), seen = 0, v = 0;
 
 	if (!h->count)
 		return 0;
-	if (rank < 1)
-		rank = 1;
-	if (rank > h->count)
-		rank = h->count;
+	if (rank <= 1)
+		return h->min;
+	if (rank >= h->count)
+		return h->max;
 	if (h->count <= HIST_EXACT)
 		return h->exact[rank - 1];
 	for (uint32_t i = 0; i < h->nbuckets; i++) {
