@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The scanner: a document reads the same whole and in pieces; a tail that is picked up lies inside. */
+/* The scanner: a document reads the same whole and in pieces; a tail that is picked up lies
+ * inside. */
 #include <stdlib.h>
 
 #include "base/json_scan.h"
@@ -17,9 +18,9 @@ static void see(void *ctx, const struct json_scan *s, const struct json_token *t
 	struct bytes key = s->depth ? json_key(s, s->depth - 1) : (struct bytes){ "", 0 };
 
 	seen->values += t->first;
-	seen->hash = bytes_hash(seen->hash, t->text);
 	if (t->first)
 		seen->hash = bytes_hash(seen->hash, key);
+	seen->hash = bytes_hash(seen->hash, t->text);
 	json_at(s, 0, "choices.[].delta.content");
 }
 

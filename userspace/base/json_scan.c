@@ -198,12 +198,13 @@ static size_t string_run(struct json_scan *s, struct bytes b)
 			s->step = STEP_COLON;
 		else
 			value_end(s);
-	} else if (b.p[n] == '\\') {
-		string_text(s, (struct bytes){ b.p, n }, false);
-		s->step = STEP_ESCAPE;
-	} else {
-		s->state = JSON_BAD;
+		return n + 1;
 	}
+	string_text(s, (struct bytes){ b.p, n }, false);
+	if (b.p[n] == '\\')
+		s->step = STEP_ESCAPE;
+	else
+		s->state = JSON_BAD;
 	return n + 1;
 }
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One exchange with an LLM endpoint: its request and its reply, each with a reader of its own. */
+#include "llm/llm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "llm/path.h"
+#include "llm/reply.h"
+#include "llm/request.h"
+
+struct llm {
+	struct call *call;
+	struct llm_path path;
+	struct request request;
+	struct reply reply;
+};
+
+struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host)
+{
+	struct llm_path p;
+	struct llm_call *call;
+	struct llm *l;
+
+	llm_path_read(&p, method, path, host);
+	if (p.kind == LLM_NONE)
+		return NULL;
+	l = calloc(1, sizeof(*l));
+	call = llm_call_new();
+	if (!l || !call) {
+		free(l);
+		llm_call_free(call);
+		return NULL;
+	}
+	call->kind = p.kind;
+	call->streamed = p.streams;
+	snprintf(call->provider, sizeof(call->provider), "%s", p.provider);
+	memcpy(call->model, p.model, sizeof(call->model));
+	l->call = c;
+	l->path = p;
+	c->llm = call;
+	request_init(&l->request, call, &l->path);
+	reply_init(&l->reply, c, p.array);
+	return l;
+}
+
+void llm_free(struct llm *l)
+{
+	if (!l)
+		return;
+	request_free(&l->request);
+	reply_free(&l->reply);
+	free(l);
+}
+
+void llm_request_body(struct llm *l, struct bytes b)
+{
+	request_feed(&l->request, b);
+}
+
+void llm_request_gap(struct llm *l, uint64_t n)
+{
+	if (n)
+		request_gap(&l->request);
+}
+
+bool llm_request_end(struct llm *l)
+{
+	if (request_end(&l->request))
+		return true;
+	llm_call_free(l->call->llm);
+	l->call->llm = NULL;
+	return false;
+}
+
+void llm_response_head(struct llm *l, int status, struct bytes content_type)
+{
+	l->call->http_status = status;
+	reply_head(&l->reply, content_type,
+	           l->path.shape == SHAPE_OLLAMA && l->call->llm->streamed && status < 400);
+}
+
+void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns)
+{
+	reply_feed(&l->reply, b, ts_ns);
+}
+
+void llm_response_gap(struct llm *l, uint64_t n)
+{
+	if (n)
+		reply_gap(&l->reply, n);
+}
+
+void llm_response_end(struct llm *l, bool complete)
+{
+	struct call *c = l->call;
+
+	reply_end(&l->reply, complete);
+	if (l->reply.all.error)
+		facts_error(&l->reply.all, c);
+	else if (!complete && c->llm->finished && c->http_status < 300 && c->status == CALL_ABORTED)
+		c->status = CALL_OK; /* hung up after the last word: nothing is missing */
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which LLM API a request is for, from its method, path and host alone: a table of path
+ * suffixes. */
+#ifndef LLM_PATH_H
+#define LLM_PATH_H
+#include "call.h"
+
+/* Whose rules the bodies follow. */
+enum llm_shape {
+	SHAPE_OPENAI, /* and all who copy it: chat, completions, responses, embeddings */
+	SHAPE_ANTHROPIC,
+	SHAPE_GEMINI,
+	SHAPE_OLLAMA,
+	SHAPE_BEDROCK,
+	SHAPE_COHERE,
+};
+
+struct llm_path {
+	enum llm_kind kind; /* LLM_NONE: not a path we know */
+	enum llm_shape shape;
+	bool streams;	     /* the path says so, or the API does unless told otherwise */
+	bool array;	     /* streams as the elements of one JSON array, unless as SSE */
+	const char *provider; /* by host, else by shape; static */
+	char model[96];	     /* from the path, "" none */
+};
+
+void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, struct bytes host);
+#endif
