@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The stop plan is a list of signals made at the start; a tick sends the next one when its time has come. */
+/*
+ * The stop plan is a list of signals made at the start; a tick sends the next one when its time
+ * has come.
+ */
 #include "alert.h"
 
 #include <errno.h>

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is done on a stall, and when: the alert at once, then the stop plan (first signal, grace, SIGTERM, grace, and
- * SIGKILL only if asked for). Decides only; the source acts through `act` and answers with EV_ACTION, so that a replay,
- * whose source does nothing, tells the same story.
+ * What is done on a stall, and when: the alert at once, then the stop plan (first signal, grace,
+ * SIGTERM, grace, and SIGKILL only if asked for). Decides only; the source acts through `act` and
+ * answers with EV_ACTION, so that a replay, whose source does nothing, tells the same story.
  */
 #ifndef ALERT_H
 #define ALERT_H
 #include "base/bytes.h"
 #include "event.h"
 
-/* Results kept for run_error.json; a run that stalls more often keeps the newest ones, alert_forgotten counts the rest. */
+/*
+ * Results kept for run_error.json; a run that stalls more often keeps the newest ones,
+ * alert_forgotten counts the rest.
+ */
 #define ALERT_ACTIONS_MAX 128
 
-/* kind ACTION_ALERT: run the user's command with the environment in text, lines "NAME=value\n", signo 0.
- * kind ACTION_STOP: send signo to the target; text says why, for people. text lives for the call only. */
+/*
+ * kind ACTION_ALERT: run the user's command with the environment in text, lines "NAME=value\n",
+ * signo 0. kind ACTION_STOP: send signo to the target; text says why, for people. text lives for
+ * the call only.
+ */
 typedef void alert_act(void *ctx, enum action_kind kind, int signo, const char *text);
 
 struct alert_plan {
@@ -38,11 +44,16 @@ struct alert;
 struct alert *alert_new(const struct alert_plan *plan, uint32_t pid, alert_act *act, void *ctx);
 void alert_free(struct alert *a);
 
-/* A stall began: alerts, and begins to stop the run. A stop once begun goes on until the target is gone, also when the
- * run moves again (it writes its results down) or stalls once more. */
+/*
+ * A stall began: alerts, and begins to stop the run. A stop once begun goes on until the target is
+ * gone, also when the run moves again (it writes its results down) or stalls once more.
+ */
 void alert_began(struct alert *a, uint64_t now_ns, const struct alert_facts *f);
 void alert_tick(struct alert *a, uint64_t now_ns);
-/* Takes EV_EXIT of the target (the plan is done) and EV_ACTION (copied); other events are none of its business. */
+/*
+ * Takes EV_EXIT of the target (the plan is done) and EV_ACTION (copied); other events are none of
+ * its business.
+ */
 void alert_event(struct alert *a, const struct event *ev);
 
 /* A stop is under way. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Causes of a hung call: a table of rules over what its socket and its bytes say, then who waits on it and until when. */
+/*
+ * Causes of a hung call: a table of rules over what its socket and its bytes say, then who waits
+ * on it and until when.
+ */
 #include "diagnosis.h"
 
 #include <inttypes.h>
@@ -136,7 +139,10 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* When data last moved on the socket, 0 unknown. Ages of a way that never carried data mean nothing. */
+/*
+ * When data last moved on the socket, 0 unknown. Ages of a way that never carried data mean
+ * nothing.
+ */
 static uint64_t socket_moved(const struct ev_socket *s)
 {
 	uint64_t ago = UINT64_MAX;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Diagnosis: from the open calls and the newest snapshot to ranked causes, each with its evidence. Says only what the
- * evidence holds; what does not decide is `unknown`, with what is known.
+ * Diagnosis: from the open calls and the newest snapshot to ranked causes, each with its evidence.
+ * Says only what the evidence holds; what does not decide is `unknown`, with what is known.
  */
 #ifndef DIAGNOSIS_H
 #define DIAGNOSIS_H
@@ -25,7 +25,10 @@ struct look {
 	const struct stall *stall;    /* NULL: no stall was waited for (a look on demand) */
 	const struct call_view *open; /* calls in flight, any class and order */
 	size_t nopen;
-	/* An open call that was silent for less is no cause: the stuck timeout, or 0 for a look on demand. */
+	/*
+	 * An open call that was silent for less is no cause: the stuck timeout, or 0 for a look on
+	 * demand.
+	 */
 	uint64_t silent_min_ns;
 	/* The endpoint of a socket, NULL unknown; may be NULL itself. */
 	const struct endpoint *(*endpoint_of)(void *ctx, uint64_t sock);
@@ -46,7 +49,10 @@ enum wake_answer { WAKE_UNKNOWN, WAKE_AT, WAKE_NEVER };
 
 #define DIAGNOSIS_TEXT_MAX 320
 #define CAUSE_EVIDENCE_MAX 10
-/* Causes kept; a pool of a hundred connections to one dead host needs no hundred rows. The rest is counted. */
+/*
+ * Causes kept; a pool of a hundred connections to one dead host needs no hundred rows. The rest is
+ * counted.
+ */
 #define CAUSES_MAX 16
 #define STEPS_MAX 3
 

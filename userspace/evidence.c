@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The newest snapshot as sorted tables of event copies. Two sets: one being gathered, one complete and shown. */
+/*
+ * The newest snapshot as sorted tables of event copies. Two sets: one being gathered, one complete
+ * and shown.
+ */
 #include "evidence.h"
 
 #include <errno.h>
@@ -184,7 +187,10 @@ static void set_sort(struct set *s)
 	}
 }
 
-/* A process seen before keeps its row while the new snapshot shows threads of it and no row of its own. */
+/*
+ * A process seen before keeps its row while the new snapshot shows threads of it and no row of its
+ * own.
+ */
 static void set_inherit(struct set *s, const struct set *old)
 {
 	const struct table *processes = &old->tables[ROW_PROCESS];

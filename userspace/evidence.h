@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Evidence: the newest complete snapshot of the target (EV_SNAPSHOT begin to end), as copies of its events, looked up by
- * the diagnosis. A snapshot under way shows only when it ended: half of one is never mistaken for the whole.
+ * Evidence: the newest complete snapshot of the target (EV_SNAPSHOT begin to end), as copies of
+ * its events, looked up by the diagnosis. A snapshot under way shows only when it ended: half of
+ * one is never mistaken for the whole.
  */
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
 #include "base/bytes.h"
 #include "event.h"
 
-/* Records and bytes one snapshot may hold: far more than a large run has (thousands of threads, tens of thousands of
- * descriptors), little enough that a target cannot fill our memory. What is beyond is counted, see evidence_dropped. */
+/*
+ * Records and bytes one snapshot may hold: far more than a large run has (thousands of threads,
+ * tens of thousands of descriptors), little enough that a target cannot fill our memory. What is
+ * beyond is counted, see evidence_dropped.
+ */
 #define EVIDENCE_RECORDS_MAX 131072
 #define EVIDENCE_BYTES_MAX (64u << 20)
 
@@ -18,8 +22,11 @@ struct evidence;
 struct evidence *evidence_new(void); /* NULL: out of memory */
 void evidence_free(struct evidence *e);
 
-/* Takes EV_SNAPSHOT and, in a snapshot, EV_PROCESS, EV_THREAD, EV_FD and seeded EV_SOCKET; EV_PROCESS also outside of
- * one. Other events are none of its business. ev is copied; ev->size bytes must be readable. */
+/*
+ * Takes EV_SNAPSHOT and, in a snapshot, EV_PROCESS, EV_THREAD, EV_FD and seeded EV_SOCKET;
+ * EV_PROCESS also outside of one. Other events are none of its business. ev is copied; ev->size
+ * bytes must be readable.
+ */
 void evidence_feed(struct evidence *e, const struct event *ev);
 
 /* When the newest complete snapshot ended; 0: there is none yet. */
@@ -27,8 +34,10 @@ uint64_t evidence_time(const struct evidence *e);
 /* Records of it that are missing here: beyond a limit, malformed, or out of memory. */
 uint64_t evidence_dropped(const struct evidence *e);
 
-/* Rows of the newest snapshot, *n of them, sorted (pid, tid, fd or inode) and without duplicates: the newest row stays.
- * pid 0: of all processes. Valid until the next evidence_feed. */
+/*
+ * Rows of the newest snapshot, *n of them, sorted (pid, tid, fd or inode) and without duplicates:
+ * the newest row stays. pid 0: of all processes. Valid until the next evidence_feed.
+ */
 const struct ev_process *const *evidence_processes(const struct evidence *e, size_t *n);
 const struct ev_thread *const *evidence_threads(const struct evidence *e, uint32_t pid, size_t *n);
 const struct ev_fd *const *evidence_fds(const struct evidence *e, uint32_t pid, size_t *n);

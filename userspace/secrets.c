@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds what looks like a secret: by the name before it (--api-key X, PASSWORD=X, "token": "X", Authorization: Bearer X),
- * by its own looks (known prefixes, long random strings), by its place in a URL (password, query values).
+ * Finds what looks like a secret: by the name before it (--api-key X, PASSWORD=X, "token": "X",
+ * Authorization: Bearer X), by its own looks (known prefixes, long random strings), by its place
+ * in a URL (password, query values).
  */
 #include "secrets.h"
 
@@ -101,7 +102,9 @@ static bool name_is_secret(struct bytes given)
 	return false;
 }
 
-/* --max-tokens 4096 counts tokens, it is none: "tokens" in the name and a small number behind it. */
+/*
+ * --max-tokens 4096 counts tokens, it is none: "tokens" in the name and a small number behind it.
+ */
 static bool name_counts(struct bytes given, struct bytes value)
 {
 	char name[NAME_MAX_LEN];
@@ -115,7 +118,10 @@ static bool name_counts(struct bytes given, struct bytes value)
 
 /* ---- What a string looks like ---- */
 
-/* Keys that announce themselves; least is how much must follow before it is more than a name ("hf_transfer"). */
+/*
+ * Keys that announce themselves; least is how much must follow before it is more than a name
+ * ("hf_transfer").
+ */
 static const struct {
 	const char *prefix;
 	size_t least;
@@ -177,8 +183,10 @@ static bool has_key_prefix(struct bytes s)
 	return false;
 }
 
-/* Random characters change between upper case, lower case and digits about twice in three; words, paths and model names
- * about once in five. One unbroken string of letters and digits needs less. */
+/*
+ * Random characters change between upper case, lower case and digits about twice in three; words,
+ * paths and model names about once in five. One unbroken string of letters and digits needs less.
+ */
 static bool is_random(struct bytes s)
 {
 	struct looks l = looks_of(s);
@@ -221,7 +229,10 @@ static void copy_to(struct scan *c, size_t end)
 	c->i = end;
 }
 
-/* Does another name=value or name: value start behind the separator at i? Else it belongs to the value. */
+/*
+ * Does another name=value or name: value start behind the separator at i? Else it belongs to the
+ * value.
+ */
 static bool field_follows(const struct scan *c, size_t i)
 {
 	size_t from;
@@ -262,7 +273,10 @@ static bool is_scheme_word(struct bytes w)
 	return false;
 }
 
-/* Masks the value that starts at i, after spaces and "Bearer" and its like. whole: to the end of the argument. */
+/*
+ * Masks the value that starts at i, after spaces and "Bearer" and its like. whole: to the end of
+ * the argument.
+ */
 static void mask_value(struct scan *c, struct bytes name, bool whole)
 {
 	static const char stop[] = " \t\r\n\"'";
@@ -364,7 +378,10 @@ static bool is_port(const struct scan *c, size_t i, struct bytes name)
 	       !contains(normal, "pwd");
 }
 
-/* Where the value of a secret name ending at i starts: behind = or :, quotes and spaces before it; 0: no such thing. */
+/*
+ * Where the value of a secret name ending at i starts: behind = or :, quotes and spaces before it;
+ * 0: no such thing.
+ */
 static size_t value_of_name(const struct scan *c, size_t i, struct bytes name)
 {
 	if (c->in_url || !name_is_secret(name))
@@ -471,7 +488,9 @@ static size_t utf8_length(const unsigned char *p, size_t n)
 	}
 	if (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
 		return 0;
-	/* C1 controls, line separators and direction overrides can make a line show what it is not */
+	/*
+	 * C1 controls, line separators and direction overrides can make a line show what it is not
+	 */
 	if (code < 0xa0 || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069))
 		return 0;
 	return len;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The progress clocks and the one rule over them. Threads live in a hash table, CPU time in a short ring of samples. */
+/*
+ * The progress clocks and the one rule over them. Threads live in a hash table, CPU time in a
+ * short ring of samples.
+ */
 #include "stall.h"
 
 #include <stdlib.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One table: number, name, and what each argument is. Those that block, and those a stuck runner is found in. */
+/*
+ * One table: number, name, and what each argument is. Those that block, and those a stuck runner
+ * is found in.
+ */
 #include "syscall_names.h"
 
 #include <asm/unistd.h>

@@ -21,7 +21,10 @@
 #define FD 7
 #define SOCK 4242
 
-/* One world: a process with one thread in recvfrom on the socket of one call. Tests change it, then look. */
+/*
+ * One world: a process with one thread in recvfrom on the socket of one call. Tests change it,
+ * then look.
+ */
 struct world {
 	struct call call;
 	struct llm_call llm;
@@ -617,7 +620,10 @@ static int entries(int dirfd)
 	return n - 2;
 }
 
-/* Sends no file beyond n bytes onto any disk: what a full disk looks like to write(2), but for the error's number. */
+/*
+ * Sends no file beyond n bytes onto any disk: what a full disk looks like to write(2), but for the
+ * error's number.
+ */
 static int write_with_limit(json_t *doc, int dirfd, rlim_t n)
 {
 	struct rlimit old, tight;

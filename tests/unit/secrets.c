@@ -29,8 +29,8 @@ static void check_rows(const struct row *rows, size_t n)
 		char *shown = mask(rows[i].line);
 
 		if (!shown || strcmp(shown, rows[i].shown))
-			printf("# %s\n#  gives %s\n#  not   %s\n", rows[i].line, shown,
-			       rows[i].shown);
+			printf("# %s\n#  gives %s\n#  not   %s\n", rows[i].line,
+			       shown ? shown : "nothing", rows[i].shown);
 		CHECK(shown && strcmp(shown, rows[i].shown) == 0);
 		free(shown);
 	}

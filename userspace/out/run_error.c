@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One function a part of the document, in the order of the document; then how it gets onto the disk. */
+/*
+ * One function a part of the document, in the order of the document; then how it gets onto the
+ * disk.
+ */
 #include "out/run_error.h"
 
 #include <arpa/inet.h>
@@ -708,7 +711,7 @@ static int write_text(const char *text, int dirfd, const char *name, const char 
 	if (err)
 		unlinkat(dirfd, temporary, 0);
 	else
-		fsync(dirfd); /* the new name too; where a directory cannot be synced the file still stands */
+		fsync(dirfd); /* the name; where a directory cannot be synced the file stands */
 	return err;
 }
 

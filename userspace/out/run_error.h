@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * run_error.json: everything that is known of a stuck run, as one document ("whystuck.run_error/1"). What was not seen is
- * null, and "unseen" says why; rows that found no room are counted in "omitted".
+ * run_error.json: everything that is known of a stuck run, as one document
+ * ("whystuck.run_error/1"). What was not seen is null, and "unseen" says why; rows that found no
+ * room are counted in "omitted".
  */
 #ifndef OUT_RUN_ERROR_H
 #define OUT_RUN_ERROR_H
@@ -31,8 +32,10 @@ struct run_error_input {
 /* The document, a new reference. NULL: out of memory. */
 json_t *run_error_json(const struct run_error_input *in);
 
-/* Writes doc as file name in directory dirfd: whole or not at all, mode 0600, on disk when this returns. 0, or -errno with
- * nothing left behind and an older file of that name untouched. */
+/*
+ * Writes doc as file name in directory dirfd: whole or not at all, mode 0600, on disk when this
+ * returns. 0, or -errno with nothing left behind and an older file of that name untouched.
+ */
 int run_error_write(json_t *doc, int dirfd, const char *name);
 
 /* RFC 3339 UTC with microseconds. */
