@@ -5,11 +5,11 @@
  *
  * Stuck, with T the timeout: content, calls and turns have all been silent for T, and
  * - an LLM or storage call that is not meant to wait is open and itself silent for T, or
- * - the threads that matter made no useful system call for T, used
- *   less than 5 % of a CPU over it, started no call in it, and no call that is meant to wait
- *   (BLPOP) was open in it. A clock that never moved counts from the start of the watch. Threads
- *   that matter are those that ever made an LLM or storage call and the main threads of their
- *   processes; all threads while none is known.
+ * - the threads that matter made no useful system call for T, used less than 5 % of a CPU over it,
+ *   started no call in it, and no call that is meant to wait (BLPOP) was open in it.
+ * A clock that never moved counts from the start of the watch. Threads that matter are those that
+ * ever made an LLM or storage call and the main threads of their processes; all threads while none
+ * is known.
  */
 #ifndef STALL_H
 #define STALL_H
