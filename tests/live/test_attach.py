@@ -93,13 +93,16 @@ class Attach(LiveTest):
         server = self.server("latency=5")
         runner = self.runner(server, "--turns", "0", "--history", "10")
         observer = self.watch(runner.pid)
-        runner.wait_event("turn")
+        metrics = observer.path("turn_metrics.jsonl")
+        harness.wait_until(lambda: os.path.exists(metrics) and os.path.getsize(metrics), what="a first line")
         observer.signal(signal.SIGKILL)
         observer.wait()
         for _ in range(5):
             runner.wait_event("turn", timeout=10)
-        for line in open(observer.path("turn_metrics.jsonl"), encoding="utf-8"):
-            json.loads(line)
+        with open(metrics, encoding="utf-8") as f:
+            for line in f:
+                self.assertTrue(line.endswith("\n"))
+                json.loads(line)
         runner.signal(signal.SIGTERM)
         self.assertEqual(runner.wait(), 0, runner.describe())
 

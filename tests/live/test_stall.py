@@ -81,8 +81,8 @@ class Stall(LiveTest):
         self.assertIn(endpoint, json.dumps(error["in_flight"]), text)
         self.assertEqual(len(error["in_flight"]), 1, text)
         self.assertTrue(error["threads"] and error["processes"] and error["last_event_timestamp"], text)
-        self.assertEqual(error["last_turn"]["turn_index"], 0, text)
-        if what in ("llm", "stream", "pings"):
+        if what in ("llm", "stream", "pings"):  # else the turn before may still be open: no request opened the next
+            self.assertEqual(error["last_turn"]["turn_index"], 0, text)
             self.assertEqual(error["turn_in_progress"]["turn_index"], 1, text)
 
     def test_once_per_stall_and_again_after_progress(self):

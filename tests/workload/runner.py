@@ -429,8 +429,6 @@ class Turn:
         args, words = self.args, self.run.words
         key = f"mem:{words['redis_key']}:{self.session}"
         where = (words["sql_param"] + str(self.session),)
-        if args.think:
-            yield "think", args.think / 1000
         if self.run.redis:
             if self.hangs and args.hang == "redis":
                 yield "gate", "hang"
@@ -441,6 +439,8 @@ class Turn:
                 yield "gate", "hang"
             yield "postgres", (f"SELECT turn, body FROM memory WHERE session = %s /* {words['sql_text']} */ "
                                "ORDER BY turn DESC LIMIT 5"), where
+        if args.think:
+            yield "think", args.think / 1000
         prompt = f"session {self.session} turn {self.index} {words['prompt']} " + " ".join(
             f"q{self.session}x{i}" for i in range(5 + 7 * self.session + self.index % 3))
         self.history.append({"role": "user", "text": prompt})
@@ -765,7 +765,7 @@ def parse(argv):
     p.add_argument("--plan", default="", help="further plan for the LLM server")
     p.add_argument("--retries", type=int, default=2)
     p.add_argument("--timeout", type=float, help="of HTTP calls, seconds; default none")
-    p.add_argument("--think", type=float, default=0, help="ms of the runner's own in each turn")
+    p.add_argument("--think", type=float, default=0, help="ms of the runner's own before each LLM request that is no retry")
     p.add_argument("--pause", type=float, default=0, help="ms between turns")
     p.add_argument("--history", type=int, default=0, help="messages kept; 0 all")
     p.add_argument("--storage", default="", help="redis,postgres")

@@ -75,8 +75,7 @@ class Stores:
         self.close()
 
     def close(self):
-        if self.locker:
-            self.unlock_postgres()
+        self.unlock_postgres()
         for process, signo in ((self.redis, signal.SIGKILL), (self.postgres, signal.SIGQUIT)):
             if process and process.poll() is None:
                 process.send_signal(signo)
@@ -159,8 +158,9 @@ class Stores:
         self.locker.cursor().execute("LOCK TABLE memory IN ACCESS EXCLUSIVE MODE")
 
     def unlock_postgres(self):
-        with contextlib.suppress(psycopg2.Error):
-            self.locker.close()
+        if self.locker:
+            with contextlib.suppress(psycopg2.Error):
+                self.locker.close()
         self.locker = None
 
     # ------------------------------------------------------------ both
