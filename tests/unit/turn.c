@@ -153,6 +153,17 @@ static void test_helpers(void)
 	      turn_of("s2", 0)->start_ns == 55 * MS);
 	CHECK(!turn_of("s1", 0)->attribution_order && !turn_of("s1", 1)->attribution_order);
 
+	TEST("it keeps them too when another thread's turn ends in their midst");
+	begin();
+	llm(1, 10, 50, "uA");
+	store(2, 30, 35, READ);
+	store(2, 45, 60, READ);
+	llm(1, 70, 90, "uA aA uA2");
+	llm(2, 95, 99, "uB");
+	finish(200);
+	CHECK(turn_of("s2", 0)->storage_calls == 2 && turn_of("s2", 0)->start_ns == 30 * MS);
+	CHECK(turn_of("s1", 0)->storage_calls == 0);
+
 	TEST("with several turns open a helper's call goes to the one that was active last");
 	begin();
 	llm(1, 10, 20, "uA");

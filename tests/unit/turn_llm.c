@@ -128,6 +128,17 @@ static void test_pool(void)
 	for (int i = 0; i < out.n; i++)
 		CHECK(out.turns[i].llm_calls == 2 || out.turns[i].turn_index == 0);
 
+	TEST("in a pool a thread that takes up another conversation does not end the turn it "
+	     "leaves");
+	begin();
+	llm(1, 10, 20, "uA");
+	llm(2, 30, 40, "uA aA uA2");
+	llm(2, 50, 60, "uB");
+	llm(1, 70, 80, "uA aA uA2 aA2 tA");
+	finish(100);
+	CHECK(out.n == 3 && turn_of("s1", 1)->llm_calls == 2 &&
+	      turn_of("s1", 1)->end_ns == 80 * MS);
+
 	TEST("parallel sessions that share their examples stay apart");
 	begin();
 	c = llm_open(1, 0, 10, "s uex aex uA");
