@@ -84,7 +84,8 @@ static bool run(const struct exchange *e, size_t split, size_t step)
 	return true;
 }
 
-/* What must come out, whatever the split. first: offset of the byte that completes the first content, 0 none. */
+/* What must come out, whatever the split. first: offset of the byte that completes the first
+ * content, 0 none. */
 struct want {
 	const char *model;
 	int64_t in, out, cached, reasoning;

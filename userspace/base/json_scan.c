@@ -178,7 +178,7 @@ static void string_unicode(struct json_scan *s, uint32_t c)
 		string_char(s, low ? REPLACEMENT : c);
 }
 
-/* A run up to a quote, an escape or the end of b. Returns its length with the byte that ended it. */
+/* A run up to a quote, an escape or the end of b. Returns its length, what ended it included. */
 static size_t string_run(struct json_scan *s, struct bytes b)
 {
 	size_t n = 0;

@@ -51,8 +51,7 @@ typedef void json_callback(void *ctx, const struct json_scan *s, const struct js
 
 struct json_scan {
 	enum json_state state;
-	unsigned
-		depth; /* containers around the value reported; begin and end of one have the same depth */
+	unsigned depth; /* containers around the value; begin and end of one have the same */
 	/* the rest is the scanner's own */
 	json_callback *token;
 	void *ctx;

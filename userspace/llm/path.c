@@ -134,7 +134,7 @@ static struct bytes after(struct bytes b, const char *s)
 	return bytes_from(b, (size_t)(at - b.p) + strlen(s));
 }
 
-/* The path alone: no scheme and host (proxies send those), no query or fragment, no '/' at the end. */
+/* The path alone: no scheme and host (proxies send those), no query, no '/' at the end. */
 static struct bytes path_only(struct bytes b)
 {
 	struct bytes rest = after(b, "://");

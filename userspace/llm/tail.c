@@ -69,7 +69,7 @@ static void write_head(struct tail_doc *d, const char *open, const char *list)
 
 	for (unsigned i = 0; i < d->open; i++) {
 		d->head[n++] = open[i];
-		/* an object around another container: the member's name is known at the root only */
+		/* a member's name is needed, and known for a list of the root only */
 		if (open[i] == '{' && i + 1 < d->open)
 			n += (size_t)snprintf(d->head + n, sizeof(d->head) - n,
 			                      "\"%.40s\":", i == 0 ? list : "");
