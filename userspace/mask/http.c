@@ -1,0 +1,715 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Masks HTTP/1.x (RFC 9112). Framing, pairing and finding its feet again are those of proto/http1.c, step by step: what
+ * that parser reads must be masked as what it is, and each slice of an encoded body it hands on must get its block.
+ */
+#include <ctype.h>
+#include <http_parser.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "mask/mask.h"
+#include "proto/decode.h"
+
+#define PIPELINE_MAX 64       /* as in http1.c */
+#define NAME_MAX_LEN 64       /* longer header names are none whose value is kept */
+#define VALUE_MAX 256         /* as in http1.c: of Content-Type and Content-Encoding */
+#define SKIP_MAX (2ull << 30) /* as in http1.c: the longest gap walked through */
+#define UNTIL_CLOSE UINT64_MAX
+
+enum side_state { SIDE_READS, SIDE_LOST, SIDE_OFF };
+enum url_at {
+	URL_START,
+	URL_SCHEME,
+	URL_AUTHORITY,
+	URL_PATH,
+	URL_NAME,
+	URL_VALUE,
+	URL_FRAGMENT,
+	URL_DONE
+};
+enum { FIELD_TYPE, FIELD_CODING, FIELDS };
+
+struct message {
+	enum url_at url;
+	int slashes;
+	char name[NAME_MAX_LEN];
+	size_t nname;
+	bool in_value, keep;
+	int field; /* of FIELDS: which the value is appended to, -1 none */
+	char value[FIELDS][VALUE_MAX];
+	size_t nvalue[FIELDS];
+	uint64_t left;
+	bool chunked, opened, head_done, complete, interim, switches, extension;
+	enum coding coding;
+	bool body_begun;
+	struct mask_json body;
+};
+
+struct side {
+	struct http *h;
+	int dir; /* 1 = requests */
+	enum side_state state;
+	http_parser parser;
+	struct message m;
+	struct mask_word *word;
+	struct decoder *decoder;
+	bool skipping;
+	char *cursor;  /* all before it was masked or is to stay */
+	char *decoded; /* of the slice at hand */
+	size_t ndecoded, room;
+};
+
+struct http {
+	struct mask_owner *o;
+	struct side side[2];
+	uint8_t methods[PIPELINE_MAX]; /* of requests whose replies are owed, a ring */
+	unsigned first, n;
+	bool sending; /* the newest is on its way */
+};
+
+/* ---- the target ---- */
+
+static void name_start(struct side *s)
+{
+	s->m.url = URL_NAME;
+	word_start(s->word, s->h->o->key, WORD_TRY);
+}
+
+/* The name of a query parameter is complete, or its value, whichever it was. */
+static void parameter_end(struct side *s)
+{
+	word_end(s->word, s->m.url == URL_VALUE && s->m.keep);
+}
+
+static void value_start(struct side *s)
+{
+	static const char *const kept[] = { "alt", "api-version", NULL };
+	char buf[MASK_WORD_MAX];
+
+	s->m.keep = mask_listed(kept, word_text(s->word, buf));
+	word_end(s->word, s->m.keep);
+	word_start(s->word, s->h->o->key, s->m.keep ? WORD_TRY : WORD_MASK);
+	s->m.url = URL_VALUE;
+}
+
+static void authority_start(struct side *s)
+{
+	s->m.url = URL_AUTHORITY;
+	word_start(s->word, s->h->o->key, WORD_TRY);
+}
+
+static void fragment_start(struct side *s)
+{
+	s->m.url = URL_FRAGMENT;
+	word_start(s->word, s->h->o->key, WORD_MASK);
+}
+
+static void url_start(struct side *s, char c)
+{
+	if (s->parser.method == HTTP_CONNECT)
+		authority_start(s);
+	else
+		s->m.url = c == '/' || c == '*' ? URL_PATH : URL_SCHEME;
+}
+
+static void url_byte(struct side *s, char *p)
+{
+	struct message *m = &s->m;
+	bool query = m->url == URL_NAME || m->url == URL_VALUE;
+
+	if (m->url == URL_START)
+		url_start(s, *p);
+	if (m->url == URL_SCHEME) {
+		m->slashes += *p == '/';
+		if (m->slashes == 2)
+			authority_start(s);
+	} else if (m->url == URL_FRAGMENT) {
+		word_byte(s->word, p);
+	} else if (m->url == URL_AUTHORITY && *p == '@') {
+		word_end(s->word, false); /* that was a user and a password */
+		authority_start(s);
+	} else if (m->url == URL_AUTHORITY && *p != '/' && *p != '?' && *p != '#') {
+		word_byte(s->word, p);
+	} else if (*p == '#') {
+		word_end(s->word, m->url == URL_AUTHORITY || (m->url == URL_VALUE && m->keep));
+		fragment_start(s);
+	} else if (!query) {
+		if (m->url == URL_AUTHORITY)
+			word_end(s->word, true);
+		m->url = URL_PATH;
+		if (*p == '?')
+			name_start(s);
+	} else if (*p == '&') {
+		parameter_end(s);
+		name_start(s);
+	} else if (*p == '=' && m->url == URL_NAME) {
+		value_start(s);
+	} else {
+		word_byte(s->word, p);
+	}
+}
+
+static void url_end(struct side *s)
+{
+	if (s->m.url == URL_DONE || s->dir == 0)
+		return;
+	word_end(s->word, s->m.url == URL_AUTHORITY || (s->m.url == URL_VALUE && s->m.keep));
+	s->m.url = URL_DONE;
+}
+
+/* ---- what callbacks do not show ---- */
+
+/* Between what the parser reports lie method, version, separators and chunk sizes. Only a chunk's extension could hold
+ * anything of the target's. */
+static void frame(struct side *s, char *to)
+{
+	for (char *p = s->cursor; p < to; p++) {
+		if (!s->m.chunked)
+			break;
+		if (*p == '\n')
+			s->m.extension = false;
+		else if (*p == ';')
+			s->m.extension = true;
+		else if (s->m.extension && *p != '\r')
+			*p = 'x';
+	}
+	s->cursor = to;
+}
+
+/* The parser reports its input as const; it is ours. */
+static char *reported(struct side *s, const char *at, size_t n)
+{
+	char *p = s->cursor + (at - s->cursor);
+
+	frame(s, p);
+	s->cursor = p + n;
+	return p;
+}
+
+/* ---- libhttp_parser's callbacks ---- */
+
+static int on_url(http_parser *parser, const char *at, size_t n)
+{
+	struct side *s = parser->data;
+	struct http *h = s->h;
+	char *p = reported(s, at, n);
+
+	if (!s->m.opened && h->n == PIPELINE_MAX) {
+		memset(p, 0, n);
+		return 1;
+	}
+	if (!s->m.opened) {
+		h->methods[(h->first + h->n++) % PIPELINE_MAX] = (uint8_t)parser->method;
+		h->sending = s->m.opened = true;
+	}
+	for (size_t i = 0; i < n; i++)
+		url_byte(s, p + i);
+	return 0;
+}
+
+static int on_status(http_parser *parser, const char *at, size_t n)
+{
+	struct side *s = parser->data;
+	char *p = reported(s, at, n);
+
+	for (size_t i = 0; i < n; i++)
+		if (isalnum((uint8_t)p[i]) || (uint8_t)p[i] >= 0x80)
+			p[i] = 'x';
+	return 0;
+}
+
+static int on_header_field(http_parser *parser, const char *at, size_t n)
+{
+	struct side *s = parser->data;
+	struct message *m = &s->m;
+
+	reported(s, at, n);
+	url_end(s);
+	if (m->in_value)
+		m->nname = 0;
+	m->in_value = false;
+	for (size_t i = 0; i < n && m->nname <= NAME_MAX_LEN; i++, m->nname++)
+		if (m->nname < NAME_MAX_LEN)
+			m->name[m->nname] = (char)tolower((uint8_t)at[i]);
+	return 0;
+}
+
+static bool value_kept(struct bytes name)
+{
+	static const char *const kept[] = {
+		"content-length",
+		"transfer-encoding",
+		"content-encoding",
+		"content-type",
+		"connection",
+		"host",
+		"expect",
+		"upgrade",
+		"accept-encoding",
+		"retry-after",
+		"retry-after-ms",
+		"x-should-retry",
+		"x-server-timeout",
+		"keep-alive",
+		"date",
+		"server",
+		NULL,
+	};
+
+	return mask_listed(kept, name) || bytes_start(name, "x-stainless-") ||
+	       bytes_start(name, "x-ratelimit-") || bytes_start(name, "anthropic-ratelimit-");
+}
+
+static void value_begin(struct side *s)
+{
+	static const char *const fields[FIELDS] = { "content-type", "content-encoding" };
+	struct message *m = &s->m;
+	struct bytes name = { m->name, m->nname <= NAME_MAX_LEN ? m->nname : 0 };
+
+	m->in_value = true;
+	m->keep = !m->head_done && value_kept(name); /* none of a trailer */
+	m->field = -1;
+	for (int i = 0; i < FIELDS && m->keep; i++)
+		if (bytes_equal(name, fields[i]))
+			m->field = i;
+	/* repeated: codings add up, of anything else the first stays */
+	if (m->field == FIELD_CODING && m->nvalue[FIELD_CODING] &&
+	    m->nvalue[FIELD_CODING] < VALUE_MAX)
+		m->value[FIELD_CODING][m->nvalue[FIELD_CODING]++] = ',';
+	else if (m->field >= 0 && m->nvalue[m->field])
+		m->field = -1;
+	if (!m->keep)
+		word_start(s->word, s->h->o->key, WORD_MASK);
+}
+
+static int on_header_value(http_parser *parser, const char *at, size_t n)
+{
+	struct side *s = parser->data;
+	struct message *m = &s->m;
+	char *p = reported(s, at, n);
+
+	if (!m->in_value)
+		value_begin(s);
+	for (size_t i = 0; i < n; i++) {
+		if (m->field >= 0 && m->nvalue[m->field] < VALUE_MAX)
+			m->value[m->field][m->nvalue[m->field]++] = (char)tolower((uint8_t)p[i]);
+		if (!m->keep && !isspace((uint8_t)p[i]))
+			word_byte(s->word, p + i);
+	}
+	return 0;
+}
+
+static struct bytes field(const struct message *m, int f)
+{
+	return (struct bytes){ m->value[f], m->nvalue[f] };
+}
+
+static void set_framing(struct side *s)
+{
+	const http_parser *p = &s->parser;
+
+	s->m.chunked = p->flags & F_CHUNKED;
+	if (s->m.chunked)
+		s->m.left = 0;
+	else if (p->content_length != ULLONG_MAX && !p->uses_transfer_encoding)
+		s->m.left = p->content_length;
+	else
+		s->m.left = s->dir == 0 ? UNTIL_CLOSE : 0;
+	s->m.coding = decode_coding(field(&s->m, FIELD_CODING));
+}
+
+enum { BODY_FOLLOWS = 0, NO_BODY = 1, NO_HTTP_FOLLOWS = 2 };
+
+static int reply_head(struct side *s)
+{
+	unsigned status = s->parser.status_code;
+	unsigned method = s->h->methods[s->h->first];
+
+	if (status / 100 == 1 && status != 101) {
+		s->m.interim = true;
+		return NO_BODY;
+	}
+	if (status == 101 || (method == HTTP_CONNECT && status / 100 == 2)) {
+		s->m.switches = true;
+		return NO_HTTP_FOLLOWS;
+	}
+	if (method == HTTP_HEAD || status == 204 || status == 304)
+		return NO_BODY;
+	set_framing(s);
+	return BODY_FOLLOWS;
+}
+
+static int on_headers_complete(http_parser *parser)
+{
+	struct side *s = parser->data;
+
+	url_end(s);
+	s->m.head_done = true;
+	if (s->dir == 0)
+		return reply_head(s);
+	set_framing(s);
+	return BODY_FOLLOWS;
+}
+
+static int on_chunk_header(http_parser *parser)
+{
+	struct side *s = parser->data;
+
+	s->m.left = parser->content_length;
+	return 0;
+}
+
+/* ---- bodies ---- */
+
+static void body_feed(struct side *s, char *p, size_t n)
+{
+	struct message *m = &s->m;
+
+	/* keep-alive blank lines may come before the document */
+	while (n && !m->body_begun && isspace((uint8_t)*p))
+		p++, n--;
+	if (n && !m->body_begun) {
+		enum mask_form form = mask_form_of(field(m, FIELD_TYPE), *p);
+
+		mask_json_start(&m->body, s->h->o->key, s->word, form);
+		m->body_begun = true;
+	}
+	if (n)
+		mask_json_feed(&m->body, p, n);
+}
+
+static void collect(void *ctx, struct bytes b)
+{
+	struct side *s = ctx;
+
+	if (s->room - s->ndecoded < b.n) {
+		size_t room = 2 * (s->ndecoded + b.n);
+		char *p = realloc(s->decoded, room);
+
+		if (!p)
+			return;
+		s->decoded = p;
+		s->room = room;
+	}
+	memcpy(s->decoded + s->ndecoded, b.p, b.n);
+	s->ndecoded += b.n;
+}
+
+/* What the slice decodes to; false: nothing can say. */
+static bool slice_decode(struct side *s, struct bytes b, struct bytes *out)
+{
+	int recorded = s->h->o->recorded(s->h->o, s->dir, out);
+
+	if (recorded >= 0)
+		return recorded;
+	if (!s->decoder)
+		s->decoder = decoder_new(s->m.coding);
+	s->ndecoded = 0;
+	if (!s->decoder || (decoder_feed(s->decoder, b, collect, s) != DECODE_OK && !s->ndecoded))
+		return false;
+	*out = (struct bytes){ s->decoded, s->ndecoded };
+	return true;
+}
+
+static void slice_mask(struct side *s, char *p, size_t n)
+{
+	struct mask_owner *o = s->h->o;
+	struct bytes b;
+	bool readable = slice_decode(s, (struct bytes){ p, n }, &b);
+
+	memset(p, 0, n);
+	if (!readable)
+		return;
+	do {
+		struct bytes piece = { b.p, b.n < MASK_BLOCK_MAX ? b.n : MASK_BLOCK_MAX };
+		char *kept = o->block(o, s->dir, piece, piece.n < b.n);
+
+		if (kept)
+			body_feed(s, kept, piece.n);
+		b = bytes_from(b, piece.n);
+	} while (b.n);
+}
+
+static int on_body(http_parser *parser, const char *at, size_t n)
+{
+	struct side *s = parser->data;
+	char *p;
+
+	if (s->m.left != UNTIL_CLOSE)
+		s->m.left -= n;
+	if (s->skipping)
+		return 0;
+	p = reported(s, at, n);
+	if (s->m.coding == CODING_IDENTITY)
+		body_feed(s, p, n);
+	else
+		slice_mask(s, p, n);
+	return 0;
+}
+
+static int on_message_complete(http_parser *parser)
+{
+	struct side *s = parser->data;
+
+	s->m.complete = true;
+	http_parser_pause(parser, 1);
+	return 0;
+}
+
+static const http_parser_settings settings = {
+	.on_url = on_url,
+	.on_status = on_status,
+	.on_header_field = on_header_field,
+	.on_header_value = on_header_value,
+	.on_headers_complete = on_headers_complete,
+	.on_body = on_body,
+	.on_message_complete = on_message_complete,
+	.on_chunk_header = on_chunk_header,
+};
+
+/* ---- directions ---- */
+
+static void side_set(struct side *s, enum side_state state)
+{
+	if (s->m.body_begun)
+		mask_json_end(&s->m.body);
+	word_end(s->word, false);
+	decoder_free(s->decoder);
+	s->decoder = NULL;
+	s->m = (struct message){ .field = -1 };
+	http_parser_init(&s->parser, s->dir ? HTTP_REQUEST : HTTP_RESPONSE);
+	s->parser.data = s;
+	s->parser.allow_chunked_length = 1;
+	s->parser.lenient_http_headers = s->dir == 0;
+	s->state = state;
+}
+
+static void request_complete(struct http *h)
+{
+	struct side *s = &h->side[1];
+	bool connect = s->parser.method == HTTP_CONNECT;
+
+	h->sending = false;
+	/* whether HTTP follows a CONNECT is the reply's to say */
+	side_set(s, connect ? SIDE_LOST : SIDE_READS);
+}
+
+static void reply_complete(struct http *h)
+{
+	struct side *s = &h->side[0];
+	bool interim = s->m.interim, switches = s->m.switches;
+
+	side_set(s, SIDE_READS);
+	if (interim)
+		return;
+	h->first = (h->first + 1) % PIPELINE_MAX;
+	h->n--;
+	if (!h->n)
+		h->sending = false;
+	if (!switches)
+		return;
+	h->n = 0;
+	side_set(&h->side[0], SIDE_OFF);
+	side_set(&h->side[1], SIDE_OFF);
+}
+
+static void request_lost(struct http *h)
+{
+	struct side *s = &h->side[1];
+	bool named = s->m.head_done;
+
+	if (h->sending && !named)
+		h->n--;
+	h->sending = false;
+	side_set(s, SIDE_LOST);
+}
+
+static void replies_lost(struct http *h)
+{
+	side_set(&h->side[0], SIDE_LOST);
+	h->n = 0;
+	h->sending = false;
+}
+
+/* Returns how many bytes are masked or may stay; the rest is for the caller to wipe. */
+static size_t side_parse(struct side *s, char *p, size_t n)
+{
+	struct http *h = s->h;
+	char *end = p + n;
+
+	s->cursor = p;
+	while (p < end && s->state == SIDE_READS) {
+		size_t done;
+
+		if (s->dir == 0 && !h->n) { /* nobody asked for this */
+			side_set(s, SIDE_LOST);
+			break;
+		}
+		done = http_parser_execute(&s->parser, &settings, p, (size_t)(end - p));
+		p += done;
+		if (s->m.complete || HTTP_PARSER_ERRNO(&s->parser) == HPE_OK)
+			frame(s, p);
+		if (s->m.complete && s->dir == 1)
+			request_complete(h);
+		else if (s->m.complete)
+			reply_complete(h);
+		else if (HTTP_PARSER_ERRNO(&s->parser) == HPE_OK && p == end)
+			break;
+		else if (s->dir == 1)
+			request_lost(h);
+		else
+			replies_lost(h);
+	}
+	return n - (size_t)(end - s->cursor);
+}
+
+static uint64_t side_skip(struct side *s, uint64_t n)
+{
+	char filler[4096];
+	uint64_t skip = n < s->m.left ? n : s->m.left;
+
+	if (s->state != SIDE_READS || !s->m.left)
+		return n;
+	if (s->m.left != UNTIL_CLOSE) {
+		if (n == UINT64_MAX || skip > SKIP_MAX || (s->m.chunked && n > s->m.left))
+			return n;
+		n -= skip;
+	} else {
+		n = 0;
+	}
+	if (s->m.body_begun)
+		mask_json_gap(&s->m.body);
+	if (!s->decoder && s->m.coding != CODING_IDENTITY)
+		s->decoder = decoder_new(s->m.coding);
+	if (s->decoder)
+		decoder_gap(s->decoder);
+	if (s->m.left == UNTIL_CLOSE)
+		return 0;
+	memset(filler, 0, sizeof(filler));
+	s->skipping = true;
+	while (skip) {
+		size_t k = skip < sizeof(filler) ? (size_t)skip : sizeof(filler);
+
+		side_parse(s, filler, k);
+		skip -= k;
+	}
+	s->skipping = false;
+	return n;
+}
+
+/* ---- recognition ---- */
+
+static bool is_method(struct bytes word)
+{
+	for (int i = 0; i <= HTTP_SOURCE; i++)
+		if (bytes_equal(word, http_method_str((enum http_method)i)))
+			return true;
+	return false;
+}
+
+/* Method, space, target, " HTTP/1.". */
+static int http_request(struct bytes b, uint64_t total, bool from_start)
+{
+	const char *space = memchr(b.p, ' ', b.n < 16 ? b.n : 16);
+	struct bytes target;
+	size_t i;
+
+	(void)total;
+	(void)from_start;
+	for (i = 0; i < b.n && i < 16 && (isupper((uint8_t)b.p[i]) || b.p[i] == '-'); i++)
+		;
+	if (!space)
+		return i == b.n && i < 16 ? 0 : -1;
+	if (!is_method((struct bytes){ b.p, (size_t)(space - b.p) }))
+		return -1;
+	target = bytes_from(b, (size_t)(space - b.p) + 1);
+	for (i = 0; i < target.n && (uint8_t)target.p[i] > ' ' && target.p[i] != 0x7f; i++)
+		;
+	if (i == target.n)
+		return 0;
+	target = bytes_from(target, i);
+	i = target.n < 8 ? target.n : 8;
+	return memcmp(target.p, " HTTP/1.", i) ? -1 : i == 8;
+}
+
+static bool status_line(const char *p, size_t n)
+{
+	return memcmp(p, "HTTP/1.", n < 7 ? n : 7) == 0;
+}
+
+/* ---- struct masker ---- */
+
+static void *http_new(struct mask_owner *o, struct mask_word *words, bool from_start)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->o = o;
+	for (int dir = 0; dir < 2; dir++) {
+		h->side[dir].h = h;
+		h->side[dir].dir = dir;
+		h->side[dir].word = &words[dir];
+		side_set(&h->side[dir], from_start || dir == 1 ? SIDE_READS : SIDE_LOST);
+	}
+	return h;
+}
+
+static bool resumes(const struct side *s, const char *p, size_t n)
+{
+	if (s->dir == 1)
+		return !s->h->n && http_request((struct bytes){ p, n }, n, false) == 1;
+	return s->h->n && status_line(p, n);
+}
+
+static enum mask_result http_feed(void *m, int dir, char *p, size_t n)
+{
+	struct http *h = m;
+	struct side *s = &h->side[dir];
+	size_t done = 0;
+
+	if (s->state == SIDE_LOST && n && resumes(s, p, n))
+		side_set(s, SIDE_READS);
+	if (s->state == SIDE_READS)
+		done = side_parse(s, p, n);
+	memset(p + done, 0, n - done);
+	s->cursor = NULL;
+	return s->state == SIDE_OFF ? MASK_SWITCHED : MASK_OK;
+}
+
+static enum mask_result http_gap(void *m, int dir, uint64_t n)
+{
+	struct http *h = m;
+	struct side *s = &h->side[dir];
+
+	if (n && side_skip(s, n)) {
+		if (dir == 1)
+			request_lost(h);
+		else
+			replies_lost(h);
+	}
+	return s->state == SIDE_OFF ? MASK_SWITCHED : MASK_OK;
+}
+
+static void http_free(void *m)
+{
+	struct http *h = m;
+
+	if (!h)
+		return;
+	for (int dir = 0; dir < 2; dir++) {
+		decoder_free(h->side[dir].decoder);
+		free(h->side[dir].decoded);
+	}
+	free(h);
+}
+
+const struct masker masker_http = {
+	.request = http_request,
+	.new = http_new,
+	.feed = http_feed,
+	.gap = http_gap,
+	.free = http_free,
+};

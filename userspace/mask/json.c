@@ -1,0 +1,721 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Masks bodies: JSON (RFC 8259), JSON lines, server-sent events (WHATWG HTML, 9.2) and plain text. Of JSON, structure, numbers
+ * and the names an LLM API uses stay, and the values of a few names if they look like a machine's. The first byte that is
+ * not JSON makes the rest of the document opaque.
+ */
+#include "mask/mask.h"
+
+#include <ctype.h>
+
+enum key_class {
+	KEY_UNKNOWN, /* the user's own: masked */
+	KEY_KNOWN,   /* an API's: kept, its value masked */
+	KEY_MACHINE, /* kept, and its value too if it is one word */
+	KEY_USER,    /* kept; an object as its value holds names and words of the user's own */
+};
+
+enum json_at { AT_VALUE, AT_AFTER, AT_KEY, AT_COLON, AT_STRING, AT_NUMBER, AT_LITERAL, AT_BAD };
+enum line_at { LINE_FIELD, LINE_COLON, LINE_DATA, LINE_WORD, LINE_MASK };
+
+/* ===== Names ===== */
+
+static const char *const machine_keys[] = {
+	"model",       "modelVersion", "model_version", "role",          "type",
+	"object",      "event",        "event_type",    "finish_reason", "finishReason",
+	"stop_reason", "stopReason",   "done_reason",   "status",        "code",
+	"reason",      "blockReason",  "error_type",    "service_tier",  "encoding_format",
+	"retryDelay",  "phase",        "object_type",   "provider",      NULL,
+};
+
+static const char *const user_keys[] = {
+	"input",
+	"arguments",
+	"args",
+	"input_schema",
+	"inputSchema",
+	"schema",
+	"json_schema",
+	"properties",
+	"parameters",
+	"responseSchema",
+	"response_schema",
+	"responseJsonSchema",
+	"metadata",
+	"functionCall",
+	"functionResponse",
+	"function_call",
+	"function_response",
+	"logit_bias",
+	"labels",
+	"format",
+	"chat_template_kwargs",
+	"user_location",
+	"variables",
+	NULL,
+};
+
+static const char *const known_keys[] = {
+	/* requests */
+	"messages",
+	"content",
+	"contents",
+	"parts",
+	"text",
+	"input_text",
+	"output_text",
+	"prompt",
+	"system",
+	"systemInstruction",
+	"system_instruction",
+	"instructions",
+	"developer",
+	"stream",
+	"stream_options",
+	"include_usage",
+	"continuous_usage_stats",
+	"max_tokens",
+	"max_completion_tokens",
+	"max_output_tokens",
+	"maxOutputTokens",
+	"temperature",
+	"top_p",
+	"top_k",
+	"topP",
+	"topK",
+	"n",
+	"stop",
+	"stop_sequences",
+	"stopSequences",
+	"seed",
+	"presence_penalty",
+	"frequency_penalty",
+	"logprobs",
+	"top_logprobs",
+	"response_format",
+	"generationConfig",
+	"generation_config",
+	"safetySettings",
+	"thinking",
+	"thinkingConfig",
+	"budget_tokens",
+	"reasoning",
+	"reasoning_effort",
+	"effort",
+	"summary",
+	"store",
+	"background",
+	"previous_response_id",
+	"conversation",
+	"truncation",
+	"parallel_tool_calls",
+	"tools",
+	"tool_choice",
+	"toolConfig",
+	"tool_calls",
+	"tool_call_id",
+	"tool_use_id",
+	"tool_use",
+	"tool_result",
+	"toolUse",
+	"toolResult",
+	"toolUseId",
+	"toolUses",
+	"function",
+	"functions",
+	"name",
+	"call_id",
+	"id",
+	"output",
+	"is_error",
+	"image_url",
+	"url",
+	"detail",
+	"source",
+	"media_type",
+	"data",
+	"inlineData",
+	"inline_data",
+	"mimeType",
+	"mime_type",
+	"fileData",
+	"file_data",
+	"file_id",
+	"cache_control",
+	"options",
+	"num_ctx",
+	"num_predict",
+	"keep_alive",
+	"raw",
+	"suffix",
+	"images",
+	"context",
+	"template",
+	"documents",
+	"texts",
+	"inputs",
+	"query",
+	"requests",
+	"instances",
+	"embedding_types",
+	"input_type",
+	"dimensions",
+	"modalities",
+	"user",
+	"anthropic_version",
+	"anthropic_beta",
+	"prediction",
+	"agent",
+	/* replies */
+	"choices",
+	"index",
+	"delta",
+	"message",
+	"logprob",
+	"refusal",
+	"reasoning_content",
+	"reasoning_details",
+	"thought",
+	"thoughts",
+	"thoughtSignature",
+	"signature",
+	"citations",
+	"annotations",
+	"created",
+	"created_at",
+	"system_fingerprint",
+	"response",
+	"response_id",
+	"responseId",
+	"item",
+	"item_id",
+	"items",
+	"output_index",
+	"content_index",
+	"summary_index",
+	"sequence_number",
+	"part",
+	"partial_json",
+	"content_block",
+	"content_blocks",
+	"candidates",
+	"candidateCount",
+	"promptFeedback",
+	"safetyRatings",
+	"category",
+	"probability",
+	"blocked",
+	"interaction",
+	"steps",
+	"done",
+	"incomplete_details",
+	"stop_sequence",
+	"prompt_filter_results",
+	"content_filter_results",
+	"x_groq",
+	"details",
+	"generated_text",
+	"token",
+	"tokens",
+	"special",
+	"embedding",
+	"embeddings",
+	"predictions",
+	"statistics",
+	"token_count",
+	"results",
+	"result",
+	"list",
+	"has_more",
+	"first_id",
+	"last_id",
+	"obfuscation",
+	"container",
+	"tool_plan",
+	/* counters */
+	"usage",
+	"prompt_tokens",
+	"completion_tokens",
+	"total_tokens",
+	"input_tokens",
+	"output_tokens",
+	"prompt_tokens_details",
+	"completion_tokens_details",
+	"input_tokens_details",
+	"output_tokens_details",
+	"cached_tokens",
+	"cache_write_tokens",
+	"reasoning_tokens",
+	"thinking_tokens",
+	"audio_tokens",
+	"text_tokens",
+	"image_tokens",
+	"accepted_prediction_tokens",
+	"rejected_prediction_tokens",
+	"cache_creation_input_tokens",
+	"cache_read_input_tokens",
+	"cache_creation",
+	"ephemeral_5m_input_tokens",
+	"ephemeral_1h_input_tokens",
+	"server_tool_use",
+	"web_search_requests",
+	"usageMetadata",
+	"usage_metadata",
+	"promptTokenCount",
+	"candidatesTokenCount",
+	"totalTokenCount",
+	"cachedContentTokenCount",
+	"thoughtsTokenCount",
+	"toolUsePromptTokenCount",
+	"promptTokensDetails",
+	"candidatesTokensDetails",
+	"cacheTokensDetails",
+	"modality",
+	"tokenCount",
+	"totalTokens",
+	"total_input_tokens",
+	"total_output_tokens",
+	"total_cached_tokens",
+	"total_thought_tokens",
+	"total_tool_use_tokens",
+	"billed_units",
+	"meta",
+	"search_units",
+	"queue_time",
+	"prompt_time",
+	"completion_time",
+	"total_time",
+	"prompt_eval_count",
+	"eval_count",
+	"total_duration",
+	"load_duration",
+	"prompt_eval_duration",
+	"eval_duration",
+	"tokens_evaluated",
+	"tokens_predicted",
+	"tokens_cached",
+	"timings",
+	"prompt_n",
+	"predicted_n",
+	"cache_n",
+	"generated_tokens",
+	"input_length",
+	"prefill",
+	"inputTokens",
+	"outputTokens",
+	"cacheReadInputTokens",
+	"cacheWriteInputTokens",
+	"cacheReadInputTokenCount",
+	"cacheWriteInputTokenCount",
+	"metrics",
+	"latencyMs",
+	"inputTokenCount",
+	"outputTokenCount",
+	"invocationLatency",
+	"firstByteLatency",
+	"amazon-bedrock-invocationMetrics",
+	"cost",
+	"is_byok",
+	"cost_details",
+	"prompt_cache_hit_tokens",
+	"prompt_cache_miss_tokens",
+	"num_sources_used",
+	"token_usage",
+	"tokenUsage",
+	/* errors */
+	"error",
+	"errors",
+	"param",
+	"innererror",
+	"request_id",
+	"error_code",
+	"errmsg",
+	"errorMessage",
+	"last_error",
+	"retry_after",
+	"violations",
+	"quotaMetric",
+	"quotaId",
+	"success",
+	"ok",
+	"timed_out",
+	"time",
+	NULL,
+};
+
+/* Names are compared as they stand: case matters in JSON. */
+static bool exactly(const char *const *list, struct bytes b)
+{
+	for (; *list; list++)
+		if (bytes_equal(b, *list))
+			return true;
+	return false;
+}
+
+static enum key_class key_class(struct bytes name)
+{
+	if (exactly(machine_keys, name))
+		return KEY_MACHINE;
+	if (exactly(user_keys, name))
+		return KEY_USER;
+	return exactly(known_keys, name) ? KEY_KNOWN : KEY_UNKNOWN;
+}
+
+/* ===== JSON ===== */
+
+static bool in_array(const struct mask_json *j)
+{
+	return j->depth && (j->arrays >> j->depth & 1);
+}
+
+static void json_restart(struct mask_json *j)
+{
+	j->at = AT_VALUE;
+	j->depth = j->user = 0;
+	j->arrays = 0;
+	j->escape = j->in_key = false;
+	j->key_class = KEY_UNKNOWN;
+	j->fresh = false;
+}
+
+/* Not JSON, or no longer known where in it: the rest is one masked string. */
+static void json_bad(struct mask_json *j)
+{
+	word_start(j->word, j->key, WORD_MASK);
+	j->at = AT_BAD;
+}
+
+static void bad_byte(struct mask_json *j, char *p)
+{
+	if (!isspace((uint8_t)*p))
+		word_byte(j->word, p);
+}
+
+static void json_reject(struct mask_json *j, char *p)
+{
+	json_bad(j);
+	bad_byte(j, p);
+}
+
+static void string_start(struct mask_json *j, bool is_key)
+{
+	bool may_stay = is_key ? !j->user : j->key_class == KEY_MACHINE && !j->user;
+
+	word_start(j->word, j->key, may_stay ? WORD_TRY : WORD_MASK);
+	j->in_key = is_key;
+	j->escape = false;
+	j->at = AT_STRING;
+}
+
+static void string_end(struct mask_json *j)
+{
+	char buf[MASK_WORD_MAX];
+
+	if (!j->in_key) {
+		word_end(j->word, true);
+		j->at = AT_AFTER;
+		return;
+	}
+	j->key_class = key_class(word_text(j->word, buf));
+	word_end(j->word, j->key_class != KEY_UNKNOWN);
+	j->at = AT_COLON;
+}
+
+static void string_byte(struct mask_json *j, char *p)
+{
+	if (*p == '"' && !j->escape) {
+		string_end(j);
+	} else if ((uint8_t)*p < 0x20) {
+		json_reject(j, p);
+	} else {
+		j->escape = *p == '\\' && !j->escape;
+		word_byte(j->word, p);
+	}
+}
+
+static void open_level(struct mask_json *j, char *p)
+{
+	bool array = *p == '[';
+
+	if (j->depth == MASK_DEPTH_MAX - 1) {
+		json_reject(j, p);
+		return;
+	}
+	j->depth++;
+	j->arrays &= ~(1ull << j->depth);
+	j->arrays |= (uint64_t)array << j->depth;
+	/* "input" is a list of messages as an array, a tool's arguments as an object */
+	if (!array && j->key_class == KEY_USER && !j->user)
+		j->user = j->depth;
+	j->key_class = KEY_UNKNOWN;
+	j->fresh = true;
+	j->at = array ? AT_VALUE : AT_KEY;
+}
+
+static void close_level(struct mask_json *j, char *p)
+{
+	if (!j->depth || in_array(j) != (*p == ']')) {
+		json_reject(j, p);
+		return;
+	}
+	if (j->user == j->depth)
+		j->user = 0;
+	j->depth--;
+	j->fresh = false;
+	j->at = AT_AFTER;
+}
+
+static void literal_start(struct mask_json *j, char *p)
+{
+	static const char *const literals[] = { "true", "false", "null" };
+
+	for (size_t i = 0; i < sizeof(literals) / sizeof(*literals); i++)
+		if (*p == *literals[i])
+			j->literal = literals[i] + 1;
+	/* the end of OpenAI's streams, which is no JSON */
+	if (*p == 'D' && j->form == FORM_SSE && j->depth == 1 && in_array(j) && j->fresh)
+		j->literal = "ONE";
+	if (!j->literal)
+		json_reject(j, p);
+	else
+		j->at = AT_LITERAL;
+}
+
+static void value_byte(struct mask_json *j, char *p)
+{
+	j->literal = NULL;
+	if (*p == '"')
+		string_start(j, false);
+	else if (*p == '{' || *p == '[')
+		open_level(j, p);
+	else if (*p == ']' && j->fresh && in_array(j))
+		close_level(j, p);
+	else if (j->depth && (*p == '-' || isdigit((uint8_t)*p)))
+		j->at = AT_NUMBER; /* a bare number at the top is no API's */
+	else
+		literal_start(j, p);
+	if (j->at != AT_VALUE && j->at != AT_KEY)
+		j->fresh = false;
+}
+
+static void after_byte(struct mask_json *j, char *p)
+{
+	if (!j->depth) {
+		j->key_class = KEY_UNKNOWN;
+		j->at = AT_VALUE;
+		value_byte(j, p);
+	} else if (*p == ',') {
+		j->key_class = KEY_UNKNOWN;
+		j->at = in_array(j) ? AT_VALUE : AT_KEY;
+	} else if (*p == '}' || *p == ']') {
+		close_level(j, p);
+	} else {
+		json_reject(j, p);
+	}
+}
+
+static void key_byte(struct mask_json *j, char *p)
+{
+	if (*p == '"')
+		string_start(j, true);
+	else if (*p == '}' && j->fresh)
+		close_level(j, p);
+	else
+		json_reject(j, p);
+	j->fresh = false;
+}
+
+static void json_byte(struct mask_json *j, char *p)
+{
+	if (j->at == AT_LITERAL) {
+		if (*j->literal == *p) {
+			j->literal++;
+			return;
+		}
+		if (*j->literal) {
+			json_reject(j, p);
+			return;
+		}
+		j->at = AT_AFTER;
+	}
+	if (j->at == AT_NUMBER) {
+		if (isdigit((uint8_t)*p) || (*p && strchr("+-.eE", *p)))
+			return;
+		j->at = AT_AFTER;
+	}
+	if (j->at == AT_STRING)
+		string_byte(j, p);
+	else if (j->at == AT_BAD)
+		bad_byte(j, p);
+	else if (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')
+		return;
+	else if (j->at == AT_VALUE)
+		value_byte(j, p);
+	else if (j->at == AT_AFTER)
+		after_byte(j, p);
+	else if (j->at == AT_KEY)
+		key_byte(j, p);
+	else if (*p == ':')
+		j->at = AT_VALUE;
+	else
+		json_reject(j, p);
+}
+
+/* ===== Lines of an event stream ===== */
+
+static void field_start(struct mask_json *j)
+{
+	j->line = LINE_FIELD;
+	word_start(j->word, j->key, WORD_TRY);
+}
+
+static void data_start(struct mask_json *j)
+{
+	j->line = LINE_DATA;
+	if (j->at == AT_BAD)
+		word_start(j->word, j->key, WORD_MASK);
+}
+
+/* The field's name is complete. An empty one starts a comment. */
+static void field_end(struct mask_json *j)
+{
+	char buf[MASK_WORD_MAX];
+	struct bytes name = word_text(j->word, buf);
+	bool data = bytes_equal(name, "data"), id = bytes_equal(name, "id");
+	bool word = bytes_equal(name, "event") || bytes_equal(name, "retry");
+
+	word_end(j->word, data || id || word);
+	j->line = word ? LINE_WORD : LINE_MASK;
+	j->space = true;
+	if (data)
+		data_start(j);
+	else
+		word_start(j->word, j->key, word ? WORD_TRY : WORD_MASK);
+}
+
+static void line_end(struct mask_json *j)
+{
+	bool blank = j->line == LINE_FIELD && j->word->open && j->word->n == 0;
+
+	if (j->line == LINE_DATA && j->at == AT_STRING)
+		j->at = AT_BAD; /* a string cannot span lines */
+	word_end(j->word, j->line == LINE_WORD);
+	if (blank)
+		json_restart(j);
+	field_start(j);
+}
+
+static void line_byte(struct mask_json *j, char *p)
+{
+	bool space = j->space;
+
+	j->space = false;
+	if (j->line == LINE_FIELD && *p == ':')
+		field_end(j);
+	else if (j->line == LINE_FIELD && j->word->n == 0 && j->word->open && *p == '{')
+		data_start(j), json_byte(j, p); /* Gemini's errors come without "data: " */
+	else if (*p == ' ' && space)
+		return;
+	else if (j->line == LINE_DATA)
+		json_byte(j, p);
+	else
+		word_byte(j->word, p);
+}
+
+static void sse_byte(struct mask_json *j, char *p)
+{
+	bool after_cr = j->cr;
+
+	j->cr = *p == '\r';
+	if (*p == '\n' && after_cr)
+		return;
+	if (*p == '\n' || *p == '\r')
+		line_end(j);
+	else
+		line_byte(j, p);
+}
+
+/* ===== All forms ===== */
+
+static void text_byte(struct mask_json *j, char *p)
+{
+	if (isalnum((uint8_t)*p) || (uint8_t)*p >= 0x80)
+		word_byte(j->word, p);
+}
+
+static void form_byte(struct mask_json *j, char *p)
+{
+	switch (j->form) {
+	case FORM_LINES:
+		if (*p == '\n') {
+			word_end(j->word, false);
+			json_restart(j);
+			break;
+		}
+		json_byte(j, p);
+		break;
+	case FORM_JSON:
+		json_byte(j, p);
+		break;
+	case FORM_SSE:
+		sse_byte(j, p);
+		break;
+	case FORM_TEXT:
+		text_byte(j, p);
+		break;
+	case FORM_BINARY:
+		*p = 0;
+		break;
+	}
+}
+
+void mask_json_start(struct mask_json *j, const uint8_t *key, struct mask_word *word,
+                     enum mask_form form)
+{
+	*j = (struct mask_json){ .key = key, .word = word, .form = form };
+	word_start(word, key, WORD_MASK);
+	json_restart(j);
+	if (form == FORM_SSE)
+		field_start(j);
+}
+
+void mask_json_feed(struct mask_json *j, char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		form_byte(j, p + i);
+}
+
+void mask_json_gap(struct mask_json *j)
+{
+	word_break(j->word);
+	if (j->form == FORM_SSE)
+		json_restart(j); /* this line is lost, the next one is certain */
+	else
+		json_bad(j);
+	if (j->form == FORM_SSE)
+		j->line = LINE_MASK;
+	j->cr = false;
+}
+
+void mask_json_end(struct mask_json *j)
+{
+	word_end(j->word, false);
+}
+
+enum mask_form mask_form_of(struct bytes type, char first)
+{
+	static const struct {
+		const char *part;
+		enum mask_form form;
+	} forms[] = {
+		{ "event-stream", FORM_SSE },    { "amazon.eventstream", FORM_BINARY },
+		{ "ndjson", FORM_LINES },        { "jsonl", FORM_LINES },
+		{ "json-lines", FORM_LINES },    { "json", FORM_JSON },
+		{ "octet-stream", FORM_BINARY },
+	};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+		if (memmem(type.p, type.n, forms[i].part, strlen(forms[i].part)))
+			return forms[i].form;
+	return first == '{' || first == '[' ? FORM_JSON : FORM_TEXT;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Maskers: payload bytes of one protocol in, the same number of bytes out, with the structure a parser reads left as it
+ * was and every string of the target's replaced. They work in place and take their input in any pieces. What is not
+ * certain is masked; nothing here ever says "probably harmless".
+ *
+ * The same string gets the same mask wherever it stands, so that what was equal stays equal; without the key nobody
+ * gets back from the mask to the string.
+ */
+#ifndef MASK_MASK_H
+#define MASK_MASK_H
+#include "base/bytes.h"
+
+#define MASK_KEY_SIZE 16
+
+/* SipHash's permutation over the bytes of one string so far: each byte's mask depends on the key and on all bytes before
+ * it. At each place different letters and digits get different masks, so "Question 1" and "Question 2" stay apart. */
+struct mask_chain {
+	uint64_t v[4];
+};
+
+void chain_start(struct mask_chain *c, const uint8_t key[MASK_KEY_SIZE]);
+char chain_next(struct mask_chain *c, char byte);
+
+/* ===== Words =====
+ * A string that may be kept if it turns out to be a known word or a machine value. Whether it is shows at its end, which
+ * may lie in a later buffer: until then its bytes stay as they are and are remembered. */
+
+/* Longest machine value kept (model names are the longest). */
+#define MASK_WORD_MAX 96
+
+enum word_start {
+	WORD_MASK, /* no candidate: masked from the first byte */
+	WORD_TRY, /* kept or masked as word_end() says; a '*' first marks what was masked, so it is no known word */
+	WORD_SQL, /* the same for SQL: no mark, and the mask has no vowels, so it spells no keyword */
+};
+
+struct mask_word {
+	struct mask_chain chain;
+	char *at[MASK_WORD_MAX]; /* the bytes of a candidate, where they stand */
+	unsigned n;
+	unsigned started; /* words so far: tells one from the next */
+	bool open;        /* a candidate: at[] must stay valid and is not final yet */
+	bool sql;
+};
+
+void word_start(struct mask_word *w, const uint8_t key[MASK_KEY_SIZE], enum word_start how);
+/* A candidate ends to be one at its first byte outside [A-Za-z0-9_.:/@$-] and when it gets too long. */
+void word_byte(struct mask_word *w, char *p);
+/* The bytes of a candidate; empty when it is none any more. buf holds MASK_WORD_MAX. */
+struct bytes word_text(const struct mask_word *w, char *buf);
+void word_end(struct mask_word *w, bool keep);
+/* Ends the wait: a candidate becomes masked. For the caller that must give up the buffers. */
+void word_break(struct mask_word *w);
+
+/* Is b, upper or lower case, in the NULL-terminated list? */
+bool mask_listed(const char *const *list, struct bytes b);
+
+/* ===== Bodies: JSON, JSON lines, server-sent events, else text ===== */
+
+enum mask_form {
+	FORM_JSON,   /* one document, or one after the other */
+	FORM_LINES,  /* one document a line: after a gap the next line is certain again */
+	FORM_SSE,    /* the same, and fields before the documents */
+	FORM_TEXT,   /* every letter, digit and byte above ASCII is masked */
+	FORM_BINARY, /* zeros */
+};
+
+/* Deeper documents are masked whole: none of an API's is. */
+#define MASK_DEPTH_MAX 64
+
+struct mask_json {
+	const uint8_t *key;
+	struct mask_word *word;
+	enum mask_form form;
+	uint8_t at, line, key_class;
+	bool in_key, escape, fresh, cr, space;
+	unsigned depth,
+		user; /* user: depth of the outermost object with names of the user's own, 0 none */
+	uint64_t arrays;     /* bit d: at depth d is an array */
+	const char *literal; /* what is left of true, false, null */
+};
+
+/* key and word stay the caller's and must outlive j. */
+void mask_json_start(struct mask_json *j, const uint8_t *key, struct mask_word *word,
+                     enum mask_form form);
+void mask_json_feed(struct mask_json *j, char *p, size_t n);
+void mask_json_gap(struct mask_json *j);
+void mask_json_end(struct mask_json *j);
+/* The form a body has by its content type ("" if unknown) and first byte. */
+enum mask_form mask_form_of(struct bytes content_type, char first);
+
+/* ===== Protocols: siblings, each an object per connection =====
+ * dir: 1 = from client to server. What a masker does not understand it zeroes, until it finds its feet again. */
+
+enum mask_result {
+	MASK_OK,
+	MASK_LOST, /* the rest was zeroed; nothing is certain here until a request starts: begin anew */
+	MASK_SWITCHED, /* the same, and what comes is another protocol */
+};
+
+/* What a masker may ask of its owner. */
+struct mask_owner {
+	uint8_t key[MASK_KEY_SIZE];
+	/* What the next encoded slice of direction dir decodes to, when a scrubbed recording is read: 1 and *b, valid
+	 * until the next call; 0: there is none; -1: the recording is no scrubbed one. */
+	int (*recorded)(struct mask_owner *o, int dir, struct bytes *b);
+	/* Keeps a copy of b, at most MASK_BLOCK_MAX bytes, as what the slice now masked decodes to (more: in part) and
+	 * returns it to be masked, or NULL. It stays valid as the record's own bytes do. */
+	char *(*block)(struct mask_owner *o, int dir, struct bytes b, bool more);
+};
+#define MASK_BLOCK_MAX 32768
+
+struct masker {
+	/* Could b, the first bytes of an operation, be those of a request? 1 yes, 0 more are needed, -1 no. total: bytes
+	 * of the operation. from_start: the connection's first. */
+	int (*request)(struct bytes b, uint64_t total, bool from_start);
+	/* At the start of a request. words: one for each direction, the owner's: what they hold is not final. from_start:
+	 * no earlier request can still be answered. NULL: out of memory. */
+	void *(*new)(struct mask_owner *o, struct mask_word *words, bool from_start);
+	enum mask_result (*feed)(void *m, int dir, char *p, size_t n);
+	/* n bytes are missing, UINT64_MAX: nobody knows how many */
+	enum mask_result (*gap)(void *m, int dir, uint64_t n);
+	void (*free)(void *m);
+};
+
+extern const struct masker masker_http, masker_redis, masker_postgres, masker_tls;
+#endif

@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sorts a recording's bytes into streams, finds out which protocol each speaks, and lets that protocol's masker at them.
+ * Events leave in the order they came; those not yet final wait in a queue, and all behind them.
+ */
+#include "scrub.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "event.h"
+#include "mask/mask.h"
+#include "secrets.h"
+
+#define BUCKETS 1024
+#define STREAMS_MAX 65536 /* more at once than a process can have descriptors by default */
+#define QUEUE_EVENTS_MAX \
+	8192 /* what waits for one stream's next bytes; then that stream is masked as it stands */
+#define QUEUE_BYTES_MAX (32u << 20)
+#define SNIFF_MAX 4096 /* first bytes looked at to tell the protocol */
+
+/* An event in the queue, ours to change. */
+struct item {
+	struct item *prev, *next;
+	struct stream *stream; /* whose bytes it holds, NULL: none, or no longer in doubt */
+	int dir;               /* of the stream, as its masker counts */
+	uint64_t serial;
+	bool raw; /* not masked yet: the protocol is still to be told */
+	struct event *e;
+};
+
+/* What a slice decodes to, from a recording that is scrubbed already. */
+struct block {
+	struct block *next;
+	bool more;
+	size_t n;
+	char p[];
+};
+
+struct flow {
+	uint64_t pos; /* bytes accounted for */
+	bool known;   /* pos is */
+	struct block *blocks, **blocks_end;
+};
+
+/* One connection or TLS object. */
+struct stream {
+	struct mask_owner owner;
+	struct stream *hash_next;
+	struct scrub *s;
+	bool tls;
+	uint64_t id;  /* inode, or address of the TLS object */
+	uint32_t pid; /* TLS objects: whose */
+	bool from_start;
+	const struct masker *masker; /* NULL: the protocol is not known (again) */
+	void *state;
+	int client;               /* enum event_dir of the requests */
+	struct mask_word word[2]; /* by the masker's direction, like since */
+	uint64_t since[2];        /* serial of the first item the open word may lie in */
+	struct flow flow[2];      /* by enum event_dir */
+	int sniffs;               /* direction waited for to tell the protocol, -1 none */
+	size_t nhead;
+	uint64_t head_total;
+	char head[SNIFF_MAX];
+	struct item *at; /* being masked */
+	char *joined;    /* the recorded block handed out last */
+};
+
+struct scrub {
+	void (*emit)(void *ctx, const struct event *e);
+	void *ctx;
+	uint8_t key[MASK_KEY_SIZE];
+	struct stream *bucket[BUCKETS];
+	unsigned nstreams;
+	struct item *first, *last;
+	size_t nitems, bytes;
+	uint64_t serial, dropped;
+	bool scrubbed; /* the recording holds EV_BODY */
+};
+
+static const struct masker *const maskers[] = { &masker_tls, &masker_http, &masker_redis,
+	                                        &masker_postgres, NULL };
+
+/* ===== Queue ===== */
+
+/* Puts a copy before `before`, NULL: at the end. */
+static struct item *item_add(struct scrub *s, struct item *before, const void *e, size_t n)
+{
+	struct item *i = calloc(1, sizeof(*i));
+
+	if (!i || !(i->e = malloc(n))) {
+		free(i);
+		s->dropped++;
+		return NULL;
+	}
+	memcpy(i->e, e, n);
+	i->serial = before ? before->serial : ++s->serial;
+	i->next = before;
+	i->prev = before ? before->prev : s->last;
+	*(i->prev ? &i->prev->next : &s->first) = i;
+	*(before ? &before->prev : &s->last) = i;
+	s->nitems++;
+	s->bytes += n;
+	return i;
+}
+
+static void item_remove(struct scrub *s, struct item *i)
+{
+	*(i->prev ? &i->prev->next : &s->first) = i->next;
+	*(i->next ? &i->next->prev : &s->last) = i->prev;
+	s->nitems--;
+	s->bytes -= i->e->size;
+	free(i->e);
+	free(i);
+}
+
+static bool item_waits(const struct item *i)
+{
+	const struct stream *st = i->stream;
+
+	if (!st)
+		return false;
+	if (i->raw)
+		return true;
+	return st->word[i->dir].open && st->since[i->dir] <= i->serial;
+}
+
+static void stream_settle(struct stream *st);
+
+/* Emits what is final. */
+static void drain(struct scrub *s)
+{
+	while (s->first) {
+		if (item_waits(s->first)) {
+			if (s->nitems < QUEUE_EVENTS_MAX && s->bytes < QUEUE_BYTES_MAX)
+				return;
+			stream_settle(s->first->stream);
+		}
+		s->emit(s->ctx, s->first->e);
+		item_remove(s, s->first);
+	}
+}
+
+/* ===== Streams ===== */
+
+static struct stream **bucket_of(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
+{
+	uint64_t key = tls ? id ^ pid : ~id;
+
+	return &s->bucket[(key * 0x9e3779b97f4a7c15ull) >> 54];
+}
+
+static struct stream *stream_find(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
+{
+	struct stream *st = *bucket_of(s, tls, id, pid);
+
+	while (st && (st->tls != tls || st->id != id || (tls && st->pid != pid)))
+		st = st->hash_next;
+	return st;
+}
+
+/* The protocol is not known any more; what waits becomes masked. */
+static void masker_drop(struct stream *st)
+{
+	for (int d = 0; d < 2; d++)
+		word_break(&st->word[d]);
+	if (st->masker)
+		st->masker->free(st->state);
+	st->masker = NULL;
+	st->state = NULL;
+}
+
+static void blocks_free(struct flow *f)
+{
+	for (struct block *b; (b = f->blocks);) {
+		f->blocks = b->next;
+		free(b);
+	}
+	f->blocks_end = &f->blocks;
+}
+
+static struct ev_data *data_of(const struct item *i)
+{
+	return (struct ev_data *)i->e;
+}
+
+/* What waited to be told is of no protocol we know. */
+static void give_up(struct stream *st)
+{
+	for (struct item *i = st->sniffs >= 0 ? st->s->first : NULL; i; i = i->next) {
+		if (i->stream != st || !i->raw)
+			continue;
+		memset(data_of(i)->data, 0, data_of(i)->n);
+		i->raw = false;
+	}
+	st->sniffs = -1;
+	st->nhead = 0;
+	st->head_total = 0;
+}
+
+/* Makes all of the stream's that waits final. */
+static void stream_settle(struct stream *st)
+{
+	give_up(st);
+	for (int d = 0; d < 2; d++)
+		word_break(&st->word[d]);
+}
+
+static void stream_free(struct stream *st)
+{
+	struct stream **p = bucket_of(st->s, st->tls, st->id, st->pid);
+
+	stream_settle(st);
+	masker_drop(st);
+	for (struct item *i = st->s->first; i; i = i->next)
+		if (i->stream == st)
+			i->stream = NULL;
+	while (*p != st)
+		p = &(*p)->hash_next;
+	*p = st->hash_next;
+	for (int d = 0; d < 2; d++)
+		blocks_free(&st->flow[d]);
+	free(st->joined);
+	st->s->nstreams--;
+	free(st);
+}
+
+static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b);
+static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool more);
+
+static struct stream *stream_make(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
+{
+	struct stream *st = stream_find(s, tls, id, pid), **p = bucket_of(s, tls, id, pid);
+
+	if (st || s->nstreams == STREAMS_MAX || !(st = calloc(1, sizeof(*st))))
+		return st;
+	memcpy(st->owner.key, s->key, sizeof(s->key));
+	st->owner.recorded = owner_recorded;
+	st->owner.block = owner_block;
+	st->s = s;
+	st->tls = tls;
+	st->id = id;
+	st->pid = pid;
+	st->sniffs = -1;
+	for (int d = 0; d < 2; d++)
+		st->flow[d].blocks_end = &st->flow[d].blocks;
+	st->hash_next = *p;
+	*p = st;
+	s->nstreams++;
+	return st;
+}
+
+static struct stream *stream_of(struct stream *(*get)(struct scrub *, bool, uint64_t, uint32_t),
+                                struct scrub *s, const struct ev_data *e)
+{
+	bool tls = e->h.type == EV_TLS;
+
+	return get(s, tls, tls ? e->tls : e->sock, e->h.pid);
+}
+
+static void streams_forget(struct scrub *s, uint32_t pid)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct stream *st = s->bucket[i], *next; st; st = next) {
+			next = st->hash_next;
+			if (st->tls && st->pid == pid)
+				stream_free(st);
+		}
+	}
+}
+
+/* ===== Encoded slices ===== */
+
+static struct stream *stream_owning(struct mask_owner *o)
+{
+	return (struct stream *)((char *)o - offsetof(struct stream, owner));
+}
+
+static int event_dir(const struct stream *st, int dir)
+{
+	return dir == 1 ? st->client : !st->client;
+}
+
+static struct block *block_take(struct flow *f)
+{
+	struct block *b = f->blocks;
+
+	f->blocks = b->next;
+	if (!f->blocks)
+		f->blocks_end = &f->blocks;
+	return b;
+}
+
+static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b)
+{
+	struct stream *st = stream_owning(o);
+	struct flow *f = &st->flow[event_dir(st, dir)];
+	size_t n = 0;
+	bool more = true;
+
+	if (!f->blocks)
+		return st->s->scrubbed ? 0 : -1;
+	for (struct block *k = f->blocks; k && more; k = k->next) {
+		n += k->n;
+		more = k->more;
+	}
+	free(st->joined);
+	st->joined = malloc(n ? n : 1);
+	*b = (struct bytes){ st->joined, 0 };
+	for (more = true; f->blocks && more;) {
+		struct block *k = block_take(f);
+
+		if (st->joined)
+			memcpy(st->joined + b->n, k->p, k->n);
+		b->n += k->n;
+		more = k->more;
+		free(k);
+	}
+	return st->joined ? 1 : 0;
+}
+
+static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool more)
+{
+	struct stream *st = stream_owning(o);
+	const struct ev_data *d = data_of(st->at);
+	struct ev_body *e = calloc(1, sizeof(*e) + b.n);
+	struct item *i = NULL;
+
+	if (e) {
+		e->h = d->h;
+		e->h.type = EV_BODY;
+		e->h.flags = more ? EVF_MORE : 0;
+		e->h.size = (uint32_t)(sizeof(*e) + b.n);
+		e->sock = st->tls ? 0 : st->id;
+		e->tls = st->tls ? st->id : 0;
+		e->dir = d->dir;
+		if (b.n)
+			memcpy(e->data, b.p, b.n);
+		i = item_add(st->s, st->at, e, e->h.size);
+		free(e);
+	}
+	if (!i)
+		return NULL;
+	i->stream = st;
+	i->dir = dir;
+	return (char *)((struct ev_body *)i->e)->data;
+}
+
+static void body_event(struct scrub *s, const struct ev_body *e)
+{
+	struct stream *st = stream_make(s, e->tls != 0, e->tls ? e->tls : e->sock, e->h.pid);
+	size_t n = e->h.size - sizeof(*e);
+	struct block *b = st ? malloc(sizeof(*b) + n) : NULL;
+
+	s->scrubbed = true;
+	if (!b) {
+		s->dropped++;
+		return;
+	}
+	b->next = NULL;
+	b->more = e->h.flags & EVF_MORE;
+	b->n = n;
+	memcpy(b->p, e->data, n);
+	*st->flow[e->dir & 1].blocks_end = b;
+	st->flow[e->dir & 1].blocks_end = &b->next;
+}
+
+/* ===== Data ===== */
+
+/* The masker's view of a direction. */
+static int mask_dir(const struct stream *st, int dir)
+{
+	return dir == st->client;
+}
+
+static void result(struct stream *st, enum mask_result r)
+{
+	if (r == MASK_OK)
+		return;
+	masker_drop(st);
+	st->from_start = false;
+}
+
+static void gap(struct stream *st, int dir, uint64_t n)
+{
+	if (n && st->masker)
+		result(st, st->masker->gap(st->state, mask_dir(st, dir), n));
+}
+
+/* Masks the record in place. */
+static void feed(struct stream *st, struct item *i)
+{
+	struct ev_data *d = data_of(i);
+	int dir = mask_dir(st, d->dir);
+	unsigned before = st->word[dir].open ? st->word[dir].started : 0;
+	char *p = (char *)d->data;
+
+	i->raw = false;
+	i->dir = dir;
+	st->at = i;
+	if (!st->masker)
+		memset(p, 0, d->n);
+	else if (d->n)
+		result(st, st->masker->feed(st->state, dir, p, d->n));
+	st->at = NULL;
+	/* a word that began here may lie in the body blocks before it, which share the serial */
+	if (!before || st->word[dir].started != before)
+		st->since[dir] = i->serial;
+}
+
+/* Which protocol do the first bytes of an operation tell? 1: found and set; 0: more are needed; -1 none. */
+static int sniff(struct stream *st, int dir, struct bytes b, uint64_t total)
+{
+	int best = -1;
+
+	for (size_t i = 0; maskers[i]; i++) {
+		int r = b.n ? maskers[i]->request(b, total, st->from_start) : -1;
+
+		if (r > 0) {
+			st->client = dir;
+			st->state = maskers[i]->new (&st->owner, st->word, st->from_start);
+			st->masker = st->state ? maskers[i] : NULL;
+			return st->masker ? 1 : -1;
+		}
+		best = r > best ? r : best;
+	}
+	return best;
+}
+
+/* Tries to tell the protocol from the bytes that waited and those of i. */
+static void sniff_item(struct stream *st, struct item *i, bool whole)
+{
+	const struct ev_data *d = data_of(i);
+	size_t n = d->n < SNIFF_MAX - st->nhead ? d->n : SNIFF_MAX - st->nhead;
+	int r;
+
+	memcpy(st->head + st->nhead, d->data, n);
+	st->nhead += n;
+	st->head_total += d->off ? 0 : d->total;
+	r = sniff(st, d->dir, (struct bytes){ st->head, st->nhead }, st->head_total);
+	if (r == 0 && whole && n == d->n) {
+		st->sniffs = d->dir;
+		i->raw = true;
+		return;
+	}
+	if (r > 0) {
+		for (struct item *k = st->s->first; k != i; k = k->next)
+			if (k->stream == st && k->raw)
+				feed(st, k);
+	}
+	give_up(st);
+	feed(st, i);
+}
+
+static void data_masked(struct stream *st, struct item *i, uint64_t missing, uint64_t rest)
+{
+	const struct ev_data *d = data_of(i);
+
+	if (st->sniffs >= 0 && (st->sniffs != d->dir || missing))
+		give_up(st);
+	gap(st, d->dir, missing);
+	if (!st->masker && d->n && (d->off == 0 || st->sniffs >= 0))
+		sniff_item(st, i, !rest);
+	else
+		feed(st, i);
+	gap(st, d->dir, rest);
+}
+
+static void data_event(struct scrub *s, const struct ev_data *e)
+{
+	struct item *i = item_add(s, NULL, e, e->h.size);
+	struct stream *st = i ? stream_of(stream_make, s, e) : NULL;
+	uint64_t at = e->pos + e->off, missing = 0, rest = 0;
+	struct flow *f;
+
+	if (!st) {
+		if (i)
+			memset(data_of(i)->data, 0, e->n);
+		s->dropped += i != NULL;
+		return;
+	}
+	i->stream = st;
+	f = &st->flow[e->dir];
+	if (f->known && at > f->pos)
+		missing = at - f->pos;
+	if (f->known && at < f->pos) { /* another stream of the same name */
+		stream_settle(st);
+		masker_drop(st);
+	}
+	if (!(e->h.flags & EVF_MORE) && (uint64_t)e->off + e->n < e->total)
+		rest = e->total - e->off - e->n;
+	f->known = true;
+	f->pos = at + e->n + rest;
+	data_masked(st, i, missing, rest);
+	blocks_free(f);
+}
+
+/* ===== Text ===== */
+
+/* A copy of e with another text behind its first n bytes. */
+static void add_text(struct scrub *s, const struct event *e, size_t n, const char *text, size_t len)
+{
+	struct event *copy = malloc(n + len);
+
+	if (!copy) {
+		s->dropped++;
+		return;
+	}
+	memcpy(copy, e, n);
+	memcpy((char *)copy + n, text, len);
+	copy->size = (uint32_t)(n + len);
+	item_add(s, NULL, copy, copy->size);
+	free(copy);
+}
+
+/* What the argument that ends at `end` becomes: command_mask() masks from left to right, so its line for one argument more is
+ * longer by that argument's mask. */
+static char *line_until(const char *text, size_t end, size_t *n)
+{
+	char *line = command_mask(text, end);
+
+	*n = line ? strlen(line) : 0;
+	return line;
+}
+
+/* Masks each argument in its place, so that the program still sees the same arguments. Returns the length; out holds
+ * SECRETS_LINE_MAX. */
+static size_t arguments_mask(const char *text, size_t n, char *out)
+{
+	size_t used = 0, before = 0;
+
+	for (size_t i = 0; i < n;) {
+		const char *nul = memchr(text + i, 0, n - i);
+		size_t end = nul ? (size_t)(nul - text) : n, len;
+		char *line = line_until(text, end, &len);
+
+		if (line && len > before && len < SECRETS_LINE_MAX - 8) {
+			memcpy(out + before, line + before, len - before);
+			if (before)
+				out[before] = '\0';
+			used = before = len;
+		}
+		free(line);
+		i = end + 1;
+	}
+	return used;
+}
+
+/* A command line whose mask is that of the original. Where no such thing can be had, its mask itself. */
+static void process_event(struct scrub *s, const struct ev_process *e)
+{
+	size_t n = e->h.size - sizeof(*e), len = 0;
+	char *line = command_mask(e->text, n), *again = NULL;
+	char out[SECRETS_LINE_MAX];
+
+	if (line) {
+		len = arguments_mask(e->text, n, out);
+		again = command_mask(out, len);
+	}
+	if (!line || !again)
+		add_text(s, &e->h, sizeof(*e), "", 0);
+	else if (strcmp(line, again) == 0)
+		add_text(s, &e->h, sizeof(*e), out, len);
+	else
+		add_text(s, &e->h, sizeof(*e), line, strlen(line));
+	free(line);
+	free(again);
+}
+
+/* Options that hold a command or an address of the user's; they change no result. */
+static void option_event(struct scrub *s, const struct ev_text *e)
+{
+	static const char *const commands[] = { "on-stuck", "webhook", "otlp", NULL };
+	size_t n = e->h.size - sizeof(*e);
+	const char *equals = memchr(e->text, '=', n);
+	size_t name = equals ? (size_t)(equals - e->text) : n;
+	char *line;
+
+	if (!equals || !mask_listed(commands, (struct bytes){ e->text, name })) {
+		item_add(s, NULL, e, e->h.size);
+		return;
+	}
+	line = command_mask(equals + 1, n - name - 1);
+	add_text(s, &e->h, sizeof(*e) + name + 1, line ? line : "", line ? strlen(line) : 0);
+	free(line);
+}
+
+/* ===== Events ===== */
+
+static void connect_event(struct scrub *s, const struct ev_socket *e)
+{
+	struct stream *st = stream_find(s, false, e->sock, 0);
+
+	if (st)
+		stream_free(st);
+	st = stream_make(s, false, e->sock, 0);
+	if (st)
+		st->from_start = true;
+	item_add(s, NULL, e, e->h.size);
+}
+
+static void close_event(struct scrub *s, const struct ev_close *e)
+{
+	bool tls = e->h.type == EV_TLS_FREE;
+	struct stream *st = stream_find(s, tls, tls ? e->tls : e->sock, e->h.pid);
+
+	if (st && (tls || e->h.flags & EVF_LAST))
+		stream_free(st);
+	item_add(s, NULL, e, e->h.size);
+}
+
+/* Least size by type; 0: no such type. */
+static const size_t least[EV_TYPES] = {
+	[EV_HELLO] = sizeof(struct ev_hello),
+	[EV_OPTION] = sizeof(struct ev_text),
+	[EV_PROCESS] = sizeof(struct ev_process),
+	[EV_FORK] = sizeof(struct ev_fork),
+	[EV_EXEC] = sizeof(struct ev_text),
+	[EV_EXIT] = sizeof(struct ev_exit),
+	[EV_SOCKET] = sizeof(struct ev_socket),
+	[EV_CONNECT] = sizeof(struct ev_socket),
+	[EV_ACCEPT] = sizeof(struct ev_socket),
+	[EV_CLOSE] = sizeof(struct ev_close),
+	[EV_DATA] = sizeof(struct ev_data),
+	[EV_TLS] = sizeof(struct ev_data),
+	[EV_TLS_FREE] = sizeof(struct ev_close),
+	[EV_MAPPED] = sizeof(struct ev_mapped),
+	[EV_ACTIVITY] = sizeof(struct ev_activity),
+	[EV_THREAD] = sizeof(struct ev_thread),
+	[EV_FD] = sizeof(struct ev_fd),
+	[EV_SNAPSHOT] = sizeof(struct event),
+	[EV_TLS_LIB] = sizeof(struct ev_tls_lib),
+	[EV_LOST] = sizeof(struct ev_lost),
+	[EV_ACTION] = sizeof(struct ev_action),
+	[EV_BODY] = sizeof(struct ev_body),
+	[EV_TICK] = sizeof(struct event),
+	[EV_END] = sizeof(struct ev_end),
+};
+
+static bool event_whole(const struct event *e)
+{
+	const struct ev_data *d = (const struct ev_data *)e;
+
+	if (e->type >= EV_TYPES || !least[e->type] || e->size < least[e->type] ||
+	    e->size > EVENT_SIZE_MAX)
+		return false;
+	if (e->type != EV_DATA && e->type != EV_TLS)
+		return true;
+	return d->n == e->size - sizeof(*d) && d->dir <= DIR_OUT;
+}
+
+void scrub_feed(struct scrub *s, const struct event *e)
+{
+	if (!event_whole(e)) {
+		s->dropped++;
+		return;
+	}
+	switch (e->type) {
+	case EV_DATA:
+	case EV_TLS:
+		data_event(s, (const struct ev_data *)e);
+		break;
+	case EV_BODY:
+		body_event(s, (const struct ev_body *)e);
+		break;
+	case EV_PROCESS:
+		process_event(s, (const struct ev_process *)e);
+		break;
+	case EV_OPTION:
+		option_event(s, (const struct ev_text *)e);
+		break;
+	case EV_CONNECT:
+	case EV_ACCEPT:
+		connect_event(s, (const struct ev_socket *)e);
+		break;
+	case EV_CLOSE:
+	case EV_TLS_FREE:
+		close_event(s, (const struct ev_close *)e);
+		break;
+	case EV_EXEC:
+	case EV_EXIT:
+		/* a new program, or none: its TLS objects are gone */
+		if (e->type == EV_EXEC || e->flags & EVF_LAST)
+			streams_forget(s, e->pid);
+		/* fall through */
+	default:
+		/* EV_LOST needs no more: what is missing shows as a jump in the position of the next record */
+		item_add(s, NULL, e, e->size);
+	}
+	drain(s);
+}
+
+void scrub_end(struct scrub *s)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct stream *st = s->bucket[i]; st; st = st->hash_next)
+			stream_settle(st);
+	drain(s);
+}
+
+struct scrub *scrub_new(void (*emit)(void *ctx, const struct event *e), void *ctx,
+                        const uint8_t key[16])
+{
+	struct scrub *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	s->emit = emit;
+	s->ctx = ctx;
+	memcpy(s->key, key, sizeof(s->key));
+	return s;
+}
+
+void scrub_free(struct scrub *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		while (s->bucket[i])
+			stream_free(s->bucket[i]);
+	while (s->first)
+		item_remove(s, s->first);
+	explicit_bzero(s->key, sizeof(s->key));
+	free(s);
+}
+
+uint64_t scrub_dropped(const struct scrub *s)
+{
+	return s->dropped;
+}
