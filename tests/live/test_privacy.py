@@ -61,8 +61,11 @@ class Privacy(LiveTest):
                 runner = self.runner(server, *TARGET, "--api", "openai-stream", "--turns", "3", "--hang", hang,
                                      "--gate", "start", env=ENVIRONMENT)
                 variables = os.path.join(self.directory, f"variables-{hang}")
-                observer = self.watch(runner.pid, "--verbose", "--stuck-timeout", "0.05", "--on-stuck",
-                                      f"env | grep ^WHYSTUCK_ > {variables}.new; mv {variables}.new {variables}")
+                script = variables + ".sh"
+                with open(script, "w", encoding="utf-8") as f:
+                    f.write(f"#!/bin/sh\nenv | grep ^WHYSTUCK_ > {variables}.new\nmv {variables}.new {variables}\n")
+                os.chmod(script, 0o755)
+                observer = self.watch(runner.pid, "--verbose", "--stuck-timeout", "0.05", "--on-stuck", script)
                 runner.open_gate("start")
                 if hang in ("redis", "postgres"):
                     runner.wait_event("gate", name="hang")
