@@ -272,8 +272,8 @@ static void test_json(void)
 
 	TEST("a document deeper than any API's is masked whole");
 	a = malloc(4096);
-	memset(a, '[', 200);
-	strcpy(a + 200, "\"CANARY\"");
+	memset(a, '[', 600);
+	strcpy(a + 600, "\"CANARY\"");
 	CHECK(json_hides(a, FORM_JSON, "CANARY"));
 	free(a);
 
@@ -347,16 +347,16 @@ static void test_http(void)
 {
 	static const char request[] =
 		"POST "
-	        "http://user:CANARY@api.host:80/v1/"
-	        "messages?alt=sse&key=CANARY&CANARY=1&api-version=2024-10#CANARY HTTP/1.1\r\n"
+		"http://user:CANARY@api.host:80/v1/"
+		"messages?alt=sse&key=CANARY&CANARY=1&api-version=2024-10#CANARY HTTP/1.1\r\n"
 		"Host: api.host\r\nAuthorization: Bearer CANARY\r\nx-api-key: "
-	        "CANARY\r\nX-Stainless-Retry-Count: 1\r\n"
+		"CANARY\r\nX-Stainless-Retry-Count: 1\r\n"
 		"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 		"1b;CANARY=CANARY\r\n{\"model\":\"m-1\",\"content\":\"C\r\na\r\nANARY "
-	        "text\r\n2\r\n\"}\r\n0\r\nX-Sum: CANARY\r\n\r\n";
+		"text\r\n2\r\n\"}\r\n0\r\nX-Sum: CANARY\r\n\r\n";
 	static const char reply[] =
 		"HTTP/1.1 100 CANARY\r\n\r\nHTTP/1.1 200 CANARY\r\nContent-Type: "
-	        "text/event-stream\r\nSet-Cookie: CANARY\r\n"
+		"text/event-stream\r\nSet-Cookie: CANARY\r\n"
 		"Content-Length: 28\r\nRetry-After: 7\r\n\r\ndata: {\"content\":\"CANARY\"}\n\n";
 	static const char head[] = "HEAD /x HTTP/1.1\r\n\r\n",
 			  head_reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
@@ -386,6 +386,19 @@ static void test_http(void)
 	CHECK(splits_wrong(&masker_http, t, 6) == 0);
 	guarded_free(p, n);
 
+	TEST("of a body that is no LLM's no name and no word stays");
+	{
+		struct turn store[] = {
+			{ 1, of("PUT /collections/c/points HTTP/1.1\r\nContent-Length: 41\r\n\r\n"
+			        "{\"type\":\"CANARY\",\"text\":7,\"model\":\"m-1\"}") },
+		};
+
+		p = masked(&masker_http, store, 1, 0, &n);
+		CHECK(!holds(p, n, "CANARY") && !holds(p, n, "text") && !holds(p, n, "m-1"));
+		CHECK(holds(p, n, ":7,"));
+		guarded_free(p, n);
+	}
+
 	TEST("what is not HTTP is zeroed");
 	{
 		struct turn bad[] = { { 1, of("GET / HTTP/1.1\r\nA\001CANARY: x\r\n\r\n") } };
@@ -413,10 +426,10 @@ static size_t gzip(const char *text, char *out, size_t room)
 static void test_encoded(void)
 {
 	static const char plain[] = "{\"model\":\"m-1\",\"choices\":[{\"message\":{\"content\":"
-	                            "\"CANARY\"}}],\"usage\":{\"total_tokens\":3}}";
+				    "\"CANARY\"}}],\"usage\":{\"total_tokens\":3}}";
 	char body[512], reply[1024], zeros[512] = { 0 }, *whole, *p, *b;
 	size_t nbody = gzip(plain, body, sizeof(body)), n, nhead, wrong = 0, nreply;
-	struct turn t[] = { { 1, of("GET / HTTP/1.1\r\n\r\n") }, { 0, { reply, 0 } } };
+	struct turn t[] = { { 1, of("POST /v1/messages HTTP/1.1\r\n\r\n") }, { 0, { reply, 0 } } };
 
 	nhead = (size_t)sprintf(reply,
 	                        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Type: "
@@ -465,14 +478,14 @@ static void test_encoded(void)
 static void test_redis(void)
 {
 	static const char request[] = "*5\r\n$3\r\nSET\r\n$6\r\nCANARY\r\n$12\r\nCANARY\r\n*"
-	                              "1\r\n\r\n$2\r\nEX\r\n$2\r\n60\r\n"
+				      "1\r\n\r\n$2\r\nEX\r\n$2\r\n60\r\n"
 				      "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$6\r\nCANARY\r\n*"
-	                              "2\r\n$6\r\nCANARY\r\n$-1\r\nAUTH CANARY CANARY\r\nPING\r\n";
+				      "2\r\n$6\r\nCANARY\r\n$-1\r\nAUTH CANARY CANARY\r\nPING\r\n";
 	static const char reply[] =
 		"+OK\r\n+CANARY\r\n-WRONGTYPE CANARY "
-	        "is\r\n:42\r\n$6\r\nCANARY\r\n$-1\r\n*2\r\n$7\r\nmessage\r\n$6\r\nCANARY\r\n"
+		"is\r\n:42\r\n$6\r\nCANARY\r\n$-1\r\n*2\r\n$7\r\nmessage\r\n$6\r\nCANARY\r\n"
 		"%1\r\n+CANARY\r\n,1.5\r\n#t\r\n_\r\n!10\r\nERR "
-	        "CANARY\r\n=10\r\ntxt:CANARY\r\n>1\r\n$0\r\n\r\n";
+		"CANARY\r\n=10\r\ntxt:CANARY\r\n>1\r\n$0\r\n\r\n";
 	struct turn t[] = { { 1, of(request) }, { 0, of(reply) } };
 	size_t n;
 	char *p = masked(&masker_redis, t, 2, 0, &n);

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "llm/path.h"
 #include "mask/mask.h"
 #include "proto/decode.h"
 
+#define URL_MAX 2048          /* as in http1.c */
 #define PIPELINE_MAX 64       /* as in http1.c */
 #define NAME_MAX_LEN 64       /* longer header names are none whose value is kept */
 #define VALUE_MAX 256         /* as in http1.c: of Content-Type and Content-Encoding */
@@ -34,6 +36,8 @@ enum { FIELD_TYPE, FIELD_CODING, FIELDS };
 struct message {
 	enum url_at url;
 	int slashes;
+	char target[URL_MAX];
+	size_t ntarget;
 	char name[NAME_MAX_LEN];
 	size_t nname;
 	bool in_value, keep;
@@ -66,7 +70,8 @@ struct http {
 	struct side side[2];
 	uint8_t methods[PIPELINE_MAX]; /* of requests whose replies are owed, a ring */
 	unsigned first, n;
-	bool sending; /* the newest is on its way */
+	bool llm[PIPELINE_MAX]; /* and whether an LLM API is asked */
+	bool sending;           /* the newest is on its way */
 };
 
 /* ---- the target ---- */
@@ -190,6 +195,15 @@ static char *reported(struct side *s, const char *at, size_t n)
 
 /* ---- libhttp_parser's callbacks ---- */
 
+static size_t strcspn_bytes(const char *p, size_t n, const char *stops)
+{
+	size_t i = 0;
+
+	while (i < n && !strchr(stops, p[i]))
+		i++;
+	return i;
+}
+
 static int on_url(http_parser *parser, const char *at, size_t n)
 {
 	struct side *s = parser->data;
@@ -204,8 +218,11 @@ static int on_url(http_parser *parser, const char *at, size_t n)
 		h->methods[(h->first + h->n++) % PIPELINE_MAX] = (uint8_t)parser->method;
 		h->sending = s->m.opened = true;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (s->m.ntarget < URL_MAX)
+			s->m.target[s->m.ntarget++] = p[i];
 		url_byte(s, p + i);
+	}
 	return 0;
 }
 
@@ -341,6 +358,28 @@ static int reply_head(struct side *s)
 	return BODY_FOLLOWS;
 }
 
+static unsigned newest(const struct http *h)
+{
+	return (h->first + h->n - 1) % PIPELINE_MAX;
+}
+
+/* Is the request that goes out one to an LLM? By its path, as llm.c decides; the host only names the provider. */
+static bool asks_llm(const struct side *s)
+{
+	struct bytes method = bytes_of(http_method_str((enum http_method)s->parser.method));
+	struct bytes path = { s->m.target, strcspn_bytes(s->m.target, s->m.ntarget, "?#") };
+	struct llm_path p;
+
+	for (size_t i = 0; i + 2 < path.n && path.p[0] != '/'; i++) {
+		if (memcmp(path.p + i, "://", 3) == 0) {
+			path = bytes_from(path, i + 3);
+			path = bytes_from(path, strcspn_bytes(path.p, path.n, "/"));
+		}
+	}
+	llm_path_read(&p, method, path, bytes_of(""));
+	return s->m.ntarget < URL_MAX && p.kind != LLM_NONE;
+}
+
 static int on_headers_complete(http_parser *parser)
 {
 	struct side *s = parser->data;
@@ -349,6 +388,8 @@ static int on_headers_complete(http_parser *parser)
 	s->m.head_done = true;
 	if (s->dir == 0)
 		return reply_head(s);
+	if (s->h->sending)
+		s->h->llm[newest(s->h)] = asks_llm(s);
 	set_framing(s);
 	return BODY_FOLLOWS;
 }
@@ -366,14 +407,16 @@ static int on_chunk_header(http_parser *parser)
 static void body_feed(struct side *s, char *p, size_t n)
 {
 	struct message *m = &s->m;
+	struct http *h = s->h;
 
-	/* keep-alive blank lines may come before the document */
-	while (n && !m->body_begun && isspace((uint8_t)*p))
+	/* keep-alive blank lines and a byte order mark may come before the document */
+	while (n && !m->body_begun && *p && strchr(" \t\r\n\xef\xbb\xbf", *p))
 		p++, n--;
 	if (n && !m->body_begun) {
 		enum mask_form form = mask_form_of(field(m, FIELD_TYPE), *p);
 
 		mask_json_start(&m->body, s->h->o->key, s->word, form);
+		m->body.foreign = !h->n || !h->llm[s->dir == 1 ? newest(h) : h->first];
 		m->body_begun = true;
 	}
 	if (n)

@@ -12,336 +12,101 @@ enum key_class {
 	KEY_UNKNOWN, /* the user's own: masked */
 	KEY_KNOWN,   /* an API's: kept, its value masked */
 	KEY_MACHINE, /* kept, and its value too if it is one word */
+	KEY_PROSE,   /* kept; an object as its value has known names, but no machine values */
 	KEY_USER,    /* kept; an object as its value holds names and words of the user's own */
 };
 
 enum json_at { AT_VALUE, AT_AFTER, AT_KEY, AT_COLON, AT_STRING, AT_NUMBER, AT_LITERAL, AT_BAD };
-enum line_at { LINE_FIELD, LINE_COLON, LINE_DATA, LINE_WORD, LINE_MASK };
+enum line_at { LINE_FIELD, LINE_DATA, LINE_RAW, LINE_WORD, LINE_MASK };
 
 /* ===== Names ===== */
 
+/* clang-format off */
 static const char *const machine_keys[] = {
-	"model",       "modelVersion", "model_version", "role",          "type",
-	"object",      "event",        "event_type",    "finish_reason", "finishReason",
-	"stop_reason", "stopReason",   "done_reason",   "status",        "code",
-	"reason",      "blockReason",  "error_type",    "service_tier",  "encoding_format",
-	"retryDelay",  "phase",        "object_type",   "provider",      NULL,
+	"model", "modelVersion", "role", "type", "__type", "object", "event", "event_type",
+	"finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason",
+	"blockReason", "status", "code", "error_type", NULL,
 };
+/* clang-format on */
 
+/* clang-format off */
 static const char *const user_keys[] = {
-	"input",
-	"arguments",
-	"args",
-	"input_schema",
-	"inputSchema",
-	"schema",
-	"json_schema",
-	"properties",
-	"parameters",
-	"responseSchema",
-	"response_schema",
-	"responseJsonSchema",
-	"metadata",
-	"functionCall",
-	"functionResponse",
-	"function_call",
-	"function_response",
-	"logit_bias",
-	"labels",
-	"format",
-	"chat_template_kwargs",
-	"user_location",
-	"variables",
-	NULL,
+	"input", "arguments", "args", "input_schema", "inputSchema", "schema", "json_schema",
+	"properties", "parameters", "responseSchema", "response_schema", "responseJsonSchema",
+	"metadata", "functionResponse", "function_response", "logit_bias", "labels", "format",
+	"chat_template_kwargs", "user_location", "variables", NULL,
 };
+/* clang-format on */
 
+/* Among their members "code" is a program. */
+static const char *const prose_keys[] = { "executableCode", "codeExecutionResult",
+	                                  "executable_code", "code_execution_result", NULL };
+
+/* clang-format off */
 static const char *const known_keys[] = {
 	/* requests */
-	"messages",
-	"content",
-	"contents",
-	"parts",
-	"text",
-	"input_text",
-	"output_text",
-	"prompt",
-	"system",
-	"systemInstruction",
-	"system_instruction",
-	"instructions",
-	"developer",
-	"stream",
-	"stream_options",
-	"include_usage",
-	"continuous_usage_stats",
-	"max_tokens",
-	"max_completion_tokens",
-	"max_output_tokens",
-	"maxOutputTokens",
-	"temperature",
-	"top_p",
-	"top_k",
-	"topP",
-	"topK",
-	"n",
-	"stop",
-	"stop_sequences",
-	"stopSequences",
-	"seed",
-	"presence_penalty",
-	"frequency_penalty",
-	"logprobs",
-	"top_logprobs",
-	"response_format",
-	"generationConfig",
-	"generation_config",
-	"safetySettings",
-	"thinking",
-	"thinkingConfig",
-	"budget_tokens",
-	"reasoning",
-	"reasoning_effort",
-	"effort",
-	"summary",
-	"store",
-	"background",
-	"previous_response_id",
-	"conversation",
-	"truncation",
-	"parallel_tool_calls",
-	"tools",
-	"tool_choice",
-	"toolConfig",
-	"tool_calls",
-	"tool_call_id",
-	"tool_use_id",
-	"tool_use",
-	"tool_result",
-	"toolUse",
-	"toolResult",
-	"toolUseId",
-	"toolUses",
-	"function",
-	"functions",
-	"name",
-	"call_id",
-	"id",
-	"output",
-	"is_error",
-	"image_url",
-	"url",
-	"detail",
-	"source",
-	"media_type",
-	"data",
-	"inlineData",
-	"inline_data",
-	"mimeType",
-	"mime_type",
-	"fileData",
-	"file_data",
-	"file_id",
-	"cache_control",
-	"options",
-	"num_ctx",
-	"num_predict",
-	"keep_alive",
-	"raw",
-	"suffix",
-	"images",
-	"context",
-	"template",
-	"documents",
-	"texts",
-	"inputs",
-	"query",
-	"requests",
-	"instances",
-	"embedding_types",
-	"input_type",
-	"dimensions",
-	"modalities",
-	"user",
-	"anthropic_version",
-	"anthropic_beta",
-	"prediction",
-	"agent",
+	"messages", "content", "contents", "parts", "text", "input_text", "output_text",
+	"prompt", "system", "systemInstruction", "system_instruction", "instructions",
+	"developer", "stream", "stream_options", "include_usage", "continuous_usage_stats",
+	"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens",
+	"temperature", "top_p", "top_k", "topP", "topK", "n", "stop", "stop_sequences",
+	"stopSequences", "seed", "presence_penalty", "frequency_penalty", "logprobs",
+	"top_logprobs", "response_format", "generationConfig", "generation_config",
+	"safetySettings", "thinking", "thinkingConfig", "budget_tokens", "reasoning",
+	"reasoning_effort", "effort", "summary", "store", "background", "previous_response_id",
+	"conversation", "truncation", "parallel_tool_calls", "tools", "tool_choice",
+	"toolConfig", "tool_calls", "tool_call_id", "tool_use_id", "tool_use", "tool_result",
+	"toolUse", "toolResult", "toolUseId", "toolUses", "function", "functions", "name",
+	"call_id", "id", "output", "is_error", "image_url", "url", "detail", "source",
+	"media_type", "data", "inlineData", "inline_data", "mimeType", "mime_type", "fileData",
+	"file_data", "file_id", "cache_control", "options", "num_ctx", "num_predict",
+	"keep_alive", "raw", "suffix", "images", "context", "template", "documents", "texts",
+	"inputs", "query", "requests", "instances", "embedding_types", "input_type",
+	"dimensions", "modalities", "user", "anthropic_version", "anthropic_beta", "prediction",
+	"agent", "inputText", "textGenerationConfig", "functionCall", "function_call", "refusal",
+	"additionalModelRequestFields", "inferenceConfig", "reasoningContent", "reasoningText",
 	/* replies */
-	"choices",
-	"index",
-	"delta",
-	"message",
-	"logprob",
-	"refusal",
-	"reasoning_content",
-	"reasoning_details",
-	"thought",
-	"thoughts",
-	"thoughtSignature",
-	"signature",
-	"citations",
-	"annotations",
-	"created",
-	"created_at",
-	"system_fingerprint",
-	"response",
-	"response_id",
-	"responseId",
-	"item",
-	"item_id",
-	"items",
-	"output_index",
-	"content_index",
-	"summary_index",
-	"sequence_number",
-	"part",
-	"partial_json",
-	"content_block",
-	"content_blocks",
-	"candidates",
-	"candidateCount",
-	"promptFeedback",
-	"safetyRatings",
-	"category",
-	"probability",
-	"blocked",
-	"interaction",
-	"steps",
-	"done",
-	"incomplete_details",
-	"stop_sequence",
-	"prompt_filter_results",
-	"content_filter_results",
-	"x_groq",
-	"details",
-	"generated_text",
-	"token",
-	"tokens",
-	"special",
-	"embedding",
-	"embeddings",
-	"predictions",
-	"statistics",
-	"token_count",
-	"results",
-	"result",
-	"list",
-	"has_more",
-	"first_id",
-	"last_id",
-	"obfuscation",
-	"container",
-	"tool_plan",
+	"choices", "index", "delta", "message", "logprob", "refusal", "reasoning_content",
+	"reasoning_details", "thought", "thoughts", "thoughtSignature", "signature", "citations",
+	"annotations", "created", "created_at", "system_fingerprint", "response", "response_id",
+	"responseId", "item", "item_id", "items", "output_index", "content_index",
+	"summary_index", "sequence_number", "part", "partial_json", "content_block",
+	"content_blocks", "candidates", "candidateCount", "promptFeedback", "safetyRatings",
+	"category", "probability", "blocked", "interaction", "steps", "done",
+	"incomplete_details", "stop_sequence", "prompt_filter_results", "content_filter_results",
+	"x_groq", "details", "generated_text", "token", "tokens", "special", "embedding",
+	"embeddings", "predictions", "statistics", "token_count", "results", "result", "list",
+	"has_more", "first_id", "last_id", "obfuscation", "container", "tool_plan",
 	/* counters */
-	"usage",
-	"prompt_tokens",
-	"completion_tokens",
-	"total_tokens",
-	"input_tokens",
-	"output_tokens",
-	"prompt_tokens_details",
-	"completion_tokens_details",
-	"input_tokens_details",
-	"output_tokens_details",
-	"cached_tokens",
-	"cache_write_tokens",
-	"reasoning_tokens",
-	"thinking_tokens",
-	"audio_tokens",
-	"text_tokens",
-	"image_tokens",
-	"accepted_prediction_tokens",
-	"rejected_prediction_tokens",
-	"cache_creation_input_tokens",
-	"cache_read_input_tokens",
-	"cache_creation",
-	"ephemeral_5m_input_tokens",
-	"ephemeral_1h_input_tokens",
-	"server_tool_use",
-	"web_search_requests",
-	"usageMetadata",
-	"usage_metadata",
-	"promptTokenCount",
-	"candidatesTokenCount",
-	"totalTokenCount",
-	"cachedContentTokenCount",
-	"thoughtsTokenCount",
-	"toolUsePromptTokenCount",
-	"promptTokensDetails",
-	"candidatesTokensDetails",
-	"cacheTokensDetails",
-	"modality",
-	"tokenCount",
-	"totalTokens",
-	"total_input_tokens",
-	"total_output_tokens",
-	"total_cached_tokens",
-	"total_thought_tokens",
-	"total_tool_use_tokens",
-	"billed_units",
-	"meta",
-	"search_units",
-	"queue_time",
-	"prompt_time",
-	"completion_time",
-	"total_time",
-	"prompt_eval_count",
-	"eval_count",
-	"total_duration",
-	"load_duration",
-	"prompt_eval_duration",
-	"eval_duration",
-	"tokens_evaluated",
-	"tokens_predicted",
-	"tokens_cached",
-	"timings",
-	"prompt_n",
-	"predicted_n",
-	"cache_n",
-	"generated_tokens",
-	"input_length",
-	"prefill",
-	"inputTokens",
-	"outputTokens",
-	"cacheReadInputTokens",
-	"cacheWriteInputTokens",
-	"cacheReadInputTokenCount",
-	"cacheWriteInputTokenCount",
-	"metrics",
-	"latencyMs",
-	"inputTokenCount",
-	"outputTokenCount",
-	"invocationLatency",
-	"firstByteLatency",
-	"amazon-bedrock-invocationMetrics",
-	"cost",
-	"is_byok",
-	"cost_details",
-	"prompt_cache_hit_tokens",
-	"prompt_cache_miss_tokens",
-	"num_sources_used",
-	"token_usage",
-	"tokenUsage",
+	"usage", "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens",
+	"output_tokens", "prompt_tokens_details", "completion_tokens_details",
+	"input_tokens_details", "output_tokens_details", "cached_tokens", "cache_write_tokens",
+	"reasoning_tokens", "thinking_tokens", "audio_tokens", "text_tokens", "image_tokens",
+	"accepted_prediction_tokens", "rejected_prediction_tokens",
+	"cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation",
+	"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens", "server_tool_use",
+	"web_search_requests", "usageMetadata", "usage_metadata", "promptTokenCount",
+	"candidatesTokenCount", "totalTokenCount", "cachedContentTokenCount",
+	"thoughtsTokenCount", "toolUsePromptTokenCount", "promptTokensDetails",
+	"candidatesTokensDetails", "cacheTokensDetails", "modality", "tokenCount", "totalTokens",
+	"total_input_tokens", "total_output_tokens", "total_cached_tokens",
+	"total_thought_tokens", "total_tool_use_tokens", "billed_units", "meta", "search_units",
+	"queue_time", "prompt_time", "completion_time", "total_time", "prompt_eval_count",
+	"eval_count", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration",
+	"tokens_evaluated", "tokens_predicted", "tokens_cached", "timings", "prompt_n",
+	"predicted_n", "cache_n", "generated_tokens", "input_length", "prefill", "inputTokens",
+	"outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens",
+	"cacheReadInputTokenCount", "cacheWriteInputTokenCount", "metrics", "latencyMs",
+	"inputTokenCount", "outputTokenCount", "invocationLatency", "firstByteLatency",
+	"amazon-bedrock-invocationMetrics", "partial_image_b64", "audio", "language", "bytes",
+	"cost", "is_byok", "cost_details", "prompt_cache_hit_tokens", "prompt_cache_miss_tokens",
+	"num_sources_used", "token_usage", "tokenUsage",
 	/* errors */
-	"error",
-	"errors",
-	"param",
-	"innererror",
-	"request_id",
-	"error_code",
-	"errmsg",
-	"errorMessage",
-	"last_error",
-	"retry_after",
-	"violations",
-	"quotaMetric",
-	"quotaId",
-	"success",
-	"ok",
-	"timed_out",
-	"time",
-	NULL,
+	"error", "errors", "param", "innererror", "request_id", "error_code", "errmsg",
+	"errorMessage", "last_error", "retry_after", "violations", "quotaMetric", "quotaId",
+	"success", "ok", "timed_out", "time", NULL,
 };
+/* clang-format on */
 
 /* Names are compared as they stand: case matters in JSON. */
 static bool exactly(const char *const *list, struct bytes b)
@@ -358,6 +123,8 @@ static enum key_class key_class(struct bytes name)
 		return KEY_MACHINE;
 	if (exactly(user_keys, name))
 		return KEY_USER;
+	if (exactly(prose_keys, name))
+		return KEY_PROSE;
 	return exactly(known_keys, name) ? KEY_KNOWN : KEY_UNKNOWN;
 }
 
@@ -365,14 +132,14 @@ static enum key_class key_class(struct bytes name)
 
 static bool in_array(const struct mask_json *j)
 {
-	return j->depth && (j->arrays >> j->depth & 1);
+	return j->arrays[j->depth / 64] >> j->depth % 64 & 1;
 }
 
 static void json_restart(struct mask_json *j)
 {
 	j->at = AT_VALUE;
-	j->depth = j->user = 0;
-	j->arrays = 0;
+	j->depth = j->user = j->prose = 0;
+	j->arrays[0] = 0;
 	j->escape = j->in_key = false;
 	j->key_class = KEY_UNKNOWN;
 	j->fresh = false;
@@ -399,7 +166,8 @@ static void json_reject(struct mask_json *j, char *p)
 
 static void string_start(struct mask_json *j, bool is_key)
 {
-	bool may_stay = is_key ? !j->user : j->key_class == KEY_MACHINE && !j->user;
+	bool foreign = j->foreign || j->user;
+	bool may_stay = !foreign && (is_key || (j->key_class == KEY_MACHINE && !j->prose));
 
 	word_start(j->word, j->key, may_stay ? WORD_TRY : WORD_MASK);
 	j->in_key = is_key;
@@ -442,11 +210,13 @@ static void open_level(struct mask_json *j, char *p)
 		return;
 	}
 	j->depth++;
-	j->arrays &= ~(1ull << j->depth);
-	j->arrays |= (uint64_t)array << j->depth;
+	j->arrays[j->depth / 64] &= ~(1ull << j->depth % 64);
+	j->arrays[j->depth / 64] |= (uint64_t)array << j->depth % 64;
 	/* "input" is a list of messages as an array, a tool's arguments as an object */
 	if (!array && j->key_class == KEY_USER && !j->user)
 		j->user = j->depth;
+	if (j->key_class == KEY_PROSE && !j->prose)
+		j->prose = j->depth;
 	j->key_class = KEY_UNKNOWN;
 	j->fresh = true;
 	j->at = array ? AT_VALUE : AT_KEY;
@@ -460,6 +230,8 @@ static void close_level(struct mask_json *j, char *p)
 	}
 	if (j->user == j->depth)
 		j->user = 0;
+	if (j->prose == j->depth)
+		j->prose = 0;
 	j->depth--;
 	j->fresh = false;
 	j->at = AT_AFTER;
@@ -587,10 +359,11 @@ static void field_end(struct mask_json *j)
 	word_end(j->word, data || id || word);
 	j->line = word ? LINE_WORD : LINE_MASK;
 	j->space = true;
+	j->has_data |= data;
 	if (data)
 		data_start(j);
 	else
-		word_start(j->word, j->key, word ? WORD_TRY : WORD_MASK);
+		word_start(j->word, j->key, word && !j->foreign ? WORD_TRY : WORD_MASK);
 }
 
 static void line_end(struct mask_json *j)
@@ -600,8 +373,10 @@ static void line_end(struct mask_json *j)
 	if (j->line == LINE_DATA && j->at == AT_STRING)
 		j->at = AT_BAD; /* a string cannot span lines */
 	word_end(j->word, j->line == LINE_WORD);
-	if (blank)
+	if (blank) {
 		json_restart(j);
+		j->has_data = false;
+	}
 	field_start(j);
 }
 
@@ -612,8 +387,6 @@ static void line_byte(struct mask_json *j, char *p)
 	j->space = false;
 	if (j->line == LINE_FIELD && *p == ':')
 		field_end(j);
-	else if (j->line == LINE_FIELD && j->word->n == 0 && j->word->open && *p == '{')
-		data_start(j), json_byte(j, p); /* Gemini's errors come without "data: " */
 	else if (*p == ' ' && space)
 		return;
 	else if (j->line == LINE_DATA)
@@ -622,9 +395,38 @@ static void line_byte(struct mask_json *j, char *p)
 		word_byte(j->word, p);
 }
 
+/* Gemini's errors come without "data: ", and run over the ends of lines. */
+static bool raw_starts(const struct mask_json *j, char c)
+{
+	return c == '{' && j->line == LINE_FIELD && j->word->open && !j->word->n && !j->has_data;
+}
+
+/* False: the document is over, the byte is the line's. */
+static bool raw_byte(struct mask_json *j, char *p)
+{
+	if (j->at == AT_BAD || (j->at == AT_AFTER && !j->depth)) {
+		word_start(j->word, j->key, WORD_MASK);
+		j->line = LINE_MASK;
+		return false;
+	}
+	if (j->at == AT_STRING && (*p == '\n' || *p == '\r')) {
+		json_bad(j);
+		return raw_byte(j, p);
+	}
+	json_byte(j, p);
+	return true;
+}
+
 static void sse_byte(struct mask_json *j, char *p)
 {
 	bool after_cr = j->cr;
+
+	if (raw_starts(j, *p)) {
+		json_restart(j);
+		j->line = LINE_RAW;
+	}
+	if (j->line == LINE_RAW && raw_byte(j, p))
+		return;
 
 	j->cr = *p == '\r';
 	if (*p == '\n' && after_cr)
@@ -650,9 +452,14 @@ static void form_byte(struct mask_json *j, char *p)
 		if (*p == '\n') {
 			word_end(j->word, false);
 			json_restart(j);
+			j->after_gap = false;
 			break;
 		}
-		json_byte(j, p);
+		if (j->after_gap && *p != '{')
+			json_reject(j, p);
+		else
+			json_byte(j, p);
+		j->after_gap = false;
 		break;
 	case FORM_JSON:
 		json_byte(j, p);
@@ -685,16 +492,20 @@ void mask_json_feed(struct mask_json *j, char *p, size_t n)
 		form_byte(j, p + i);
 }
 
+/* A line begins here, as far as we know; what a gap left of a line is no field and no document: in a string
+ * no quote stands without a backslash. */
 void mask_json_gap(struct mask_json *j)
 {
 	word_break(j->word);
-	if (j->form == FORM_SSE)
-		json_restart(j); /* this line is lost, the next one is certain */
-	else
+	j->cr = j->space = j->has_data = false;
+	if (j->form == FORM_JSON || j->form == FORM_TEXT || j->form == FORM_BINARY) {
 		json_bad(j);
+		return;
+	}
+	json_restart(j);
+	j->after_gap = j->form == FORM_LINES;
 	if (j->form == FORM_SSE)
-		j->line = LINE_MASK;
-	j->cr = false;
+		field_start(j);
 }
 
 void mask_json_end(struct mask_json *j)
@@ -702,20 +513,28 @@ void mask_json_end(struct mask_json *j)
 	word_end(j->word, false);
 }
 
+/* As llm/reply.c: the type declares, the first byte decides. */
 enum mask_form mask_form_of(struct bytes type, char first)
 {
 	static const struct {
 		const char *part;
 		enum mask_form form;
 	} forms[] = {
-		{ "event-stream", FORM_SSE },    { "amazon.eventstream", FORM_BINARY },
-		{ "ndjson", FORM_LINES },        { "jsonl", FORM_LINES },
-		{ "json-lines", FORM_LINES },    { "json", FORM_JSON },
+		{ "amazon.eventstream", FORM_BINARY },
+		{ "event-stream", FORM_SSE },
+		{ "ndjson", FORM_LINES },
+		{ "jsonl", FORM_LINES },
+		{ "stream+json", FORM_LINES },
 		{ "octet-stream", FORM_BINARY },
 	};
+	enum mask_form declared = FORM_TEXT;
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms) && declared == FORM_TEXT; i++)
 		if (memmem(type.p, type.n, forms[i].part, strlen(forms[i].part)))
-			return forms[i].form;
-	return first == '{' || first == '[' ? FORM_JSON : FORM_TEXT;
+			declared = forms[i].form;
+	if (declared == FORM_BINARY)
+		return declared;
+	if (first == '{' || first == '[')
+		return declared == FORM_LINES ? FORM_LINES : FORM_JSON;
+	return declared == FORM_SSE || (first && strchr(":dei", first)) ? FORM_SSE : FORM_TEXT;
 }

@@ -66,19 +66,21 @@ enum mask_form {
 	FORM_BINARY, /* zeros */
 };
 
-/* Deeper documents are masked whole: none of an API's is. */
-#define MASK_DEPTH_MAX 64
+/* Deeper documents are masked whole; the reader's limit. */
+#define MASK_DEPTH_MAX 512
 
 struct mask_json {
 	const uint8_t *key;
 	struct mask_word *word;
 	enum mask_form form;
 	uint8_t at, line, key_class;
-	bool in_key, escape, fresh, cr, space;
-	unsigned depth,
-		user; /* user: depth of the outermost object with names of the user's own, 0 none */
-	uint64_t arrays;     /* bit d: at depth d is an array */
-	const char *literal; /* what is left of true, false, null */
+	bool foreign; /* no LLM's: no name and no value is known. Set after mask_json_start() */
+	bool in_key, escape, fresh, cr, space, has_data, after_gap;
+	unsigned depth;
+	unsigned user;  /* depth of the outermost object with names of the user's own, 0 none */
+	unsigned prose; /* the same for objects with no machine values */
+	uint64_t arrays[MASK_DEPTH_MAX / 64]; /* bit d: at depth d is an array */
+	const char *literal;                  /* what is left of true, false, null */
 };
 
 /* key and word stay the caller's and must outlive j. */
