@@ -233,7 +233,7 @@ static void map_visit(void *ctx, const struct proc_map *m)
 				 m->path);
 		return;
 	}
-	err = s->t->ops.multi ? hook_multi(s->t, h, path) : hook_single(s->t, h, path);
+	err = s->t->ops.dry ? 0 : s->t->ops.multi ? hook_multi(s->t, h, path) : hook_single(s->t, h, path);
 	s->t->ops.report(s->t->ops.ctx, s->pid, err ? LIB_FAILED : LIB_HOOKED, -err, err ? 0 : (unsigned)f->found,
 			 m->path);
 }
@@ -248,4 +248,17 @@ int tls_probes_scan(struct tls_probes *t, uint32_t pid)
 	n = readlink(path, s.exe, sizeof(s.exe) - 1);
 	s.exe[n > 0 ? n : 0] = '\0';
 	return procfs_each_exec_map(pid, map_visit, &s);
+}
+
+int tls_probes_list(uint32_t pid,
+		    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
+				   const char *path),
+		    void *ctx)
+{
+	struct tls_probes_ops ops = { .dry = true, .report = report, .ctx = ctx };
+	struct tls_probes *t = tls_probes_new(&ops);
+	int err = t ? tls_probes_scan(t, pid) : -ENOMEM;
+
+	tls_probes_free(t);
+	return err;
 }

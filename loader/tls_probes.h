@@ -13,6 +13,7 @@ struct tls_probes;
 struct tls_probes_ops {
 	int enter_fd, exit_fd;
 	bool multi;
+	bool dry;	/* find and report, attach nothing */
 	void *(*attach_one)(void *ctx, uint32_t pid, const char *path, uint64_t offset, uint64_t cookie, bool ret);
 	void (*detach_one)(void *handle);
 	/* Each library found, hooked or not, once per process. */
@@ -23,6 +24,11 @@ struct tls_probes_ops {
 struct tls_probes *tls_probes_new(const struct tls_probes_ops *ops);
 /* Looks through pid's executable mappings and hooks what is not hooked yet. 0 or -errno. */
 int tls_probes_scan(struct tls_probes *t, uint32_t pid);
+/* Reports what a scan would find, LIB_HOOKED standing for what could be hooked, and attaches nothing. 0 or -errno. */
+int tls_probes_list(uint32_t pid,
+		    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
+				   const char *path),
+		    void *ctx);
 /* pid is gone. */
 void tls_probes_forget(struct tls_probes *t, uint32_t pid);
 /* Detaches everything. */

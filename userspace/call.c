@@ -21,15 +21,17 @@ void llm_call_free(struct llm_call *l)
 	free(l);
 }
 
+void call_init(struct call *c)
+{
+	*c = (struct call){ .retry_count = -1, .retry_after_s = -1, .status = CALL_UNKNOWN };
+}
+
 struct call *call_new(void)
 {
-	struct call *c = calloc(1, sizeof(*c));
+	struct call *c = malloc(sizeof(*c));
 
-	if (!c)
-		return NULL;
-	c->retry_count = -1;
-	c->retry_after_s = -1;
-	c->status = CALL_UNKNOWN;
+	if (c)
+		call_init(c);
 	return c;
 }
 

@@ -113,6 +113,8 @@ struct stamp {
 	uint64_t task;
 };
 
+/* All unset: counters -1, status unknown. */
+void call_init(struct call *c);
 /* A call with unset (-1) counters, or NULL. */
 struct call *call_new(void);
 void call_free(struct call *c);

@@ -110,6 +110,7 @@ static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 	struct conn **p = &t->buckets[bucket_of(c->sock ? c->sock : c->tls ^ c->pid)];
 
 	conn_stop(c, why, at);
+	t->ops.gone(t->ops.ctx, c);
 	conn_part(c);
 	held_forget(t, c);
 	while (*p != c)

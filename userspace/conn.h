@@ -24,6 +24,8 @@ struct conn_ops {
 	void (*done)(void *ctx, struct conn *c, struct call *call);
 	/* Bytes moved on a connection that has an open call. */
 	void (*moved)(void *ctx, struct conn *c, int dir, uint64_t ts_ns);
+	/* The connection is forgotten. */
+	void (*gone)(void *ctx, struct conn *c);
 	/* No more than n bytes of one operation are of use on this socket from now on. */
 	void (*enough)(void *ctx, uint64_t sock, uint32_t n);
 	void *ctx;
@@ -42,6 +44,7 @@ struct conn {
 	bool ciphertext;	/* a socket that carries TLS */
 	bool ignored;		/* datagrams, unnamed unix sockets: nothing to parse */
 	bool plaintext_seen;	/* ciphertext: its TLS object was found */
+	enum call_class carries;	/* the class of the newest call on it that is LLM or storage: the owner's */
 	uint64_t connect_ns;	/* entry of connect(), 0 not seen */
 	uint64_t setup_ns;	/* newest sign of being set up: connect done, handshake bytes */
 	uint64_t bytes[2];	/* by direction, as moved (ciphertext where it is that) */

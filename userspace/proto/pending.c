@@ -24,15 +24,15 @@ void pending_free(struct pending *p)
 void pending_turn(struct pending *p, int dir, bool boundary, const struct stamp *at)
 {
 	bool asks_again = dir == 1 && p->last_dir == 0;
-	uint64_t quiet_until = p->last_ns + PENDING_QUIET_NS;
+	bool quiet = at->start_ns >= p->last_ns + PENDING_QUIET_NS;
 
 	if (asks_again && pending_count(p)) {
 		p->overlapped = true;
 	} else if (asks_again) {
 		if (boundary && p->rounds < p->rounds_needed)
 			p->rounds++;
-		if ((!p->overlapped && p->rounds >= p->rounds_needed) ||
-		    at->start_ns >= quiet_until)
+		if ((boundary || !p->needs_boundary) &&
+		    (quiet || (!p->overlapped && p->rounds >= p->rounds_needed)))
 			p->doubt = PARTIAL_NONE;
 	}
 	p->last_dir = dir;

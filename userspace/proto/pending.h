@@ -9,7 +9,8 @@
  * reply come too early, never leave a call open for ever. It ends where a request follows a reply and nothing is open
  * - if the client has shown for `rounds_needed` exchanges that it writes only when nothing is outstanding (and was never
  *   seen to do otherwise), or
- * - if the connection was silent for PENDING_QUIET_NS before.
+ * - if the connection was silent for PENDING_QUIET_NS before,
+ * and with needs_boundary only if that reply was seen to end a request.
  * A reply with no request open proves a wrong pairing and starts all over.
  */
 #ifndef PROTO_PENDING_H
@@ -38,8 +39,9 @@ struct pending {
 	uint64_t over;      /* requests behind the ring's that were not opened */
 	enum partial doubt; /* why the order is not trusted, PARTIAL_NONE: it is */
 	unsigned rounds, rounds_needed;
-	bool overlapped; /* the client was seen to write before all replies had come */
-	int last_dir;    /* -1 none yet */
+	bool needs_boundary; /* the end of a reply must have been seen, too: the parser's wish */
+	bool overlapped;     /* the client was seen to write before all replies had come */
+	int last_dir;        /* -1 none yet */
 	uint64_t last_ns;
 };
 

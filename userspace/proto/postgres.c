@@ -16,6 +16,8 @@
 /* The server's limits for a startup packet and for a message. */
 #define STARTUP_MAX 10000
 #define MESSAGE_MAX 0x3fffffffu
+/* A message this long is not believed where we look for our feet again: text would pass for its length. */
+#define RESYNC_MAX 0xffffffu
 /* Prepared statements whose verb is remembered: drivers cache 100 to 256 a connection. The oldest is forgotten, its
  * calls are then "EXECUTE". */
 #define STATEMENTS_MAX 256
@@ -73,7 +75,7 @@ struct pg {
 	uint64_t unit; /* its number in calls; 0 if it was only counted */
 	unsigned parses, executes, closes, others; /* its messages */
 	struct statement work;                     /* op of its first Execute, write of them all */
-	bool wrote;                                /* the open transaction did, or may have */
+	bool wrote, may_have_written;              /* the open transaction */
 
 	enum in_state in;
 	struct head in_head;
@@ -85,6 +87,7 @@ struct pg {
 	bool error_cut; /* what comes now does not join what is in error[] */
 	char sqlstate[6];
 	char transaction; /* status of the last ReadyForQuery, 0 unknown */
+	bool in_proven;   /* no loss since, or a ReadyForQuery came at its place since */
 	bool ready;       /* it was the last message */
 
 	struct statement statement_list[STATEMENTS_MAX], portal_list[PORTALS_MAX];
@@ -166,7 +169,7 @@ static void out_lost(struct pg *p, enum partial why, const struct stamp *at)
 	pending_sent(&p->calls, e, at);
 	p->unit = 0;
 	p->in_unit = false;
-	p->wrote = true;
+	p->may_have_written = true;
 	p->out = OUT_LOST;
 	/* what these names stand for may have changed; drivers do not use other names twice */
 	statement_forget(&p->statements, 0);
@@ -226,8 +229,9 @@ static void unit_describe(struct pg *p, struct call *c)
 
 	strncpy(c->op, op, sizeof(c->op) - 1);
 	/* a transaction that only read has nothing to store */
-	c->write = p->work.write || (p->work.ends && p->wrote);
-	c->op_known = p->work.known;
+	c->write = p->work.write || (p->work.ends && (p->wrote || p->may_have_written));
+	c->op_known = p->work.known &&
+	              !(p->work.ends && !p->work.write && !p->wrote && p->may_have_written);
 	if (unit_is_heartbeat(p) || strcmp(op, "SYNC") == 0)
 		c->class = CALL_HEARTBEAT;
 }
@@ -239,7 +243,8 @@ static void unit_sent(struct pg *p, const struct stamp *at)
 
 	if (e && e->c)
 		unit_describe(p, e->c);
-	p->wrote |= p->work.write || !p->work.known;
+	p->wrote |= p->work.write;
+	p->may_have_written |= !p->work.known;
 	pending_sent(&p->calls, e, at);
 	p->unit = 0;
 	p->in_unit = false;
@@ -436,6 +441,18 @@ static bool out_message(struct pg *p, struct bytes *b, const struct stamp *at)
 
 enum { CODE_CANCEL = 80877102, CODE_SSL = 80877103, CODE_GSS = 80877104 };
 
+static void connect_open(struct pg *p)
+{
+	struct call *c;
+
+	p->unit = unit_open(p, CONNECTING);
+	c = unit_call(p);
+	if (!c)
+		return;
+	strcpy(c->op, "CONNECT");
+	c->op_known = true;
+}
+
 static bool startup_begins(struct pg *p)
 {
 	uint32_t len = be32(p->out_head.b), code = be32(p->out_head.b + 4);
@@ -446,14 +463,20 @@ static bool startup_begins(struct pg *p)
 		return false;
 	p->out_type = code >> 16 == 3 ? 'U' : 'N';
 	p->out_left = len - 8;
-	if (!pending_oldest(&p->calls)) {
-		unit_open(p, CONNECTING);
-		if (pending_oldest(&p->calls) && pending_oldest(&p->calls)->c) {
-			strcpy(pending_oldest(&p->calls)->c->op, "CONNECT");
-			pending_oldest(&p->calls)->c->op_known = true;
-		}
-	}
+	if (!pending_oldest(&p->calls))
+		connect_open(p);
 	return true;
+}
+
+static void startup_ends(struct pg *p, const struct stamp *at)
+{
+	pending_sent(&p->calls, pending_oldest(&p->calls), at);
+	p->unit = 0;
+	p->out_head.n = 0;
+	p->in_head.n = 0;
+	p->in = p->out_type == 'U' ? IN_MESSAGES : IN_ENCRYPTION;
+	if (p->out_type == 'U')
+		p->out = OUT_MESSAGES;
 }
 
 /* The start has messages without a type: perhaps requests for encryption, then the startup packet. */
@@ -477,36 +500,45 @@ static bool out_startup(struct pg *p, struct bytes *b, const struct stamp *at)
 	pending_out_bytes(pending_oldest(&p->calls), before.n - b->n);
 	if (p->out_left)
 		return true;
-	pending_sent(&p->calls, pending_oldest(&p->calls), at);
-	p->out_head.n = 0;
-	p->in_head.n = 0;
-	p->in = p->out_type == 'U' ? IN_MESSAGES : IN_ENCRYPTION;
-	if (p->out_type == 'U')
-		p->out = OUT_MESSAGES;
+	startup_ends(p, at);
+	return true;
+}
+
+/* Whether b is messages of plausible types and lengths, from its first byte on; the last may be cut. */
+static bool messages_start(struct bytes b, bool (*type_is_valid)(char type))
+{
+	if (b.n < 5)
+		return false;
+	while (b.n) {
+		uint32_t len;
+
+		if (!type_is_valid(b.p[0]))
+			return false;
+		if (b.n < 5)
+			return true;
+		len = be32((const unsigned char *)b.p + 1);
+		if (len < 4 || len > RESYNC_MAX)
+			return false;
+		b = bytes_from(b, (size_t)len + 1);
+	}
 	return true;
 }
 
 /* Whether b can be where a unit of work begins; only asked where a write begins. */
 static bool unit_starts(struct bytes b)
 {
-	const unsigned char *u = (const unsigned char *)b.p;
 	uint32_t len;
 
-	if (b.n < 5 || !b.p[0] || !strchr("QPBDECSF", b.p[0]))
+	if (!messages_start(b, is_frontend) || !strchr("QPBDECSF", b.p[0]))
 		return false;
-	len = be32(u + 1);
+	len = be32((const unsigned char *)b.p + 1);
 	if (b.p[0] == 'S')
 		return len == 4;
-	if (len < 5 || len > MESSAGE_MAX)
-		return false;
-	/* where the message ends another begins */
-	if (b.n > (size_t)len + 1 && !is_frontend(b.p[len + 1]))
-		return false;
 	if (b.p[0] == 'Q' && b.n > (size_t)len)
 		return b.p[len] == '\0';
 	if (strchr("DC", b.p[0]) && b.n > 5)
 		return b.p[5] == 'S' || b.p[5] == 'P';
-	return true;
+	return len > 4;
 }
 
 static void feed_out(struct pg *p, struct bytes b, const struct stamp *at)
@@ -547,7 +579,7 @@ static void in_lost(struct pg *p, enum partial why, const struct stamp *at)
 	p->in_bytes = 0;
 	p->ready = false;
 	p->transaction = 0;
-	p->wrote = true;
+	p->may_have_written = true;
 	pending_lose(&p->calls, why, at);
 }
 
@@ -625,7 +657,7 @@ static bool ready_ends(struct pg *p, const struct stamp *at)
 	if (p->nerror != 1 || !p->error[0] || !strchr("ITE", p->error[0]))
 		return false;
 	p->transaction = p->error[0];
-	p->ready = true;
+	p->ready = p->in_proven = true;
 	if (pending_count(&p->calls) && (!e || e->sent)) {
 		unit_done(p, at);
 	} else {
@@ -634,7 +666,7 @@ static bool ready_ends(struct pg *p, const struct stamp *at)
 		pending_doubt(&p->calls, PARTIAL_EVENTS_LOST);
 	}
 	if (p->transaction == 'I' && !pending_count(&p->calls))
-		p->wrote = false;
+		p->wrote = p->may_have_written = false;
 	return true;
 }
 
@@ -693,10 +725,11 @@ static void in_encryption(struct pg *p, struct bytes *b, const struct stamp *at)
 static void feed_in(struct pg *p, struct bytes b, const struct stamp *at)
 {
 	/* a read that begins with a message's head can be followed again; a shorter one cannot be told */
-	if (p->in == IN_LOST && (b.n < 5 || !is_backend(b.p[0]) || (unsigned char)b.p[1] > 0x3f))
+	if (p->in == IN_LOST && !messages_start(b, is_backend))
 		return;
 	if (p->in == IN_LOST) {
 		p->in = IN_MESSAGES;
+		p->in_proven = false;
 		p->in_head.n = 0;
 	}
 	while (b.n && !p->silent) {
@@ -762,12 +795,23 @@ static void *pg_new(struct call_sink *sink, const struct proto_hint *hint)
 	if (!p)
 		return NULL;
 	pending_init(&p->calls, sink, "postgres", ROUNDS_NEEDED, hint->from_start);
+	/* a Flush gets replies in the middle of a unit */
+	p->calls.needs_boundary = true;
 	p->out = hint->from_start ? OUT_STARTUP : OUT_LOST;
 	p->in = hint->from_start ? IN_MESSAGES : IN_LOST;
-	p->wrote = true;
+	p->may_have_written = p->in_proven = true;
 	p->statements = (struct statements){ .list = p->statement_list, .max = STATEMENTS_MAX };
 	p->portals = (struct statements){ .list = p->portal_list, .max = PORTALS_MAX };
 	return p;
+}
+
+/* A client that goes on while we believe to be inside a message, and never saw one end since the replies were lost: it is
+ * not its message, the place was wrong. Without this a length misread would keep a call open for ever. */
+static void turn(struct pg *p, int dir, const struct stamp *at)
+{
+	if (dir && p->calls.last_dir == 0 && p->in == IN_MESSAGES && !p->in_proven && p->in_head.n)
+		in_lost(p, p->calls.doubt ? p->calls.doubt : PARTIAL_EVENTS_LOST, at);
+	pending_turn(&p->calls, dir, p->ready && !p->in_head.n, at);
 }
 
 static void pg_feed(void *state, int dir, struct bytes b, const struct stamp *at)
@@ -776,7 +820,7 @@ static void pg_feed(void *state, int dir, struct bytes b, const struct stamp *at
 
 	if (p->silent || !b.n)
 		return;
-	pending_turn(&p->calls, dir, p->ready && !p->in_head.n, at);
+	turn(p, dir, at);
 	if (dir)
 		feed_out(p, b, at);
 	else
@@ -800,6 +844,13 @@ static void gap_out(struct pg *p, uint64_t n, enum partial why, const struct sta
 {
 	struct call *c = unit_call(p);
 
+	if (p->out == OUT_STARTUP && p->out_head.n == 8 && n <= p->out_left) {
+		pending_out_bytes(pending_oldest(&p->calls), n);
+		p->out_left -= n;
+		if (!p->out_left)
+			startup_ends(p, at);
+		return;
+	}
 	if (p->out != OUT_MESSAGES || p->out_head.n < 5 || n > p->out_left) {
 		out_lost(p, why, at);
 		return;
@@ -823,6 +874,7 @@ static void gap_out(struct pg *p, uint64_t n, enum partial why, const struct sta
 
 static void gap_in(struct pg *p, uint64_t n, enum partial why, const struct stamp *at)
 {
+	struct pending_call *e = pending_oldest(&p->calls);
 	if (p->in != IN_MESSAGES || p->in_head.n < 5 || n > p->in_left || p->in_type == 'Z') {
 		in_lost(p, why, at);
 		return;
@@ -830,6 +882,8 @@ static void gap_in(struct pg *p, uint64_t n, enum partial why, const struct stam
 	p->in_left -= n;
 	p->in_bytes += n;
 	p->error_cut = true;
+	if (p->in_type == 'E' && e && e->c && error_field(p, 'C').n != 5)
+		call_partial(e->c, why);
 	if (p->in_left)
 		in_told(p, at);
 	else
@@ -842,7 +896,7 @@ static void pg_gap(void *state, int dir, uint64_t n, enum partial why, const str
 
 	if (p->silent || !n)
 		return;
-	pending_turn(&p->calls, dir, p->ready && !p->in_head.n, at);
+	turn(p, dir, at);
 	if (dir)
 		gap_out(p, n, why, at);
 	else

@@ -288,11 +288,12 @@ struct redis {
 	char op[CALL_OP_MAX]; /* of the command being read */
 	uint32_t flags;
 	uint64_t current; /* its number in calls, 0 none */
-	bool multi, multi_wrote;
+	bool multi, multi_wrote, multi_unknown;
 	bool replies_off, skip_reply, unanswered;
 	enum partial cut; /* why a word that matters was not seen */
 
 	bool in_synced;
+	bool in_proven; /* no loss since, or a reply ended since */
 	enum in_state in;
 	struct line in_line;
 	uint64_t in_left; /* bytes of the string, CR LF included */
@@ -434,8 +435,8 @@ static void command_named(struct redis *r)
 	c->write = c->op_known && !(r->flags & READ);
 	if (r->flags & EXEC) {
 		/* a transaction that only read has written nothing */
-		c->op_known = r->multi;
-		c->write = r->multi_wrote;
+		c->write = r->multi_wrote || r->multi_unknown || !r->multi;
+		c->op_known = r->multi && (r->multi_wrote || !r->multi_unknown);
 	}
 }
 
@@ -512,11 +513,13 @@ static void command_sent(struct redis *r, const struct stamp *at)
 		e->n = r->arg > 1 && r->arg <= COUNT_MAX ? (uint32_t)r->arg - 1 : 1;
 	if (r->flags & SUB)
 		r->subscribed = true;
-	if (r->multi)
-		r->multi_wrote |= !(r->flags & READ);
+	if (!r->op[0])
+		r->multi_unknown = true;
+	else if (!(r->flags & (READ | EXEC)))
+		r->multi_wrote = true;
 	if (r->flags & (MULTI | EXEC | DISCARD | RESET)) {
 		r->multi = r->flags & MULTI;
-		r->multi_wrote = false;
+		r->multi_wrote = r->multi_unknown = false;
 	}
 	pending_sent(&r->calls, e, at);
 	if (skip || r->replies_off || r->unanswered)
@@ -805,6 +808,7 @@ static void reply_complete(struct redis *r, const struct stamp *at)
 	}
 	r->top = 0;
 	r->reply_bytes = 0;
+	r->in_proven = true;
 }
 
 /* A value is complete; with it perhaps the aggregates it is the last of. */
@@ -951,6 +955,7 @@ static void feed_in(struct redis *r, struct bytes b, const struct stamp *at)
 		return;
 	if (!r->in_synced) {
 		r->in_synced = true;
+		r->in_proven = false;
 		r->in = IN_LINE;
 		r->in_line.n = 0;
 	}
@@ -1041,7 +1046,7 @@ static void *redis_new(struct call_sink *sink, const struct proto_hint *hint)
 	if (!r)
 		return NULL;
 	pending_init(&r->calls, sink, "redis", ROUNDS_NEEDED, hint->from_start);
-	r->out_synced = r->in_synced = hint->from_start;
+	r->out_synced = r->in_synced = r->in_proven = hint->from_start;
 	return r;
 }
 
@@ -1050,13 +1055,22 @@ static bool at_boundary(const struct redis *r)
 	return r->in_synced && !r->top && !r->depth && r->in == IN_LINE && !r->in_line.n;
 }
 
+/* A client that goes on while we believe to be inside a reply, and never saw one end since replies were lost: the place
+ * was wrong. Without this a length misread would keep a call open for ever. */
+static void turn(struct redis *r, int dir, const struct stamp *at)
+{
+	if (dir && r->calls.last_dir == 0 && r->in_synced && !r->in_proven && !at_boundary(r))
+		in_lost(r, r->calls.doubt ? r->calls.doubt : PARTIAL_EVENTS_LOST, at);
+	pending_turn(&r->calls, dir, at_boundary(r), at);
+}
+
 static void redis_feed(void *state, int dir, struct bytes b, const struct stamp *at)
 {
 	struct redis *r = state;
 
 	if (r->stream || !b.n)
 		return;
-	pending_turn(&r->calls, dir, at_boundary(r), at);
+	turn(r, dir, at);
 	if (dir)
 		feed_out(r, b, at);
 	else
@@ -1084,10 +1098,14 @@ static void gap_out(struct redis *r, uint64_t n, enum partial why, const struct 
 
 static void gap_in(struct redis *r, uint64_t n, enum partial why, const struct stamp *at)
 {
+	struct pending_call *e = pending_oldest(&r->calls);
+
 	if (!r->in_synced || r->in != IN_STRING || n > r->in_left) {
 		in_lost(r, why, at);
 		return;
 	}
+	if (r->top == '!' && r->head_open && e && e->c)
+		call_partial(e->c, why); /* the error's code may be in what is missing */
 	r->head_open = false;
 	r->reply_bytes += n;
 	in_string_passed(r, n, at);
@@ -1101,7 +1119,7 @@ static void redis_gap(void *state, int dir, uint64_t n, enum partial why, const 
 
 	if (r->stream || !n)
 		return;
-	pending_turn(&r->calls, dir, at_boundary(r), at);
+	turn(r, dir, at);
 	if (dir)
 		gap_out(r, n, why, at);
 	else

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* whystuck check [PID]: what this host and these privileges allow, and what of a process could be hooked. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "command.h"
+#include "host_features.h"
+#include "procfs.h"
+#include "tls_probes.h"
+
+static bool check_features(void)
+{
+	bool all = true;
+
+	for (const struct host_feature *f = host_features; f->name; f++) {
+		char why[256] = "";
+		bool ok = f->probe(why, sizeof(why));
+
+		all &= ok;
+		printf("%-28s %-4s %s\n", f->name, ok ? "yes" : "NO", ok ? f->gives : f->without);
+		if (why[0])
+			printf("%-28s      %s\n", "", why);
+	}
+	return all;
+}
+
+struct tally {
+	unsigned found, usable;
+};
+
+static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions, const char *path)
+{
+	struct tally *t = ctx;
+	char name[512];
+
+	(void)pid;
+	text_clean(name, sizeof(name), path, false);
+	t->found++;
+	if (state == LIB_NO_SYMBOLS) {
+		printf("  %s: no SSL_read or SSL_write in it; its plaintext is not seen, times are\n", name);
+	} else if (state == LIB_FAILED) {
+		printf("  %s: cannot be read: %s; its plaintext is not seen, times are\n", name, strerror(err));
+	} else {
+		t->usable++;
+		printf("  %s: %u functions to hook\n", name, functions);
+	}
+}
+
+/* Looks, attaches nothing: the hooks' places are found as watch does it. */
+static int check_process(uint32_t pid)
+{
+	struct tally t = { 0 };
+	struct proc_stat st;
+	int err = procfs_stat(pid, &st);
+
+	if (err) {
+		fprintf(stderr, "whystuck: cannot look at %u: %s\n", pid, err == -ENOENT ? "no such process" : strerror(-err));
+		return EXIT_ERROR;
+	}
+	printf("\nTLS code in process %u:\n", pid);
+	err = tls_probes_list(pid, report, &t);
+	if (err) {
+		fprintf(stderr, "whystuck: cannot look at %u's memory map: %s; run it with sudo\n", pid, strerror(-err));
+		return EXIT_ERROR;
+	}
+	if (!t.found)
+		printf("  none known by name or symbol (libssl, OpenSSL in the executable): if it uses TLS, calls have times "
+		       "and host names, no tokens\n");
+	return EXIT_OK;
+}
+
+int cmd_check(struct options *o)
+{
+	bool all = check_features();
+
+	if (o->pid && check_process(o->pid) != EXIT_OK)
+		return EXIT_ERROR;
+	return all ? EXIT_OK : EXIT_ERROR;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* whystuck watch PID: attaches to a live process and observes until it ends or Ctrl-C. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "procfs.h"
+#include "session.h"
+#include "watch.h"
+
+/* Says why pid cannot be watched; false then. */
+static bool target_fits(uint32_t pid)
+{
+	struct proc_stat st;
+	int err = procfs_stat(pid, &st);
+
+	if (err == -ENOENT || err == -ESRCH)
+		log_error("cannot attach to %u: there is no such process; `pgrep -af python` lists candidates", pid);
+	else if (err)
+		log_error("cannot attach to %u: reading /proc/%u/stat: %s", pid, pid, strerror(-err));
+	else if (st.kernel_thread)
+		log_error("cannot attach to %u: it is a kernel thread and makes no calls to observe; give the PID of the "
+			  "program",
+			  pid);
+	else if (st.state == 'Z' || st.state == 'X')
+		log_error("cannot attach to %u: it has ended and waits for its parent %u to notice (zombie); look at the "
+			  "parent",
+			  pid, st.ppid);
+	else if (pid == (uint32_t)getpid())
+		log_error("cannot attach to %u: that is whystuck itself", pid);
+	else
+		return true;
+	return false;
+}
+
+bool watch_privileged(void)
+{
+	if (geteuid() == 0)
+		return true;
+	log_error("cannot attach: not root, and loading kernel programs needs it; run it with sudo (replay and --help work "
+		  "without)");
+	return false;
+}
+
+struct source *watch_attach(struct session *s, uint32_t pid)
+{
+	char why[256] = "";
+	struct source_config c = {
+		.pid = pid,
+		.tree = true,
+		.tick_ms = WATCH_TICK_MS,
+		.on_event = session_event,
+		.ctx = s,
+	};
+	struct source *source = source_bpf_open(&c, why, sizeof(why));
+	struct pipeline *p = session_pipeline(s);
+
+	if (!source) {
+		log_error("cannot attach to %u: %s", pid, why[0] ? why : strerror(errno));
+		return NULL;
+	}
+	session_source(s, source);
+	log_info("attached to %u (%s): %zu connections open, %u TLS libraries hooked; writing to %s", pid,
+		 pipeline_command(p), pipeline_connections(p), pipeline_tls_libraries(p), session_dir(s));
+	return source;
+}
+
+int cmd_watch(struct options *o)
+{
+	struct session *s;
+	int status = EXIT_ERROR, err;
+
+	log_open(o->log_level, stderr);
+	if (!watch_privileged() || !target_fits(o->pid))
+		return EXIT_ERROR;
+	session_signals(false);
+	s = session_new(o, o->pid, false);
+	if (s && watch_attach(s, o->pid)) {
+		err = session_loop(s, NULL, NULL);
+		status = session_end(s);
+		if (err) {
+			log_error("reading the kernel's events failed: %s; what was seen until then is written", strerror(-err));
+			status = EXIT_ERROR;
+		}
+	}
+	session_free(s);
+	return status;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Counts, and two short lists: endpoints whose plaintext was not seen, and TLS libraries. */
+#include "coverage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "out/metrics.h"
+
+#define ENDPOINTS_MAX 64	/* endpoints without plaintext that are named; the rest is counted */
+#define LIBRARIES_MAX 64
+
+struct unread {
+	char name[140];
+	char why[96];
+	uint64_t connections, bytes;
+};
+
+struct library {
+	char path[256];
+	uint16_t state, err;
+	unsigned processes, functions;
+};
+
+struct coverage {
+	uint64_t events, ring, slots, faults;
+	uint64_t calls[4], partial[PARTIAL_NO_PLAINTEXT + 1], at_least;
+	uint64_t llm_bytes, llm_plaintext;
+	uint64_t gaps;
+	struct unread unread[ENDPOINTS_MAX];
+	size_t nunread;
+	uint64_t unread_more;
+	struct library libraries[LIBRARIES_MAX];
+	size_t nlibraries;
+	unsigned hooked;
+};
+
+struct coverage *coverage_new(void)
+{
+	return calloc(1, sizeof(struct coverage));
+}
+
+void coverage_free(struct coverage *v)
+{
+	free(v);
+}
+
+static void library_seen(struct coverage *v, const struct ev_tls_lib *e)
+{
+	struct library *l = v->libraries;
+	char path[sizeof(l->path)];
+
+	snprintf(path, sizeof(path), "%.*s", (int)(e->h.size - sizeof(*e)), e->text);
+	v->hooked += e->state == LIB_HOOKED;
+	for (size_t i = 0; i < v->nlibraries; i++, l++) {
+		if (strcmp(l->path, path) == 0 && l->state == e->state) {
+			l->processes++;
+			return;
+		}
+	}
+	if (v->nlibraries == LIBRARIES_MAX)
+		return;
+	l = &v->libraries[v->nlibraries++];
+	snprintf(l->path, sizeof(l->path), "%s", path);
+	l->state = e->state;
+	l->err = e->err;
+	l->functions = e->functions;
+	l->processes = 1;
+}
+
+void coverage_event(struct coverage *v, const struct event *e)
+{
+	if (e->type == EV_LOST) {
+		const struct ev_lost *l = (const void *)e;
+
+		v->events = l->received;
+		v->ring = l->ring;
+		v->slots = l->slots;
+		v->faults = l->faults;
+	} else if (e->type == EV_TLS_LIB) {
+		library_seen(v, (const void *)e);
+	}
+}
+
+void coverage_call(struct coverage *v, const struct call *c)
+{
+	v->calls[c->class]++;
+	v->partial[c->partial]++;
+	v->at_least += c->at_least;
+}
+
+static void unread_seen(struct coverage *v, const struct conn *c)
+{
+	struct unread *u = v->unread;
+	size_t i;
+
+	for (i = 0; i < v->nunread; i++, u++)
+		if (strcmp(u->name, c->endpoint.name) == 0)
+			break;
+	if (i == ENDPOINTS_MAX) {
+		v->unread_more++;
+		return;
+	}
+	if (i == v->nunread) {
+		v->nunread++;
+		snprintf(u->name, sizeof(u->name), "%s", c->endpoint.name);
+		snprintf(u->why, sizeof(u->why), "%s",
+			 v->hooked ? "its TLS code is not in a library that was hooked" :
+				     "no TLS library with known functions was found in the process");
+	}
+	u->connections++;
+	u->bytes += c->bytes[0] + c->bytes[1];
+}
+
+void coverage_conn(struct coverage *v, const struct conn *c)
+{
+	uint64_t bytes = c->bytes[0] + c->bytes[1];
+
+	v->gaps += c->gaps;
+	if (c->carries == CALL_LLM && c->sock)
+		v->llm_bytes += bytes;
+	if (c->carries == CALL_LLM && (c->tls || !c->ciphertext))
+		v->llm_plaintext += bytes;
+	if (c->sock && c->ciphertext && !c->plaintext_seen && c->calls)
+		unread_seen(v, c);
+}
+
+uint64_t coverage_events(const struct coverage *v)
+{
+	return v->events;
+}
+
+uint64_t coverage_lost(const struct coverage *v)
+{
+	return v->ring + v->slots;
+}
+
+unsigned coverage_hooked(const struct coverage *v)
+{
+	return v->hooked;
+}
+
+static json_t *partial_json(const struct coverage *v)
+{
+	json_t *o = json_object();
+
+	for (int i = PARTIAL_NONE + 1; i <= PARTIAL_NO_PLAINTEXT; i++)
+		if (v->partial[i])
+			json_object_set_new(o, partial_name((enum partial)i), json_integer((json_int_t)v->partial[i]));
+	return o;
+}
+
+static json_t *unread_json(const struct coverage *v)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < v->nunread; i++)
+		json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I}", "endpoint", metrics_text(v->unread[i].name),
+						   "why", v->unread[i].why, "connections",
+						   (json_int_t)v->unread[i].connections, "bytes",
+						   (json_int_t)v->unread[i].bytes));
+	return a;
+}
+
+static json_t *libraries_json(const struct coverage *v)
+{
+	static const char *const states[] = { "", "hooked", "no_symbols", "failed" };
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < v->nlibraries; i++) {
+		const struct library *l = &v->libraries[i];
+
+		json_array_append_new(a, json_pack("{s:o, s:s, s:i, s:i}", "path", metrics_text(l->path), "state",
+						   l->state <= LIB_FAILED ? states[l->state] : "", "functions",
+						   (int)l->functions, "processes", (int)l->processes));
+	}
+	return a;
+}
+
+json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten)
+{
+	return json_pack("{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:I, "
+			 "s:I}",
+			 "events_seen", (json_int_t)v->events, "events_lost", "ring_full", (json_int_t)v->ring,
+			 "no_slot", (json_int_t)v->slots, "unreadable", (json_int_t)v->faults, "calls", "llm",
+			 (json_int_t)v->calls[CALL_LLM], "storage", (json_int_t)v->calls[CALL_STORAGE], "heartbeat",
+			 (json_int_t)v->calls[CALL_HEARTBEAT], "other", (json_int_t)v->calls[CALL_OTHER],
+			 "calls_partial", partial_json(v), "calls_at_least", (json_int_t)v->at_least,
+			 "stream_gaps", (json_int_t)v->gaps, "llm_bytes", (json_int_t)v->llm_bytes,
+			 "llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext", unread_json(v),
+			 "no_plaintext_more", (json_int_t)v->unread_more, "tls_libraries", libraries_json(v),
+			 "connections_forgotten", (json_int_t)forgotten, "turns_unwritten", (json_int_t)unwritten);
+}

@@ -1,0 +1,937 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where everything meets: events to connections, calls to turns and stall, turns to files. pipeline_feed() is the straight
+ * line; the rest of this file is what the modules tell each other on the way.
+ */
+#include "pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alert.h"
+#include "conn.h"
+#include "coverage.h"
+#include "evidence.h"
+#include "out/metrics.h"
+#include "out/run_error.h"
+#include "out/summary.h"
+#include "secrets.h"
+#include "stall.h"
+#include "turn.h"
+
+#define ACTIONS_MAX 32			/* due, not yet taken by the caller */
+#define LATE_MAX 64			/* calls from before attach whose endpoint has no name yet */
+#define LOOK_PATIENCE_NS 5000000000ull	/* without a snapshot by then, run_error.json is written from what is known */
+
+/* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
+struct tracked {
+	struct call call;
+	struct conn *conn;		/* NULL when done */
+	struct endpoint endpoint;
+	uint64_t sock;
+	bool first;			/* of its connection, heartbeats aside */
+	bool opened, sent;		/* the turn engine knows */
+	uint64_t content_ns;		/* newest content already counted as progress */
+	struct tracked *prev, *next;
+};
+
+struct pipeline {
+	struct pipeline_config config;
+	void (*capture)(void *ctx, uint64_t sock, uint32_t n);
+	void *capture_ctx;
+	struct options *options;
+	bool started, ended, write_failed;
+	uint32_t pid;
+	uint64_t wall_offset_ns, now_ns;
+	char command[256];
+
+	struct endpoint_rules *rules;
+	struct conns *conns;
+	struct turns *turns;
+	struct turn_sink turn_sink;
+	struct evidence *evidence;
+	struct stall *stall;
+	struct alert *alert;
+	struct coverage *coverage;
+	struct summary *summary;
+	struct metrics *metrics;
+	struct progress *progress;
+
+	uint64_t ids, nturns;
+	int64_t last_llm_ns, last_storage_ns;
+	struct tracked *open;		/* newest first */
+	size_t nopen;
+	struct tracked *recent[RUN_ERROR_RECENT_MAX];
+	size_t nrecent;
+	struct tracked *late[LATE_MAX];	/* done, waiting for a name */
+	size_t nlate;
+
+	bool wants_look, error_due;
+	uint64_t error_since_ns;
+	json_t *error;			/* run_error.json as last written */
+	struct pipeline_action actions[ACTIONS_MAX];
+	size_t nactions;
+	char *action_text;		/* of the action handed out last */
+	char stuck_on[160];
+	uint64_t stuck_on_ns;
+};
+
+/* ---- calls ---- */
+
+static void tracked_unlink(struct pipeline *p, struct tracked *t)
+{
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		p->open = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	t->prev = t->next = NULL;
+	p->nopen--;
+}
+
+static struct call *call_opened(void *ctx, struct conn *conn, const struct stamp *at)
+{
+	struct pipeline *p = ctx;
+	struct tracked *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	call_init(&t->call);
+	t->call.id = ++p->ids;
+	t->call.conn = conn->id;
+	t->call.pid = at->pid;
+	t->call.tid = at->tid;
+	t->call.task = at->task;
+	t->conn = conn;
+	t->first = conn->real_calls == 0 && conn->open == 0;
+	t->next = p->open;
+	if (p->open)
+		p->open->prev = t;
+	p->open = t;
+	p->nopen++;
+	return &t->call;
+}
+
+static struct call_place place_of(const struct tracked *t)
+{
+	struct call_place place;
+	bool storage = t->call.class == CALL_STORAGE;
+
+	snprintf(place.label, sizeof(place.label), "%s", t->endpoint.label);
+	snprintf(place.system, sizeof(place.system), "%s", t->endpoint.system);
+	snprintf(place.endpoint, sizeof(place.endpoint), "%.127s",
+		 storage && t->endpoint.addr[0] ? t->endpoint.addr : t->endpoint.name);
+	return place;
+}
+
+/* Tells the turn engine and the stall clocks what they do not know yet of a call that is LLM or storage. */
+static void tell(struct pipeline *p, struct tracked *t, bool sent)
+{
+	struct call_place place;
+
+	if (t->call.class != CALL_LLM && t->call.class != CALL_STORAGE)
+		return;
+	place = place_of(t);
+	if (!t->opened) {
+		t->opened = true;
+		turns_call_opened(p->turns, &t->call, &place);
+		stall_call_started(p->stall, &t->call);
+	}
+	if (sent && !t->sent) {
+		t->sent = true;
+		turns_call_sent(p->turns, &t->call, &place);
+	}
+}
+
+static void late_settle(struct pipeline *p, const struct endpoint *e, enum call_class class);
+
+/* What kind of call this is, as far as it can be told by now. */
+static void classify(struct pipeline *p, struct tracked *t)
+{
+	struct conn *c = t->conn;
+	struct call *call = &t->call;
+
+	if (call->host[0])
+		conn_host(c, call->host);
+	t->endpoint = c->endpoint;
+	t->sock = conn_socket(c) ? conn_socket(c)->sock : 0;
+	if (t->first && call->request_ns && !call->at_least)
+		call->start_ns = conn_call_start(c, call->request_ns);
+	if (c->role == ROLE_SERVER) {
+		/* a request to the target: not one of its own calls */
+		if (call->class != CALL_HEARTBEAT)
+			call->class = CALL_OTHER;
+		return;
+	}
+	endpoint_classify(p->rules, &t->endpoint, call);
+	if (call->class == CALL_LLM && call->llm && call->llm->provider[0])
+		snprintf(t->endpoint.label, sizeof(t->endpoint.label), "%s", call->llm->provider);
+	if (call->class == CALL_LLM || call->class == CALL_STORAGE) {
+		c->carries = call->class;
+		if (c->peer)
+			c->peer->carries = call->class;
+		late_settle(p, &t->endpoint, call->class);
+	}
+}
+
+static void call_sent(void *ctx, struct conn *conn, struct call *call)
+{
+	struct pipeline *p = ctx;
+	struct tracked *t = (struct tracked *)call;
+
+	(void)conn;
+	classify(p, t);
+	tell(p, t, true);
+}
+
+static void forget(struct tracked *t)
+{
+	if (t)
+		call_free(&t->call);
+}
+
+/* Keeps a done call for run_error.json's recent_calls. */
+static void remember(struct pipeline *p, struct tracked *t)
+{
+	if (t->call.class == CALL_HEARTBEAT) {
+		forget(t);
+		return;
+	}
+	if (t->call.llm) {
+		free(t->call.llm->history.messages);
+		t->call.llm->history.messages = NULL;
+		t->call.llm->history.n = 0;
+	}
+	if (p->nrecent == RUN_ERROR_RECENT_MAX) {
+		forget(p->recent[0]);
+		memmove(p->recent, p->recent + 1, --p->nrecent * sizeof(*p->recent));
+	}
+	p->recent[p->nrecent++] = t;
+}
+
+/* A call is complete: everybody who counts learns it. */
+static void settle(struct pipeline *p, struct tracked *t)
+{
+	struct call_place place;
+
+	coverage_call(p->coverage, &t->call);
+	tell(p, t, true);
+	if (t->opened) {
+		place = place_of(t);
+		turns_call_done(p->turns, &t->call, &place);
+		if (!p->ended)
+			stall_call_done(p->stall, &t->call);
+	}
+	remember(p, t);
+}
+
+static void call_ended(void *ctx, struct conn *conn, struct call *call)
+{
+	struct pipeline *p = ctx;
+	struct tracked *t = (struct tracked *)call;
+
+	(void)conn;
+	classify(p, t);
+	tracked_unlink(p, t);
+	t->conn = NULL;
+	/* which endpoint this was may show when the connection is used again */
+	if (call->class == CALL_OTHER && call->at_least && p->nlate < LATE_MAX && !p->ended) {
+		p->late[p->nlate++] = t;
+		return;
+	}
+	settle(p, t);
+}
+
+/* An endpoint got its name: so do the calls to the same address that began before we came. */
+static void late_settle(struct pipeline *p, const struct endpoint *e, enum call_class class)
+{
+	size_t kept = 0, n = p->nlate;
+	struct tracked *late[LATE_MAX];
+
+	if (!e->addr[0])
+		return;
+	memcpy(late, p->late, n * sizeof(*late));
+	p->nlate = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct tracked *t = late[i];
+
+		if (strcmp(t->endpoint.addr, e->addr) != 0) {
+			p->late[kept++] = t;
+			continue;
+		}
+		t->call.class = class;
+		t->endpoint = *e;
+		settle(p, t);
+	}
+	p->nlate = kept;
+	for (struct tracked *t = p->open; t; t = t->next) {
+		if (t->opened || !t->call.at_least || t->call.class != CALL_OTHER ||
+		    strcmp(t->conn->endpoint.addr, e->addr) != 0)
+			continue;
+		t->call.class = class;
+		t->endpoint = *e;
+		tell(p, t, true);
+	}
+}
+
+static void late_give_up(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->nlate; i++)
+		settle(p, p->late[i]);
+	p->nlate = 0;
+}
+
+/* Bytes moved: which of them were content? */
+static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
+{
+	struct pipeline *p = ctx;
+
+	for (struct tracked *t = p->open; t; t = t->next) {
+		struct call *c = &t->call;
+
+		if (t->conn != conn || c->blocks)
+			continue;
+		if (!t->opened) /* the class may be known before the request is complete */
+			classify(p, t), tell(p, t, false);
+		if (c->class != CALL_LLM && c->class != CALL_STORAGE)
+			continue;
+		if (c->llm && dir == DIR_IN) {
+			if (c->llm->last_content_ns <= t->content_ns)
+				continue; /* a ping, a comment, a role */
+			t->content_ns = c->llm->last_content_ns;
+		}
+		stall_content(p->stall, ts_ns);
+	}
+}
+
+static void conn_gone(void *ctx, struct conn *c)
+{
+	struct pipeline *p = ctx;
+
+	coverage_conn(p->coverage, c);
+}
+
+static void capture_enough(void *ctx, uint64_t sock, uint32_t n)
+{
+	struct pipeline *p = ctx;
+
+	if (p->capture)
+		p->capture(p->capture_ctx, sock, n);
+}
+
+/* ---- turns ---- */
+
+static void turn_opened(struct turn_sink *s, const struct turn *t)
+{
+	(void)s;
+	(void)t;
+}
+
+static void turn_closed(struct turn_sink *s, const struct turn *t)
+{
+	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
+	int err;
+
+	p->nturns++;
+	p->last_llm_ns = (int64_t)t->llm_ns;
+	p->last_storage_ns = (int64_t)t->storage_ns;
+	summary_turn(p->summary, t);
+	if (!p->ended)
+		stall_turn(p->stall, p->now_ns);
+	if (p->metrics) {
+		err = metrics_write(p->metrics, t);
+		if (err && !p->write_failed) {
+			log_error("cannot write %s/turn_metrics.jsonl: %s; turns are counted, and written again as soon as "
+				  "it works",
+				  p->config.dir, strerror(-err));
+			p->write_failed = true;
+		} else if (!err && p->write_failed) {
+			log_warn("%s/turn_metrics.jsonl is written again; %llu turns are missing in it", p->config.dir,
+				 (unsigned long long)metrics_unwritten(p->metrics));
+			p->write_failed = false;
+		}
+	}
+	if (log_enabled(LEVEL_DEBUG)) {
+		char line[256];
+
+		progress_turn_line(line, sizeof(line), t);
+		log_debug("%s", line);
+	}
+}
+
+static void turn_outside(struct turn_sink *s, const struct call *c)
+{
+	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
+
+	(void)c;
+	summary_outside(p->summary);
+}
+
+/* ---- stuck ---- */
+
+static const struct endpoint *endpoint_of(void *ctx, uint64_t sock)
+{
+	struct pipeline *p = ctx;
+	struct conn *c = conns_by_sock(p->conns, sock);
+
+	if (!c)
+		return NULL;
+	return c->peer ? &c->peer->endpoint : &c->endpoint;
+}
+
+/* Views of all open calls; *n of them, free() it. */
+static struct call_view *open_views(struct pipeline *p, size_t *n)
+{
+	struct call_view *v = calloc(p->nopen + 1, sizeof(*v));
+
+	*n = 0;
+	for (struct tracked *t = p->open; v && t; t = t->next) {
+		const struct conn *s = conn_socket(t->conn);
+
+		t->endpoint = t->conn->endpoint;
+		v[(*n)++] = (struct call_view){ &t->call, &t->endpoint, s ? s->sock : 0 };
+	}
+	return v;
+}
+
+static json_t *error_document(struct pipeline *p, struct diagnosis *d)
+{
+	struct call_view recent[RUN_ERROR_RECENT_MAX];
+	struct run_error_input in = { 0 };
+	struct look look = { 0 };
+	struct call_view *open;
+	json_t *doc;
+	size_t n;
+
+	open = open_views(p, &n);
+	if (!open)
+		return NULL;
+	look = (struct look){
+		.now_ns = p->now_ns,
+		.pid = p->pid,
+		.evidence = p->evidence,
+		.stall = p->stall,
+		.open = open,
+		.nopen = n,
+		.silent_min_ns = (uint64_t)(p->options->stuck_timeout_minutes * 60e9),
+		.endpoint_of = endpoint_of,
+		.ctx = p,
+	};
+	diagnosis_make(&look, d);
+	for (size_t i = 0; i < p->nrecent; i++)
+		recent[i] = (struct call_view){ &p->recent[i]->call, &p->recent[i]->endpoint, p->recent[i]->sock };
+	in.look = &look;
+	in.diagnosis = d;
+	in.wall_offset_ns = p->wall_offset_ns;
+	in.last_event_ns = stall_last_progress(p->stall);
+	in.stuck_timeout_minutes = p->options->stuck_timeout_minutes;
+	in.last_turn = turns_last(p->turns);
+	in.open_turn = turns_open(p->turns);
+	in.recent = recent;
+	in.nrecent = p->nrecent;
+	in.actions = alert_actions(p->alert, &in.nactions);
+	doc = run_error_json(&in);
+	free(open);
+	return doc;
+}
+
+static void error_save(struct pipeline *p)
+{
+	int err = p->config.dirfd < 0 || !p->error ? 0 : run_error_write(p->error, p->config.dirfd, "run_error.json");
+
+	if (err)
+		log_error("cannot write %s/run_error.json: %s; the verdict stands in the line above, the watch goes on",
+			  p->config.dir, strerror(-err));
+}
+
+/* The run is stuck and we looked: says so, writes it down, alerts. */
+static void error_report(struct pipeline *p)
+{
+	const struct stall_period *period = stall_last(p->stall);
+	struct diagnosis *d = calloc(1, sizeof(*d));
+	char since[TIMESTAMP_TEXT_MAX], path[4200], length[DURATION_TEXT_MAX];
+	uint64_t silent = period ? p->now_ns - period->since_ns : 0;
+	struct alert_facts facts;
+
+	p->error_due = false;
+	json_decref(p->error);
+	p->error = d ? error_document(p, d) : NULL;
+	if (!p->error) {
+		free(d);
+		log_error("out of memory while writing run_error.json");
+		return;
+	}
+	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(d->causes[0].kind));
+	p->stuck_on_ns = d->causes[0].since_ns;
+	log_warn("stuck for %s (%s): %s", duration_text(silent, length), verdict_name(d->causes[0].kind),
+		 d->causes[0].summary);
+	error_save(p);
+	snprintf(path, sizeof(path), "%s/run_error.json", p->config.dir ? p->config.dir : ".");
+	facts = (struct alert_facts){
+		.verdict = verdict_name(d->causes[0].kind),
+		.summary = d->causes[0].summary,
+		.since = timestamp_text((period ? period->since_ns : p->now_ns) + p->wall_offset_ns, since),
+		.for_ms = (int64_t)(silent / 1000000),
+		.run_error = path,
+		.output = p->config.dir,
+	};
+	alert_began(p->alert, p->now_ns, &facts);
+	free(d);
+}
+
+/* The result of an action belongs into the document already written. */
+static void error_actions(struct pipeline *p)
+{
+	struct diagnosis *d;
+	json_t *doc;
+
+	if (!p->error || !(d = calloc(1, sizeof(*d))))
+		return;
+	doc = error_document(p, d);
+	if (doc) {
+		json_object_set(p->error, "actions", json_object_get(doc, "actions"));
+		json_decref(doc);
+		error_save(p);
+	}
+	free(d);
+}
+
+static void action_due(void *ctx, enum action_kind kind, int signo, const char *text)
+{
+	struct pipeline *p = ctx;
+	char *copy = NULL;
+
+	if (p->nactions == ACTIONS_MAX)
+		return;
+	if (kind == ACTION_ALERT) { /* the command first, then its environment */
+		size_t n = strlen(p->options->on_stuck) + strlen(text) + 2;
+
+		copy = malloc(n);
+		if (copy)
+			snprintf(copy, n, "%s\n%s", p->options->on_stuck, text);
+	} else {
+		copy = strdup(text);
+		log_warn("stopping the run: signal %d to %u", signo, p->pid);
+	}
+	if (copy)
+		p->actions[p->nactions++] = (struct pipeline_action){ kind, signo, copy };
+}
+
+bool pipeline_next_action(struct pipeline *p, struct pipeline_action *a)
+{
+	free(p->action_text);
+	p->action_text = NULL;
+	if (!p->nactions)
+		return false;
+	*a = p->actions[0];
+	p->action_text = a->text;
+	memmove(p->actions, p->actions + 1, --p->nactions * sizeof(*p->actions));
+	return true;
+}
+
+bool pipeline_wants_look(struct pipeline *p)
+{
+	bool wants = p->wants_look;
+
+	p->wants_look = false;
+	return wants;
+}
+
+/* ---- ticks ---- */
+
+static void show_progress(struct pipeline *p, bool last)
+{
+	struct progress_state s = {
+		.turns = p->nturns,
+		.total = p->options->total,
+		.llm_ns = p->last_llm_ns,
+		.storage_ns = p->last_storage_ns,
+	};
+	const struct stall_period *period = stall_last(p->stall);
+	char oldest[160];
+
+	if (!p->progress)
+		return;
+	for (struct tracked *t = p->open; t; t = t->next) {
+		bool waiting = t->call.proto && strcmp(t->call.proto, "generic") == 0 && t->call.first_byte_ns;
+
+		if (!t->opened || t->call.blocks || waiting)
+			continue;
+		s.in_flight++;
+		if (s.oldest && t->call.start_ns >= s.oldest_ns)
+			continue;
+		snprintf(oldest, sizeof(oldest), "%s",
+			 t->endpoint.label[0] ? t->endpoint.label : t->endpoint.name);
+		s.oldest = oldest;
+		s.oldest_ns = t->call.start_ns;
+		s.oldest_at_least = t->call.at_least;
+	}
+	if (stall_stuck(p->stall) && period) {
+		s.stuck_ns = period->since_ns;
+		s.stuck_on = p->stuck_on[0] ? p->stuck_on : NULL;
+		s.stuck_on_ns = p->stuck_on_ns;
+	}
+	if (last)
+		progress_finish(p->progress, &s, p->now_ns);
+	else
+		progress_update(p->progress, &s, p->now_ns);
+}
+
+static void on_tick(struct pipeline *p)
+{
+	const struct call **open = calloc(p->nopen + 1, sizeof(*open));
+	const struct stall_period *period;
+	char length[DURATION_TEXT_MAX];
+	size_t n = 0;
+
+	conns_tick(p->conns, p->now_ns);
+	for (struct tracked *t = p->open; open && t; t = t->next) {
+		/* a call without framing that was answered may well be complete */
+		if (t->call.proto && strcmp(t->call.proto, "generic") == 0 && t->call.first_byte_ns)
+			continue;
+		open[n++] = &t->call;
+	}
+	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
+	case STALL_BEGAN:
+		summary_stall(p->summary);
+		p->wants_look = p->error_due = true;
+		p->error_since_ns = p->now_ns;
+		break;
+	case STALL_ENDED:
+		period = stall_last(p->stall);
+		p->error_due = false;
+		p->stuck_on[0] = '\0';
+		log_warn("moving again after %s", duration_text(period->end_ns - period->since_ns, length));
+		break;
+	case STALL_NONE:
+		break;
+	}
+	free(open);
+	if (p->error_due && p->now_ns > p->error_since_ns + LOOK_PATIENCE_NS)
+		error_report(p);
+	alert_tick(p->alert, p->now_ns);
+	show_progress(p, false);
+}
+
+/* ---- events ---- */
+
+/* The options are complete: makes what depends on them. */
+static void start(struct pipeline *p)
+{
+	struct options *o = p->options;
+	const struct conn_ops ops = { call_opened, call_sent, call_ended,     bytes_moved,
+				      conn_gone,   capture_enough, p };
+	struct alert_plan plan = {
+		.alert = o->on_stuck != NULL,
+		.stop = o->stop,
+		.stop_kill = o->stop_kill,
+		.stop_signal = o->stop_signal,
+		.grace_ns = (uint64_t)(o->stop_grace_s * 1e9),
+	};
+	struct progress_config bar = { .style = p->config.style, .out = p->config.out, .utf8 = p->config.utf8,
+				       .width = p->config.width, .start_ns = p->now_ns };
+	const char *why;
+
+	p->started = true;
+	for (int i = 0; i < o->nrules; i++) { /* validated when they were parsed */
+		const char *spec = o->rules[i].spec;
+
+		if (o->rules[i].kind == 'l')
+			endpoint_rules_add_llm(p->rules, spec, &why);
+		else if (o->rules[i].kind == 's')
+			endpoint_rules_add_storage(p->rules, spec, &why);
+		else
+			endpoint_rules_add_heartbeat(p->rules, spec, &why);
+	}
+	p->conns = conns_new(&ops, p->rules);
+	p->stall = stall_new((uint64_t)(o->stuck_timeout_minutes * 60e9), p->now_ns);
+	p->alert = alert_new(&plan, p->pid, action_due, p);
+	if (p->config.metrics_fd >= 0)
+		p->metrics = metrics_new(p->config.metrics_fd, p->wall_offset_ns);
+	if (p->config.out && p->config.style != STYLE_NONE) {
+		p->progress = progress_new(&bar);
+		if (p->progress)
+			log_set_bar(progress_hide, progress_show, p->progress);
+	}
+	if (!p->conns || !p->stall || !p->alert || (p->config.metrics_fd >= 0 && !p->metrics)) {
+		log_error("out of memory");
+		exit(EXIT_ERROR);
+	}
+}
+
+static void on_hello(struct pipeline *p, const struct ev_hello *e)
+{
+	p->pid = e->h.pid;
+	p->wall_offset_ns = e->wall_offset_ns;
+	if (e->version != EVENT_VERSION)
+		log_warn("the recording was made by another version (%u, this one reads %u)", e->version, EVENT_VERSION);
+}
+
+static void on_option(struct pipeline *p, const struct ev_text *e)
+{
+	char line[1024];
+
+	if (!p->config.replay || p->started)
+		return;
+	snprintf(line, sizeof(line), "%.*s", (int)(e->h.size - sizeof(*e)), e->text);
+	if (options_apply(p->options, line))
+		log_warn("the recording's option '%s' is not known here and passed over", line);
+}
+
+static void on_process(struct pipeline *p, const struct ev_process *e)
+{
+	char *command;
+
+	if (e->h.pid != p->pid)
+		return;
+	command = command_mask(e->text, e->h.size - sizeof(*e));
+	snprintf(p->command, sizeof(p->command), "%s", command ? command : "");
+	free(command);
+}
+
+static void on_lost(struct pipeline *p, const struct ev_lost *e)
+{
+	uint64_t before = coverage_lost(p->coverage);
+
+	coverage_event(p->coverage, &e->h);
+	if (coverage_lost(p->coverage) == before)
+		return;
+	/* whatever is open may miss its end */
+	for (struct tracked *t = p->open; t; t = t->next)
+		call_partial(&t->call, PARTIAL_EVENTS_LOST);
+	log_warn("%llu events were lost so far: turns they belong to say so",
+		 (unsigned long long)coverage_lost(p->coverage));
+}
+
+static void on_exited(struct pipeline *p, const struct ev_exit *e)
+{
+	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
+	if (e->h.flags & EVF_LAST) {
+		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
+		turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
+	} else {
+		turns_thread_exit(p->turns, e->h.pid, e->h.tid, e->h.ts_ns);
+	}
+}
+
+static void on_snapshot(struct pipeline *p, const struct event *e)
+{
+	if (e->flags & EVF_BEGIN)
+		return;
+	conns_seeded(p->conns);
+	/* what was under way when we came has a class where the address tells it */
+	for (struct tracked *t = p->open; t; t = t->next) {
+		if (!t->opened) {
+			classify(p, t);
+			tell(p, t, t->call.at_least);
+		}
+	}
+	if (p->error_due)
+		error_report(p);
+}
+
+static void on_end(struct pipeline *p, const struct event *e)
+{
+	bool stalled = stall_stuck(p->stall);
+
+	p->ended = true;
+	if (p->error_due)
+		error_report(p);
+	conns_end(p->conns, e->ts_ns);
+	late_give_up(p);
+	turns_end(p->turns, e->ts_ns, stalled);
+	stall_finish(p->stall, e->ts_ns);
+	show_progress(p, true);
+	log_set_bar(NULL, NULL, NULL);
+}
+
+void pipeline_feed(struct pipeline *p, const struct event *e)
+{
+	if (e->ts_ns > p->now_ns)
+		p->now_ns = e->ts_ns;
+	if (e->type == EV_HELLO)
+		on_hello(p, (const void *)e);
+	else if (e->type == EV_OPTION)
+		on_option(p, (const void *)e);
+	if (e->type == EV_HELLO || e->type == EV_OPTION)
+		return;
+	if (!p->started)
+		start(p);
+	evidence_feed(p->evidence, e);
+	alert_event(p->alert, e);
+	switch (e->type) {
+	case EV_PROCESS:
+		on_process(p, (const void *)e);
+		break;
+	case EV_SOCKET:
+	case EV_CONNECT:
+	case EV_ACCEPT:
+		conns_socket(p->conns, (const void *)e);
+		break;
+	case EV_DATA:
+	case EV_TLS:
+		conns_data(p->conns, (const void *)e);
+		break;
+	case EV_BODY:
+		conns_body(p->conns, (const void *)e);
+		break;
+	case EV_CLOSE:
+	case EV_TLS_FREE:
+		conns_close(p->conns, (const void *)e);
+		break;
+	case EV_EXIT:
+		on_exited(p, (const void *)e);
+		break;
+	case EV_ACTIVITY:
+		stall_activity(p->stall, (const void *)e);
+		break;
+	case EV_SNAPSHOT:
+		on_snapshot(p, e);
+		break;
+	case EV_TLS_LIB:
+		coverage_event(p->coverage, e);
+		break;
+	case EV_LOST:
+		on_lost(p, (const void *)e);
+		break;
+	case EV_ACTION:
+		error_actions(p);
+		break;
+	case EV_TICK:
+		on_tick(p);
+		break;
+	case EV_END:
+		on_end(p, e);
+		break;
+	}
+}
+
+static void cover_conn(void *ctx, struct conn *c)
+{
+	coverage_conn(ctx, c);
+}
+
+int pipeline_finish(struct pipeline *p)
+{
+	json_t *coverage, *doc;
+	int err = 0;
+
+	if (!p->started)
+		return 0;
+	conns_each(p->conns, cover_conn, p->coverage);
+	coverage = coverage_json(p->coverage, p->metrics ? metrics_unwritten(p->metrics) : 0,
+				 conns_forgotten(p->conns));
+	doc = json_pack("{s:o}", "turn_metrics_summary",
+			summary_json(p->summary, coverage_events(p->coverage), coverage));
+	json_decref(coverage);
+	if (!doc)
+		err = -ENOMEM;
+	else if (p->config.dirfd >= 0)
+		err = run_error_write(doc, p->config.dirfd, "runstats.json");
+	json_decref(doc);
+	if (err)
+		log_error("cannot write %s/runstats.json: %s; the summary below is all there is", p->config.dir,
+			  strerror(-err));
+	if (p->config.out)
+		summary_print(p->summary, p->config.out);
+	if (p->metrics && metrics_unwritten(p->metrics)) {
+		log_error("%llu turns could not be written to %s/turn_metrics.jsonl; they are in the summary",
+			  (unsigned long long)metrics_unwritten(p->metrics), p->config.dir);
+		err = err ? err : -EIO;
+	}
+	return err;
+}
+
+struct pipeline *pipeline_new(const struct pipeline_config *c)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->config = *c;
+	p->options = c->options;
+	p->last_llm_ns = p->last_storage_ns = -1;
+	p->turn_sink = (struct turn_sink){ turn_opened, turn_closed, turn_outside };
+	p->rules = endpoint_rules_new();
+	p->turns = turns_new(&p->turn_sink);
+	p->evidence = evidence_new();
+	p->coverage = coverage_new();
+	p->summary = summary_new();
+	if (!p->rules || !p->turns || !p->evidence || !p->coverage || !p->summary) {
+		pipeline_free(p);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return p;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	if (!p)
+		return;
+	p->ended = true;
+	conns_free(p->conns);
+	for (size_t i = 0; i < p->nrecent; i++)
+		forget(p->recent[i]);
+	for (size_t i = 0; i < p->nlate; i++)
+		forget(p->late[i]);
+	turns_free(p->turns);
+	evidence_free(p->evidence);
+	stall_free(p->stall);
+	alert_free(p->alert);
+	coverage_free(p->coverage);
+	summary_free(p->summary);
+	metrics_free(p->metrics);
+	log_set_bar(NULL, NULL, NULL);
+	progress_free(p->progress);
+	endpoint_rules_free(p->rules);
+	json_decref(p->error);
+	for (size_t i = 0; i < p->nactions; i++)
+		free(p->actions[i].text);
+	free(p->action_text);
+	free(p);
+}
+
+void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n), void *ctx)
+{
+	p->capture = capture;
+	p->capture_ctx = ctx;
+}
+
+unsigned pipeline_stalls(const struct pipeline *p)
+{
+	return p->stall ? stall_count(p->stall) : 0;
+}
+
+uint64_t pipeline_turns(const struct pipeline *p)
+{
+	return p->nturns;
+}
+
+const char *pipeline_command(const struct pipeline *p)
+{
+	return p->command;
+}
+
+static void count_conn(void *ctx, struct conn *c)
+{
+	size_t *n = ctx;
+
+	*n += c->sock && !c->ignored;
+}
+
+size_t pipeline_connections(const struct pipeline *p)
+{
+	size_t n = 0;
+
+	if (p->conns)
+		conns_each(p->conns, count_conn, &n);
+	return n;
+}
+
+unsigned pipeline_tls_libraries(const struct pipeline *p)
+{
+	return coverage_hooked(p->coverage);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The straight line: an event goes in, and through connections, parsers, endpoints, turns, stall detection and outputs in
+ * one pass. Pure: the same events give the same files, live or from a recording. What must be done to the world outside
+ * (look closer, alert, stop) is asked for, never done, here.
+ */
+#ifndef PIPELINE_H
+#define PIPELINE_H
+#include "event.h"
+#include "options.h"
+#include "out/progress.h"
+
+struct pipeline;
+
+struct pipeline_config {
+	struct options *options;	/* stays the caller's */
+	bool replay;			/* take results-changing options from EV_OPTION */
+	int dirfd;			/* where the files go; -1: none are written */
+	const char *dir;		/* its path, for messages and alerts */
+	int metrics_fd;			/* turn_metrics.jsonl, open for appending; -1 none */
+	FILE *out;			/* for people: progress and the summary; NULL silent */
+	enum progress_style style;
+	bool utf8;
+	int (*width)(void *ctx);	/* columns of the terminal now; may be NULL */
+};
+
+/* NULL with errno set. */
+struct pipeline *pipeline_new(const struct pipeline_config *c);
+void pipeline_free(struct pipeline *p);
+
+/* Who is asked to capture no more than n bytes of an operation on a socket; nobody before this is called. */
+void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n), void *ctx);
+
+void pipeline_feed(struct pipeline *p, const struct event *e);
+
+/* A closer look is wanted (once each): the caller asks its source for a snapshot, whose events come through
+ * pipeline_feed. */
+bool pipeline_wants_look(struct pipeline *p);
+
+/* An action that is due, in order; false when there is none. text is valid until the next call. */
+struct pipeline_action {
+	enum action_kind kind;
+	int signo;
+	char *text;
+};
+bool pipeline_next_action(struct pipeline *p, struct pipeline_action *a);
+
+/* After EV_END: writes runstats.json and the summary for people. 0, or the first error of any file written (said by then). */
+int pipeline_finish(struct pipeline *p);
+
+unsigned pipeline_stalls(const struct pipeline *p);
+uint64_t pipeline_turns(const struct pipeline *p);
+/* The target's command line, secrets masked; "" unknown. */
+const char *pipeline_command(const struct pipeline *p);
+/* Open connections and hooked TLS libraries, for the line that says we are attached. */
+size_t pipeline_connections(const struct pipeline *p);
+unsigned pipeline_tls_libraries(const struct pipeline *p);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Wires a source to a pipeline, keeps the recording, carries out what the pipeline asks for. */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <langinfo.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "own.h"
+#include "recording.h"
+
+#define POLL_MS 250
+
+static volatile sig_atomic_t signalled;
+
+struct session {
+	struct options *options;
+	struct pipeline *pipeline;
+	struct source *source;
+	struct recording *recording;
+	bool replay, recording_failed;
+	int dirfd, metrics_fd;
+	char dir[4096];
+};
+
+static void on_signal(int signo)
+{
+	signalled = signo;
+}
+
+void session_signals(bool ignore_interrupt)
+{
+	struct sigaction a = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGINT, ignore_interrupt ? &ignore : &a, NULL);
+	sigaction(SIGTERM, &a, NULL);
+	sigaction(SIGHUP, &a, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static int terminal_width(void *ctx)
+{
+	struct winsize w;
+
+	(void)ctx;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+static enum progress_style style_of(const struct options *o, bool replay)
+{
+	const char *term = getenv("TERM");
+
+	if (o->progress == PROGRESS_NONE || o->quiet || replay)
+		return STYLE_NONE;
+	return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0 ? STYLE_BAR : STYLE_LINES;
+}
+
+static bool fail(const char *what, const char *name, int err, const char *then)
+{
+	log_error("cannot %s %s: %s; %s", what, name, strerror(err), then);
+	return false;
+}
+
+static bool open_files(struct session *s, uint32_t pid)
+{
+	const struct options *o = s->options;
+
+	if (o->output)
+		snprintf(s->dir, sizeof(s->dir), "%s", o->output);
+	else
+		snprintf(s->dir, sizeof(s->dir), "./whystuck-%u%s", pid, s->replay ? "-replay" : "");
+	s->dirfd = own_dir(s->dir);
+	if (s->dirfd < 0)
+		return fail("open the output directory", s->dir, -s->dirfd, "choose another one with -o DIR");
+	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl", O_WRONLY | O_APPEND | (s->replay ? O_TRUNC : 0));
+	if (s->metrics_fd < 0)
+		return fail("write into", s->dir, -s->metrics_fd, "choose another directory with -o DIR");
+	/* found out now, not when the first turn is lost */
+	if (write(s->metrics_fd, "\n", 1) != 1 || ftruncate(s->metrics_fd, lseek(s->metrics_fd, -1, SEEK_END)))
+		return fail("write into", s->dir, errno, "make room, or choose another directory with -o DIR");
+	if (o->record && !(s->recording = recording_create(o->record)))
+		return fail("create the recording", o->record, errno, "choose another file, or leave --record out");
+	if (s->recording)
+		log_warn("%s will hold everything the target sends and receives, prompts and keys included; "
+			 "`whystuck replay %s --scrub OUT` makes a copy that can be handed on",
+			 o->record, o->record);
+	return true;
+}
+
+struct session *session_new(struct options *o, uint32_t pid, bool replay)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct pipeline_config c;
+
+	if (!s)
+		return NULL;
+	s->options = o;
+	s->replay = replay;
+	s->dirfd = s->metrics_fd = -1;
+	log_open(o->log_level, stderr);
+	if (!open_files(s, pid)) {
+		session_free(s);
+		return NULL;
+	}
+	c = (struct pipeline_config){
+		.options = o,
+		.replay = replay,
+		.dirfd = s->dirfd,
+		.dir = s->dir,
+		.metrics_fd = s->metrics_fd,
+		.out = o->quiet ? NULL : stderr,
+		.style = style_of(o, replay),
+		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+		.width = terminal_width,
+	};
+	s->pipeline = pipeline_new(&c);
+	if (!s->pipeline) {
+		log_error("out of memory");
+		session_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void take(struct session *s, const struct event *e)
+{
+	int err = s->recording && !s->recording_failed ? recording_write(s->recording, e) : 0;
+
+	if (err) {
+		s->recording_failed = true;
+		log_error("cannot write %s any more: %s; the recording ends here, the watch goes on", s->options->record,
+			  strerror(-err));
+	}
+	pipeline_feed(s->pipeline, e);
+}
+
+static void take_option(void *ctx, const char *line)
+{
+	size_t n = strlen(line);
+	union {
+		struct ev_text e;
+		char room[sizeof(struct ev_text) + 1024];
+	} u;
+
+	if (n > 1024)
+		return;
+	memset(&u.e, 0, sizeof(u.e));
+	u.e.h.type = EV_OPTION;
+	u.e.h.size = (uint32_t)(sizeof(u.e) + n);
+	memcpy(u.e.text, line, n);
+	take(ctx, &u.e.h);
+}
+
+void session_event(void *session, const struct event *e)
+{
+	struct session *s = session;
+
+	take(s, e);
+	/* a live stream gets its options right behind its first record; a recording has them there */
+	if (e->type == EV_HELLO && !s->replay)
+		options_each(s->options, take_option, s);
+}
+
+static void capture(void *ctx, uint64_t sock, uint32_t n)
+{
+	struct session *s = ctx;
+
+	if (s->source)
+		s->source->capture(s->source, sock, n);
+}
+
+void session_source(struct session *s, struct source *source)
+{
+	s->source = source;
+	pipeline_set_capture(s->pipeline, capture, s);
+}
+
+static void serve(struct session *s)
+{
+	struct pipeline_action a;
+
+	if (pipeline_wants_look(s->pipeline))
+		s->source->inspect(s->source);
+	while (pipeline_next_action(s->pipeline, &a))
+		s->source->act(s->source, a.kind, a.signo, a.text);
+}
+
+int session_loop(struct session *s, void (*on_terminate)(void *ctx), void *ctx)
+{
+	for (;;) {
+		int r = s->source->poll(s->source, POLL_MS), signo = signalled;
+
+		serve(s);
+		if (r)
+			return r < 0 ? r : 0;
+		if (!signo)
+			continue;
+		signalled = 0;
+		if (on_terminate) {
+			on_terminate(ctx);
+			continue;
+		}
+		s->source->finish(s->source, signo == SIGINT ? END_INTERRUPTED : END_TERMINATED);
+		return 0;
+	}
+}
+
+int session_end(struct session *s)
+{
+	int err;
+
+	if (s->source) {
+		s->source->close(s->source);
+		s->source = NULL;
+	}
+	err = pipeline_finish(s->pipeline);
+	if (s->recording) {
+		int failed = recording_close(s->recording);
+
+		if (failed && !s->recording_failed)
+			log_error("cannot write %s: %s; it ends early", s->options->record, strerror(-failed));
+		err = err ? err : failed;
+		s->recording = NULL;
+	}
+	if (err)
+		return EXIT_ERROR;
+	return pipeline_stalls(s->pipeline) ? EXIT_STALLED : EXIT_OK;
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	if (s->source)
+		s->source->close(s->source);
+	pipeline_free(s->pipeline);
+	recording_close(s->recording);
+	if (s->metrics_fd >= 0)
+		close(s->metrics_fd);
+	if (s->dirfd >= 0)
+		close(s->dirfd);
+	free(s);
+}
+
+const char *session_dir(const struct session *s)
+{
+	return s->dir;
+}
+
+struct pipeline *session_pipeline(struct session *s)
+{
+	return s->pipeline;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What watch and run share: getting attached to a live process. */
+#ifndef WATCH_H
+#define WATCH_H
+#include "session.h"
+
+#define WATCH_TICK_MS 250
+
+/* False after saying what is missing. */
+bool watch_privileged(void);
+
+/* Attaches and says so; the source belongs to the session. NULL after saying why. */
+struct source *watch_attach(struct session *s, uint32_t pid);
+
+#endif
