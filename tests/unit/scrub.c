@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tests of userspace/scrub.c: a scrubbed recording holds no secret and gives the same calls as the original. */
+#include "test.h"
+
+#include <stdarg.h>
+#include <zlib.h>
+
+#include "conn.h"
+#include "scrub.h"
+#include "secrets.h"
+
+static const uint8_t key[16] = "0123456789abcdef";
+
+/* ===== Recordings ===== */
+
+struct recording {
+	struct event **e;
+	size_t n, room;
+	uint64_t ts;
+	uint64_t pos[16][2]; /* by socket or TLS object */
+};
+
+static void record(void *ctx, const struct event *e)
+{
+	struct recording *r = ctx;
+
+	if (r->n == r->room) {
+		r->room = r->room ? 2 * r->room : 64;
+		r->e = realloc(r->e, r->room * sizeof(*r->e));
+	}
+	/* an exact copy: the sanitizer sees one byte of over-read */
+	r->e[r->n] = malloc(e->size);
+	memcpy(r->e[r->n++], e, e->size);
+}
+
+static void recording_free(struct recording *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		free(r->e[i]);
+	free(r->e);
+	*r = (struct recording){ 0 };
+}
+
+static void add_connect(struct recording *r, uint64_t sock, uint16_t port)
+{
+	struct ev_socket s = {
+		.h = { sizeof(s), EV_CONNECT, 0, r->ts += 1000, 100, 101 },
+		.sock = sock,
+		.start_ns = r->ts - 10,
+		.family = 2,
+		.kind = 1,
+		.remote_port = port,
+		.remote = { 127, 0, 0, 1 },
+		.role = ROLE_CLIENT,
+	};
+
+	record(r, &s.h);
+}
+
+/* One record; type EV_DATA: id is the socket, EV_TLS: the object. */
+static void add_record(struct recording *r, uint16_t type, uint64_t id, int dir, const char *p,
+                       uint32_t n, uint64_t total, uint32_t off, bool more)
+{
+	struct ev_data *d = calloc(1, sizeof(*d) + n);
+
+	d->h = (struct event){
+		(uint32_t)(sizeof(*d) + n), type, more ? EVF_MORE : 0, r->ts, 100, 101
+	};
+	d->start_ns = r->ts - 100;
+	*(type == EV_DATA ? &d->sock : &d->tls) = id;
+	d->pos = r->pos[id & 15][dir];
+	d->total = total;
+	d->off = off;
+	d->n = n;
+	d->dir = (uint8_t)dir;
+	if (n)
+		memcpy(d->data, p, n);
+	record(r, &d->h);
+	free(d);
+}
+
+/* Operations of at most `step` bytes, each in records of at most 1000. */
+static void add_bytes(struct recording *r, uint16_t type, uint64_t id, int dir, const char *p,
+                      size_t n, size_t step)
+{
+	while (n) {
+		size_t total = n < step ? n : step;
+
+		r->ts += 1000;
+		for (size_t off = 0; off < total; off += 1000) {
+			size_t k = total - off < 1000 ? total - off : 1000;
+
+			add_record(r, type, id, dir, p + off, (uint32_t)k, total, (uint32_t)off,
+			           off + k < total);
+		}
+		r->pos[id & 15][dir] += total;
+		p += total;
+		n -= total;
+	}
+}
+
+static void add_text(struct recording *r, uint16_t type, uint64_t id, int dir, const char *text,
+                     size_t step)
+{
+	add_bytes(r, type, id, dir, text, strlen(text), step);
+}
+
+static struct recording scrubbed(const struct recording *r)
+{
+	struct recording out = { .ts = r->ts };
+	struct scrub *s = scrub_new(record, &out, key);
+
+	for (size_t i = 0; i < r->n; i++)
+		scrub_feed(s, r->e[i]);
+	scrub_end(s);
+	CHECK(scrub_dropped(s) == 0);
+	scrub_free(s);
+	return out;
+}
+
+/* In one record, or across the records of one direction of one stream. */
+static bool recording_holds(const struct recording *r, const char *secret)
+{
+	char *all = malloc(1 << 22);
+	bool found = false;
+
+	for (int stream = 0; stream < 64; stream++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < r->n; i++) {
+			const struct ev_data *d = (const struct ev_data *)r->e[i];
+			bool data = d->h.type == EV_DATA || d->h.type == EV_TLS;
+
+			found |= memmem(r->e[i], r->e[i]->size, secret, strlen(secret)) != NULL;
+			if (!data || (int)((d->sock | d->tls) & 15) * 2 + d->dir +
+			                             (d->h.type == EV_TLS) * 32 !=
+			                     stream)
+				continue;
+			memcpy(all + n, d->data, d->n);
+			n += d->n;
+		}
+		found |= memmem(all, n, secret, strlen(secret)) != NULL;
+	}
+	free(all);
+	return found;
+}
+
+/* ===== What a replay makes of it ===== */
+
+struct seen {
+	char text[1 << 16];
+	size_t n;
+	uint64_t hash[256];
+	int nhash;
+	uint64_t calls;
+};
+
+/* Hashes of messages mean nothing but which are equal. */
+static int hash_number(struct seen *s, uint64_t hash)
+{
+	for (int i = 0; i < s->nhash; i++)
+		if (s->hash[i] == hash)
+			return i;
+	if (s->nhash < 256)
+		s->hash[s->nhash++] = hash;
+	return s->nhash - 1;
+}
+
+static void say(struct seen *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct seen *s, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	s->n += (size_t)vsnprintf(s->text + s->n, sizeof(s->text) - s->n, format, ap);
+	va_end(ap);
+	if (s->n >= sizeof(s->text))
+		s->n = sizeof(s->text) - 1;
+}
+
+static struct call *seen_open(void *ctx, struct conn *c, const struct stamp *at)
+{
+	struct call *call = call_new();
+
+	(void)c, (void)at;
+	call->id = ++((struct seen *)ctx)->calls;
+	return call;
+}
+
+static void seen_sent(void *ctx, struct conn *c, struct call *call)
+{
+	(void)ctx, (void)c, (void)call;
+}
+
+static void seen_done(void *ctx, struct conn *conn, struct call *c)
+{
+	struct seen *s = ctx;
+	const struct llm_call *l = c->llm;
+
+	(void)conn;
+	say(s,
+	    "%llu %s '%s' %d%d%d %d '%s' %d %d %g %d host %s times %llu %llu %llu %llu %llu bytes "
+	    "%llu %llu\n",
+	    (unsigned long long)c->id, c->proto ? c->proto : "", c->op, c->write, c->op_known,
+	    c->blocks, c->status, c->error_kind, c->http_status, c->retry_count, c->retry_after_s,
+	    c->partial, c->host, (unsigned long long)c->start_ns, (unsigned long long)c->sent_ns,
+	    (unsigned long long)c->first_byte_ns, (unsigned long long)c->last_byte_ns,
+	    (unsigned long long)c->end_ns, (unsigned long long)c->bytes_out,
+	    (unsigned long long)c->bytes_in);
+	if (l) {
+		say(s,
+		    "  llm %d %s %s %d role %d first %llu last %llu finished %d tokens %lld %lld "
+		    "%lld %lld history %d",
+		    l->kind, l->provider, l->model, l->streamed, l->last_role,
+		    (unsigned long long)l->first_content_ns, (unsigned long long)l->last_content_ns,
+		    l->finished, (long long)l->tokens.in, (long long)l->tokens.out,
+		    (long long)l->tokens.cached, (long long)l->tokens.reasoning,
+		    l->history.complete);
+		for (uint32_t i = 0; i < l->history.n; i++)
+			say(s, " %d:%d", l->history.messages[i].role,
+			    hash_number(s, l->history.messages[i].hash));
+		say(s, "\n");
+	}
+	llm_call_free(c->llm);
+	c->llm = NULL;
+	call_free(c);
+}
+
+static void seen_moved(void *ctx, struct conn *c, int dir, uint64_t ts_ns)
+{
+	(void)ctx, (void)c, (void)dir, (void)ts_ns;
+}
+
+static void seen_gone(void *ctx, struct conn *c)
+{
+	(void)ctx, (void)c;
+}
+
+static void seen_enough(void *ctx, uint64_t sock, uint32_t n)
+{
+	(void)ctx, (void)sock, (void)n;
+}
+
+static struct seen *replayed(const struct recording *r)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+	struct conn_ops ops = { .open = seen_open,
+		                .sent = seen_sent,
+		                .done = seen_done,
+		                .moved = seen_moved,
+		                .gone = seen_gone,
+		                .enough = seen_enough,
+		                .ctx = s };
+	struct endpoint_rules *rules = endpoint_rules_new();
+	struct conns *t = conns_new(&ops, rules);
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct event *e = r->e[i];
+
+		if (e->type == EV_DATA || e->type == EV_TLS)
+			conns_data(t, (const struct ev_data *)e);
+		else if (e->type == EV_BODY)
+			conns_body(t, (const struct ev_body *)e);
+		else if (e->type == EV_CONNECT)
+			conns_socket(t, (const struct ev_socket *)e);
+		else if (e->type == EV_CLOSE || e->type == EV_TLS_FREE)
+			conns_close(t, (const struct ev_close *)e);
+	}
+	conns_end(t, r->ts);
+	conns_free(t);
+	endpoint_rules_free(rules);
+	return s;
+}
+
+static bool same_calls(const struct recording *a, const struct recording *b, uint64_t least)
+{
+	struct seen *x = replayed(a), *y = replayed(b);
+	bool same = strcmp(x->text, y->text) == 0 && x->calls >= least;
+
+	if (!same)
+		printf("# original (%llu calls)\n%s# scrubbed\n%s", (unsigned long long)x->calls,
+		       x->text, y->text);
+	free(x);
+	free(y);
+	return same;
+}
+
+/* All sizes and types as before, but for the blocks. */
+static bool same_shape(const struct recording *a, const struct recording *b)
+{
+	size_t i = 0, k = 0;
+
+	while (i < a->n && k < b->n) {
+		if (b->e[k]->type == EV_BODY) {
+			k++;
+			continue;
+		}
+		if (a->e[i]->type == EV_BODY) {
+			i++;
+			continue;
+		}
+		if (a->e[i]->size != b->e[k]->size || a->e[i]->type != b->e[k]->type ||
+		    memcmp(a->e[i], b->e[k],
+		           a->e[i]->type == EV_DATA || a->e[i]->type == EV_TLS
+		                   ? sizeof(struct ev_data)
+		                   : sizeof(struct event)) != 0)
+			return false;
+		i++;
+		k++;
+	}
+	return i == a->n && k == b->n;
+}
+
+/* The promise: no secret, the same calls, the same shape; and once more for the copy's copy. */
+static void check_scrub(const struct recording *r, uint64_t calls)
+{
+	struct recording once = scrubbed(r), twice = scrubbed(&once);
+
+	CHECK(recording_holds(r, "CANARY"));
+	CHECK(!recording_holds(&once, "CANARY"));
+	CHECK(same_shape(r, &once));
+	CHECK(same_calls(r, &once, calls));
+	CHECK(same_shape(&once, &twice));
+	CHECK(same_calls(r, &twice, calls));
+	recording_free(&once);
+	recording_free(&twice);
+}
+
+/* ===== Dialogues ===== */
+
+static const size_t steps[] = { 1, 2, 3, 7, 19, 100, 1500, 100000 };
+#define STEPS (sizeof(steps) / sizeof(*steps))
+
+static void http_request(struct recording *r, uint16_t type, uint64_t id, const char *path,
+                         const char *body, size_t step)
+{
+	char *text = malloc(strlen(body) + 1024);
+
+	sprintf(text,
+	        "POST %s?key=CANARY HTTP/1.1\r\nHost: api.openai.com\r\nAuthorization: Bearer "
+	        "sk-CANARY\r\n"
+	        "X-Stainless-Retry-Count: 1\r\nContent-Type: application/json\r\nContent-Length: "
+	        "%zu\r\n\r\n%s",
+	        path, strlen(body), body);
+	add_text(r, type, id, DIR_OUT, text, step);
+	free(text);
+}
+
+static const char chat_1[] =
+	"{\"model\":\"gpt-4o-mini\",\"stream\":true,\"messages\":[{\"role\":\"system\",\"content\":"
+        "\"You are CANARY.\"},"
+	"{\"role\":\"user\",\"content\":\"Question 1 CANARY\\n\\\"quoted\\\"\"}]}";
+static const char chat_2[] =
+	"{\"model\":\"gpt-4o-mini\",\"stream\":true,\"messages\":[{\"role\":\"system\",\"content\":"
+        "\"You are CANARY.\"},"
+	"{\"role\":\"user\",\"content\":\"Question 2 CANARY\\n\\\"quoted\\\"\"}]}";
+static const char chat_3[] =
+	"{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"system\",\"content\":\"You are "
+        "CANARY.\"},"
+	"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Question 1 "
+        "CANARY\\n\\\"quoted\\\"\"}]},"
+	"{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"CANARY\",\"type\":"
+        "\"function\",\"function\":"
+	"{\"name\":\"look\",\"arguments\":\"{\\\"type\\\":\\\"CANARY\\\"}\"}}]},"
+	"{\"role\":\"tool\",\"tool_call_id\":\"CANARY\",\"content\":\"CANARY result\"}]}";
+
+/* A stream in chunks that end anywhere. */
+static size_t stream_reply(char *out)
+{
+	static const char *const chunks[] = {
+		": CANARY waiting\n\n",
+		"data: "
+		"{\"model\":\"gpt-4o-mini-2\",\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}"
+		"\n\n",
+		"data: {\"choices\":[{\"delta\":{\"content\":\"CANARY te",
+		"xt\"},\"finish_reason\":\"stop\"}]}\n\n",
+		"data: "
+		"{\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":34}}"
+		"\n\ndata: [DO",
+		"NE]\n\n",
+		"",
+	};
+	size_t n = (size_t)sprintf(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	                                "Set-Cookie: CANARY\r\nTransfer-Encoding: chunked\r\n\r\n");
+
+	for (size_t i = 0; i < sizeof(chunks) / sizeof(*chunks); i++)
+		n += (size_t)sprintf(out + n, "%zx\r\n%s\r\n", strlen(chunks[i]), chunks[i]);
+	return n;
+}
+
+static size_t gzip_reply(const char *body, char *out, size_t room)
+{
+	char packed[65536];
+	z_stream z = { 0 };
+	size_t n, head;
+
+	deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY);
+	z.next_in = (Bytef *)body;
+	z.avail_in = (uInt)strlen(body);
+	z.next_out = (Bytef *)packed;
+	z.avail_out = sizeof(packed);
+	deflate(&z, Z_FINISH);
+	n = sizeof(packed) - z.avail_out;
+	deflateEnd(&z);
+	head = (size_t)snprintf(
+		out, room,
+		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+		"X-Secret: CANARY\r\nContent-Length: %zu\r\n\r\n",
+		n);
+	memcpy(out + head, packed, n);
+	return head + n;
+}
+
+static void llm_dialogue(struct recording *r, uint16_t type, uint64_t id, size_t step)
+{
+	static const char reply[] =
+		"{\"model\":\"gpt-4o-mini-3\",\"choices\":[{\"message\":{\"role\":\"assistant\","
+	        "\"content\":"
+		"\"CANARY says\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":5,"
+		"\"completion_tokens\":6,\"prompt_tokens_details\":{\"cached_tokens\":2}}}";
+	static const char limited[] = "{\"error\":{\"type\":\"tokens\",\"code\":\"rate_limit_"
+	                              "exceeded\",\"message\":\"CANARY\"}}";
+	char packed[4096], head[256];
+
+	http_request(r, type, id, "/v1/chat/completions", chat_1, step);
+	add_bytes(r, type, id, DIR_IN, packed, stream_reply(packed), step);
+	http_request(r, type, id, "/v1/chat/completions", chat_2, step);
+	add_bytes(r, type, id, DIR_IN, packed, gzip_reply(reply, packed, sizeof(packed)), step);
+	http_request(r, type, id, "/v1/chat/completions", chat_3, step);
+	sprintf(head,
+	        "HTTP/1.1 429 Too Many CANARY\r\nRetry-After: 7\r\nContent-Length: %zu\r\n\r\n",
+	        strlen(limited));
+	add_text(r, type, id, DIR_IN, head, step);
+	add_text(r, type, id, DIR_IN, limited, step);
+}
+
+static void test_llm(void)
+{
+	TEST("chats give the same calls, conversations and counters in any cut, and keep no "
+	     "secret");
+	for (size_t i = 0; i < STEPS; i++) {
+		struct recording r = { 0 };
+
+		add_connect(&r, 5, 80);
+		llm_dialogue(&r, EV_DATA, 5, steps[i]);
+		check_scrub(&r, 3);
+		recording_free(&r);
+	}
+	TEST("the same through a TLS object, with its ciphertext beside it");
+	for (size_t i = 3; i < STEPS; i++) {
+		struct recording r = { 0 };
+
+		add_connect(&r, 6, 443);
+		add_bytes(&r, EV_DATA, 6, DIR_OUT, "\x16\3\1\0\7\1\0\0\3SNI", 12, 100);
+		add_bytes(&r, EV_DATA, 6, DIR_IN, "\x16\3\3\0\6CANARY\x17\3\3\0\6CANARY", 22, 5);
+		llm_dialogue(&r, EV_TLS, 7, steps[i]);
+		add_bytes(&r, EV_DATA, 6, DIR_OUT, "\x17\3\3\0\6CANARY", 11, 100);
+		check_scrub(&r, 3);
+		recording_free(&r);
+	}
+}
+
+static void test_gzip(void)
+{
+	char *body = malloc(400000), packed[65536 + 300];
+	size_t n = (size_t)sprintf(body, "{\"choices\":[{\"message\":{\"content\":\"");
+	struct recording r = { 0 }, out;
+	size_t bodies = 0;
+
+	while (n < 300000)
+		n += (size_t)sprintf(body + n, "CANARY %zu ", n % 977);
+	sprintf(body + n, "\"}}],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}");
+
+	TEST("a slice that swells beyond what a record holds keeps its block, in several records");
+	add_connect(&r, 5, 80);
+	http_request(&r, EV_DATA, 5, "/v1/chat/completions", chat_1, 100000);
+	add_bytes(&r, EV_DATA, 5, DIR_IN, packed, gzip_reply(body, packed, sizeof(packed)), 100000);
+	out = scrubbed(&r);
+	for (size_t i = 0; i < out.n; i++) {
+		if (out.e[i]->type != EV_BODY)
+			continue;
+		bodies++;
+		CHECK(out.e[i]->size <= EVENT_SIZE_MAX);
+	}
+	CHECK(bodies > 9);
+	recording_free(&out);
+	check_scrub(&r, 1);
+	recording_free(&r);
+	free(body);
+}
+
+static void test_redis(void)
+{
+	static const char out[] =
+		"*3\r\n$3\r\nSET\r\n$6\r\nCANARY\r\n$8\r\nCANARY 1\r\n*1\r\n$4\r\nPING\r\n"
+		"*6\r\n$5\r\nXREAD\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n$6\r\nCANARY\r\n$"
+	        "1\r\n$\r\n"
+		"*2\r\n$3\r\nGET\r\n$6\r\nCANARY\r\n";
+	static const char in[] =
+		"+OK\r\n+PONG\r\n*1\r\n*2\r\n$6\r\nCANARY\r\n*0\r\n-WRONGTYPE CANARY\r\n";
+
+	TEST("Redis commands and their outcomes stay, keys and values go");
+	for (size_t i = 0; i < STEPS; i++) {
+		struct recording r = { 0 };
+
+		add_connect(&r, 5, 6379);
+		add_text(&r, EV_DATA, 5, DIR_OUT, out, steps[i]);
+		add_text(&r, EV_DATA, 5, DIR_IN, in, steps[i]);
+		check_scrub(&r, 4);
+		recording_free(&r);
+	}
+}
+
+static size_t pg(char *out, char type, const char *body, size_t n)
+{
+	uint32_t len = (uint32_t)n + 4;
+	size_t at = 0;
+
+	if (type)
+		out[at++] = type;
+	for (int i = 24; i >= 0; i -= 8)
+		out[at++] = (char)(len >> i);
+	memcpy(out + at, body, n);
+	return at + n;
+}
+#define PG(type, body) n += pg(b + n, type, body, sizeof(body) - 1)
+
+static void test_postgres(void)
+{
+	TEST("PostgreSQL statements and their outcomes stay, texts and values go");
+	for (size_t i = 0; i < STEPS; i++) {
+		struct recording r = { 0 };
+		char b[1024];
+		size_t n = 0;
+
+		add_connect(&r, 5, 5432);
+		PG(0, "\0\3\0\0user\0CANARY\0\0");
+		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
+		n = 0;
+		PG('R', "\0\0\0\0");
+		PG('S', "server_version\0CANARY\0");
+		PG('Z', "I");
+		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
+		n = 0;
+		PG('Q', "WITH canary AS (SELECT 'CANARY') INSERT INTO t SELECT * FROM canary\0");
+		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
+		n = 0;
+		PG('C', "INSERT 0 1\0");
+		PG('Z', "I");
+		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
+		n = 0;
+		PG('P', "s1\0UPDATE t SET a = $1\0\0\0");
+		PG('B', "\0s1\0\0\0\0\1\0\0\0\6CANARY\0\0");
+		PG('E', "\0\0\0\0\0");
+		PG('S', "");
+		PG('Q', "SELECT 1\0");
+		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
+		n = 0;
+		PG('1', "");
+		PG('2', "");
+		PG('E', "SERROR\0VERROR\0C23505\0MCANARY\0\0");
+		PG('Z', "I");
+		PG('T', "\0\1CANARY\0\0\0\0\1\0\2\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+		PG('D', "\0\1\0\0\0\6CANARY");
+		PG('C', "SELECT 1\0");
+		PG('Z', "I");
+		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
+		n = 0;
+		PG('B', "\0s1\0\0\0\0\1\0\0\0\6CANARY\0\0");
+		PG('E', "\0\0\0\0\0");
+		PG('S', "");
+		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
+		n = 0;
+		PG('2', "");
+		PG('C', "UPDATE 3\0");
+		PG('Z', "I");
+		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
+		check_scrub(&r, 4);
+		recording_free(&r);
+	}
+}
+
+static void test_doubt(void)
+{
+	struct recording r = { 0 }, out;
+	const struct ev_data *d;
+	size_t sum = 0;
+
+	TEST("an unknown protocol leaves only zeros");
+	add_connect(&r, 5, 7687);
+	add_bytes(&r, EV_DATA, 5, DIR_OUT, "\x60\x60\xb0\x17 CANARY", 11, 4);
+	add_bytes(&r, EV_DATA, 5, DIR_IN, "CANARY", 6, 4);
+	out = scrubbed(&r);
+	for (size_t i = 0; i < out.n; i++) {
+		d = (const struct ev_data *)out.e[i];
+		for (uint32_t k = 0; d->h.type == EV_DATA && k < d->n; k++)
+			sum += d->data[k];
+	}
+	CHECK(sum == 0 && same_shape(&r, &out));
+	recording_free(&out);
+	recording_free(&r);
+
+	TEST("a stream met in its middle is zeros until a request starts");
+	add_text(&r, EV_DATA, 5, DIR_IN, "CANARY\"}\r\n\r\n", 100);
+	add_text(&r, EV_DATA, 5, DIR_OUT, "CANARY HTTP/1.1\r\n\r\n", 100);
+	llm_dialogue(&r, EV_DATA, 5, 100000);
+	check_scrub(&r, 3);
+	recording_free(&r);
+
+	TEST("after a record was lost nothing of the message stays, and the next one is read "
+	     "again");
+	for (size_t lost = 1; lost < 40; lost++) {
+		struct recording all = { 0 };
+
+		add_connect(&all, 5, 80);
+		llm_dialogue(&all, EV_DATA, 5, 60);
+		llm_dialogue(&all, EV_DATA, 5, 60);
+		r = (struct recording){ .ts = all.ts };
+		for (size_t i = 0; i < all.n; i++)
+			if (i != lost)
+				record(&r, all.e[i]);
+		check_scrub(&r, 3);
+		recording_free(&r);
+		recording_free(&all);
+	}
+
+	TEST("what the capture did not keep of an operation is a gap, too");
+	add_connect(&r, 5, 6379);
+	r.ts += 1000;
+	add_record(&r, EV_DATA, 5, DIR_OUT, "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$100\r\nCANARY",
+	           38 - 3, 38 - 3 + 96, 0, false);
+	r.pos[5][DIR_OUT] += 38 - 3 + 96;
+	add_text(&r, EV_DATA, 5, DIR_IN, "+OK\r\n", 100);
+	add_text(&r, EV_DATA, 5, DIR_OUT, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n", 100);
+	add_text(&r, EV_DATA, 5, DIR_IN, "$6\r\nCANARY\r\n", 100);
+	check_scrub(&r, 2);
+	recording_free(&r);
+
+	TEST("records that are shorter than they say are left out");
+	{
+		struct ev_data bad = { .h = { sizeof(bad), EV_DATA, 0, 1, 1, 1 },
+			               .n = 4000,
+			               .total = 4000 };
+		struct event unknown = { sizeof(unknown), EV_TYPES, 0, 1, 1, 1 };
+		struct scrub *s = scrub_new(record, &r, key);
+
+		scrub_feed(s, &bad.h);
+		scrub_feed(s, &unknown);
+		scrub_end(s);
+		CHECK(r.n == 0 && scrub_dropped(s) == 2);
+		scrub_free(s);
+		recording_free(&r);
+	}
+}
+
+/* ===== Texts ===== */
+
+static struct recording process(const char *text, size_t n)
+{
+	struct ev_process *e = calloc(1, sizeof(*e) + n);
+	struct recording r = { 0 }, out;
+
+	e->h = (struct event){ (uint32_t)(sizeof(*e) + n), EV_PROCESS, 0, 1, 1, 1 };
+	memcpy(e->text, text, n);
+	record(&r, &e->h);
+	free(e);
+	out = scrubbed(&r);
+	recording_free(&r);
+	return out;
+}
+
+/* The line people are shown is the same, and the secret is gone. */
+static bool command_good(const char *text, size_t n)
+{
+	struct recording r = process(text, n);
+	const struct ev_process *e = (const struct ev_process *)r.e[0];
+	char *before = command_mask(text, n),
+	     *after = command_mask(e->text, e->h.size - sizeof(*e));
+	bool good = r.n == 1 && strcmp(before, after) == 0 && !recording_holds(&r, "CANARY");
+
+	if (!good)
+		printf("# before %s\n# after  %s\n", before, after);
+	free(before);
+	free(after);
+	recording_free(&r);
+	return good;
+}
+#define COMMAND(text) command_good(text, sizeof(text))
+
+static void test_texts(void)
+{
+	static const char plain[] = "python3\0run.py\0--model\0gpt-4o";
+	struct recording r = process(plain, sizeof(plain));
+	char *big = malloc(20000);
+	size_t n = 0;
+
+	TEST("a command line without secrets stays as it is, NULs included");
+	CHECK(memcmp(((struct ev_process *)r.e[0])->text, plain, sizeof(plain) - 1) == 0);
+	recording_free(&r);
+
+	TEST("secrets of a command line go, and it is shown as before");
+	CHECK(COMMAND("python3\0run.py\0--api-key\0CANARY-1234\0--x\0y"));
+	CHECK(COMMAND("python3\0--api-key=CANARY\0x"));
+	CHECK(COMMAND("env\0PASSWORD=CANARY a b\0python3\0run.py"));
+	CHECK(COMMAND("curl\0-H\0Authorization: Bearer "
+	              "CANARY\0https://user:CANARY@host/p?token=CANARY&x=CANARY"));
+	CHECK(COMMAND("sh\0-c\0export OPENAI_API_KEY=CANARY; python3 run.py"));
+
+	TEST("so is one longer than what is shown");
+	while (n < 15000)
+		n += (size_t)sprintf(big + n, "argument%zu%c", n, 0);
+	n += (size_t)sprintf(big + n, "--api-key=CANARY");
+	CHECK(command_good(big, n));
+	free(big);
+
+	TEST("an option's command and address lose their secrets");
+	{
+		static const char option[] = "webhook=https://u:CANARY@host/x?key=CANARY";
+		struct ev_text *e = calloc(1, sizeof(*e) + sizeof(option));
+		struct recording in = { 0 }, out;
+
+		e->h = (struct event){
+			(uint32_t)(sizeof(*e) + sizeof(option) - 1), EV_OPTION, 0, 1, 1, 1
+		};
+		memcpy(e->text, option, sizeof(option) - 1);
+		record(&in, &e->h);
+		free(e);
+		out = scrubbed(&in);
+		CHECK(out.n == 1 && !recording_holds(&out, "CANARY") &&
+		      recording_holds(&out, "webhook=https://"));
+		recording_free(&in);
+		recording_free(&out);
+	}
+}
+
+static void test_order(void)
+{
+	struct recording r = { 0 }, out;
+	struct event tick = { sizeof(tick), EV_TICK, 0, 5, 1, 1 };
+	size_t i;
+
+	TEST("events keep their order though one waits for what follows, and none waits for ever");
+	add_connect(&r, 5, 80);
+	http_request(&r, EV_DATA, 5, "/v1/chat/completions", "{\"model\":\"gp", 100000);
+	for (i = 0; i < 20000; i++)
+		record(&r, &tick);
+	out = scrubbed(&r);
+	CHECK(same_shape(&r, &out));
+	recording_free(&out);
+	recording_free(&r);
+}
+
+int main(void)
+{
+	test_llm();
+	test_gzip();
+	test_redis();
+	test_postgres();
+	test_doubt();
+	test_texts();
+	test_order();
+	return DONE();
+}
