@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Feeds a storage parser with a script: the first byte says whether the start was seen, then records of a control byte
- * (1 from the client, 2 a gap, 4 of unknown size, 8 lost rather than cut), a length (two bytes, low first), the bytes.
- * Whatever comes, each call ends once.
+ * Feeds a storage parser with a script: the first byte says whether the start was seen, then
+ * records of a control byte (1 from the client, 2 a gap, 4 of unknown size, 8 lost rather than
+ * cut), a length (two bytes, low first), the bytes. Whatever comes, each call ends once.
  */
 #ifndef FUZZ_STORAGE_H
 #define FUZZ_STORAGE_H

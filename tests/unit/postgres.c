@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* PostgreSQL: units of work become calls, whatever the pieces they come in; and what SQL does, from its keywords. */
+/* PostgreSQL: units of work become calls, whatever the pieces they come in; and what SQL does,
+ * from its keywords. */
 #include "storage_fixture.h"
 #include "proto/sql.h"
 

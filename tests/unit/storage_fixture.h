@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Plays a dialogue through a storage parser, whole, cut anywhere or with a hole anywhere, and says what calls came out: a
- * line a call. Step i of a dialogue happens at (i + 1) * 1000 ns and takes 100.
+ * Plays a dialogue through a storage parser, whole, cut anywhere or with a hole anywhere, and
+ * says what calls came out: a line a call. Step i of a dialogue happens at (i + 1) * 1000 ns and
+ * takes 100.
  */
 #ifndef STORAGE_FIXTURE_H
 #define STORAGE_FIXTURE_H
@@ -113,7 +114,8 @@ static inline void feed_guarded(const struct proto *p, void *state, int dir, con
 	guarded_free(g, n);
 }
 
-/* Plays it with every piece cut at most `piece` bytes long, the first of each step `first` (0: no such cut). */
+/* Plays it with every piece cut at most `piece` bytes long, the first of each step `first` (0:
+ * no such cut). */
 static inline struct seen play_cut(const struct proto *p, const struct proto_hint *hint,
                                    const struct step *steps, size_t n, size_t first, size_t piece)
 {
@@ -218,8 +220,8 @@ static inline bool claims_hold(const struct seen *s, const struct seen *truth)
 	return true;
 }
 
-/* Holes of 1, 2, 7 and "all that follows" bytes at every offset of every step, of known and unknown size: nothing that
- * is not marked partial is wrong, and every call ends once. */
+/* Holes of 1, 2, 7 and "all that follows" bytes at every offset of every step, of known and
+ * unknown size: nothing that is not marked partial is wrong, and every call ends once. */
 static inline bool holes_are_honest(const struct proto *p, const struct step *steps, size_t n)
 {
 	static const size_t lens[] = { 1, 2, 7, SIZE_MAX };

@@ -88,7 +88,8 @@ static void generic_feed(void *state, int dir, struct bytes b, const struct stam
 		reply(state, b.n, at);
 }
 
-/* Bytes that were counted but not kept are as good as any here; only lost events may hide a change of direction. */
+/* Bytes that were counted but not kept are as good as any here; only lost events may hide a
+ * change of direction. */
 static void generic_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
 {
 	struct generic *g = state;

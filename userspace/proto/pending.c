@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The calls that wait for their replies in order; pending.h tells the rule that keeps pairing honest. */
+/* The calls that wait for their replies in order; pending.h tells the rule that keeps pairing
+ * honest. */
 #include "pending.h"
 
 #include <stdlib.h>
@@ -19,24 +20,6 @@ void pending_free(struct pending *p)
 {
 	free(p->ring);
 	p->ring = NULL;
-}
-
-void pending_turn(struct pending *p, int dir, bool boundary, const struct stamp *at)
-{
-	bool asks_again = dir == 1 && p->last_dir == 0;
-	bool quiet = at->start_ns >= p->last_ns + PENDING_QUIET_NS;
-
-	if (asks_again && pending_count(p)) {
-		p->overlapped = true;
-	} else if (asks_again) {
-		if (boundary && p->rounds < p->rounds_needed)
-			p->rounds++;
-		if ((boundary || !p->needs_boundary) &&
-		    (quiet || (!p->overlapped && p->rounds >= p->rounds_needed)))
-			p->doubt = PARTIAL_NONE;
-	}
-	p->last_dir = dir;
-	p->last_ns = at->end_ns;
 }
 
 void pending_doubt(struct pending *p, enum partial why)
@@ -97,6 +80,8 @@ uint64_t pending_open(struct pending *p, enum call_class class, const struct sta
 			call_partial(ring_at(p, p->count - 1)->c, PARTIAL_TRUNCATED);
 		return 0;
 	}
+	/* more of the same request (a password, copy data) would be no sign */
+	p->overlapped |= p->busy_turn && p->count && ring_at(p, 0)->sent;
 	e = ring_at(p, p->count++);
 	*e = (struct pending_call){ .c = p->sink->open(p->sink, at) };
 	e->doubted = p->doubt != PARTIAL_NONE;
@@ -210,6 +195,33 @@ void pending_lose(struct pending *p, enum partial why, const struct stamp *at)
 	ring_at(p, 0)->doubted = true;
 	if (ring_at(p, 0)->c)
 		call_partial(ring_at(p, 0)->c, why);
+}
+
+/* Whether the client has shown that it writes only when nothing is outstanding. */
+static bool in_step(const struct pending *p)
+{
+	return !p->overlapped && p->rounds >= p->rounds_needed;
+}
+
+void pending_turn(struct pending *p, int dir, bool boundary, const struct stamp *at)
+{
+	bool asks_again = dir == 1 && p->last_dir == 0;
+	bool quiet = at->start_ns >= p->last_ns + PENDING_QUIET_NS;
+
+	/* in doubt we may believe in requests that were none: such a client waits for nothing
+	 * now */
+	if (asks_again && boundary && p->doubt != PARTIAL_NONE && in_step(p))
+		pending_lose(p, p->doubt, at);
+	if (asks_again || dir == 0)
+		p->busy_turn = asks_again && pending_count(p);
+	if (asks_again && !p->busy_turn) {
+		if (boundary && p->rounds < p->rounds_needed)
+			p->rounds++;
+		if ((boundary || !p->needs_boundary) && (quiet || in_step(p)))
+			p->doubt = PARTIAL_NONE;
+	}
+	p->last_dir = dir;
+	p->last_ns = at->end_ns;
 }
 
 void pending_end_status(struct call *c, enum done_why why)

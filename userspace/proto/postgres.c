@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PostgreSQL, frontend/backend protocol 3 (https://www.postgresql.org/docs/current/protocol.html). One call is one unit
- * of work: what ends with a ReadyForQuery. That is a simple query, a function call, or the messages of the extended query
- * up to their Sync; the start of the connection is a unit, too. ReadyForQuery counts units, so it pairs them even when
- * several are on their way; pending.h tells what happens when some were not seen. Of SQL only the verb is kept.
+ * PostgreSQL, frontend/backend protocol 3
+ * (https://www.postgresql.org/docs/current/protocol.html). One call is one unit of work: what
+ * ends with a ReadyForQuery. That is a simple query, a function call, or the messages of the
+ * extended query up to their Sync; the start of the connection is a unit, too. ReadyForQuery
+ * counts units, so it pairs them even when several are on their way; pending.h tells what
+ * happens when some were not seen. Of SQL only the verb is kept.
  */
 #include "pending.h"
 #include "sql.h"
@@ -16,10 +18,11 @@
 /* The server's limits for a startup packet and for a message. */
 #define STARTUP_MAX 10000
 #define MESSAGE_MAX 0x3fffffffu
-/* A message this long is not believed where we look for our feet again: text would pass for its length. */
+/* A message this long is not believed where we look for our feet again: text would pass for its
+ * length. */
 #define RESYNC_MAX 0xffffffu
-/* Prepared statements whose verb is remembered: drivers cache 100 to 256 a connection. The oldest is forgotten, its
- * calls are then "EXECUTE". */
+/* Prepared statements whose verb is remembered: drivers cache 100 to 256 a connection. The
+ * oldest is forgotten, its calls are then "EXECUTE". */
 #define STATEMENTS_MAX 256
 /* Portals, named ones are rare. */
 #define PORTALS_MAX 16
@@ -30,9 +33,8 @@
 
 enum unit_flag {
 	CONNECTING = 1 << 0,
-	EXTENDED = 1 << 1,
-	COPYING = 1 << 2, /* the server asked for the client's copy data */
-	FAILED = 1 << 3,  /* the server sent an error; it is in error[] */
+	COPYING = 1 << 1, /* the server asked for the client's copy data */
+	FAILED = 1 << 2,  /* the server sent an error; it is in error[] */
 };
 
 /* What is known of a statement: never its text. */
@@ -55,7 +57,8 @@ struct head {
 
 enum out_state { OUT_LOST, OUT_STARTUP, OUT_MESSAGES };
 enum in_state { IN_LOST, IN_ENCRYPTION, IN_MESSAGES };
-/* Where in a frontend message's body we are: up to two names, then SQL, then what does not matter. */
+/* Where in a frontend message's body we are: up to two names, then SQL, then what does not
+ * matter. */
 enum part { PART_NAME, PART_SECOND_NAME, PART_SQL, PART_REST };
 
 struct pg {
@@ -63,6 +66,7 @@ struct pg {
 	bool silent; /* encrypted from here on, or no PostgreSQL */
 
 	enum out_state out;
+	bool out_proven; /* no loss since, or a write ended with a message since */
 	struct head out_head;
 	struct stamp first; /* of the message's first byte */
 	uint64_t out_left;
@@ -163,12 +167,14 @@ static void out_lost(struct pg *p, enum partial why, const struct stamp *at)
 {
 	struct pending_call *e = pending_get(&p->calls, p->unit);
 
-	/* what follows the unit is unknown, its own end is the next ReadyForQuery that comes for it */
+	/* what follows the unit is unknown, its own end is the next ReadyForQuery that comes for
+	 * it */
 	if (e && e->c)
 		call_partial(e->c, why);
 	pending_sent(&p->calls, e, at);
 	p->unit = 0;
 	p->in_unit = false;
+	p->wrote = false; /* or an unseen COMMIT came behind it */
 	p->may_have_written = true;
 	p->out = OUT_LOST;
 	/* what these names stand for may have changed; drivers do not use other names twice */
@@ -209,7 +215,8 @@ static void unit_runs(struct pg *p, const struct statement *s)
 	p->work.idle = was_idle && s->idle;
 }
 
-/* Pools tidy up and ask for a sign of life this way; in a transaction the same words would be the run's own. */
+/* Pools tidy up and ask for a sign of life this way; in a transaction the same words would be
+ * the run's own. */
 static bool unit_is_heartbeat(const struct pg *p)
 {
 	bool outside = p->transaction == 'I' && pending_count(&p->calls) == 1;
@@ -282,8 +289,7 @@ static bool sync_of_copy(struct pg *p)
 {
 	struct pending_call *e = pending_oldest(&p->calls);
 
-	return p->out_type == 'S' && !p->in_unit && pending_count(&p->calls) == 1 && e &&
-	       e->tag & EXTENDED && e->tag & COPYING;
+	return p->out_type == 'S' && !p->in_unit && e && e->tag & COPYING;
 }
 
 static bool makes_unit(struct pg *p)
@@ -316,7 +322,7 @@ static bool message_begins(struct pg *p, const struct stamp *at)
 	                               : PART_REST;
 	sql_start(&p->sql);
 	if (makes_unit(p)) {
-		p->unit = unit_open(p, strchr("QF", type) ? 0 : EXTENDED);
+		p->unit = unit_open(p, 0);
 		p->in_unit = true;
 	}
 	out_passed(p, p->out_head.n, at);
@@ -450,6 +456,7 @@ static void connect_open(struct pg *p)
 	if (!c)
 		return;
 	strcpy(c->op, "CONNECT");
+	c->setup = true;
 	c->op_known = true;
 }
 
@@ -479,7 +486,8 @@ static void startup_ends(struct pg *p, const struct stamp *at)
 		p->out = OUT_MESSAGES;
 }
 
-/* The start has messages without a type: perhaps requests for encryption, then the startup packet. */
+/* The start has messages without a type: perhaps requests for encryption, then the startup
+ * packet. */
 static bool out_startup(struct pg *p, struct bytes *b, const struct stamp *at)
 {
 	struct bytes before = *b;
@@ -504,7 +512,8 @@ static bool out_startup(struct pg *p, struct bytes *b, const struct stamp *at)
 	return true;
 }
 
-/* Whether b is messages of plausible types and lengths, from its first byte on; the last may be cut. */
+/* Whether b is messages of plausible types and lengths, from its first byte on; the last may be
+ * cut. */
 static bool messages_start(struct bytes b, bool (*type_is_valid)(char type))
 {
 	if (b.n < 5)
@@ -549,6 +558,7 @@ static void feed_out(struct pg *p, struct bytes b, const struct stamp *at)
 		return;
 	if (p->out == OUT_LOST) {
 		p->out = OUT_MESSAGES;
+		p->out_proven = false;
 		p->out_head.n = 0;
 	}
 	while (b.n && fine) {
@@ -562,6 +572,7 @@ static void feed_out(struct pg *p, struct bytes b, const struct stamp *at)
 	}
 	if (!fine && !p->silent)
 		out_lost(p, PARTIAL_EVENTS_LOST, at);
+	p->out_proven |= !p->out_head.n;
 }
 
 /*
@@ -579,6 +590,7 @@ static void in_lost(struct pg *p, enum partial why, const struct stamp *at)
 	p->in_bytes = 0;
 	p->ready = false;
 	p->transaction = 0;
+	p->wrote = false;
 	p->may_have_written = true;
 	pending_lose(&p->calls, why, at);
 }
@@ -724,7 +736,8 @@ static void in_encryption(struct pg *p, struct bytes *b, const struct stamp *at)
 
 static void feed_in(struct pg *p, struct bytes b, const struct stamp *at)
 {
-	/* a read that begins with a message's head can be followed again; a shorter one cannot be told */
+	/* a read that begins with a message's head can be followed again; a shorter one cannot
+	 * be told */
 	if (p->in == IN_LOST && !messages_start(b, is_backend))
 		return;
 	if (p->in == IN_LOST) {
@@ -764,7 +777,8 @@ static enum proto_match startup_detect(struct bytes out)
 		return len >= 16 && len <= STARTUP_MAX ? PROTO_YES : PROTO_NO;
 	if (code >> 16 != 3 || len < 9 || len > STARTUP_MAX)
 		return PROTO_NO;
-	/* "user" or another name follows; other protocols have a length and a number in front, too */
+	/* "user" or another name follows; other protocols have a length and a number in front,
+	 * too */
 	if (out.n == 8)
 		return PROTO_MAYBE;
 	return islower((unsigned char)out.p[8]) || out.p[8] == '_' ? PROTO_YES : PROTO_NO;
@@ -799,18 +813,24 @@ static void *pg_new(struct call_sink *sink, const struct proto_hint *hint)
 	p->calls.needs_boundary = true;
 	p->out = hint->from_start ? OUT_STARTUP : OUT_LOST;
 	p->in = hint->from_start ? IN_MESSAGES : IN_LOST;
-	p->may_have_written = p->in_proven = true;
+	p->may_have_written = p->in_proven = p->out_proven = true;
 	p->statements = (struct statements){ .list = p->statement_list, .max = STATEMENTS_MAX };
 	p->portals = (struct statements){ .list = p->portal_list, .max = PORTALS_MAX };
 	return p;
 }
 
-/* A client that goes on while we believe to be inside a message, and never saw one end since the replies were lost: it is
- * not its message, the place was wrong. Without this a length misread would keep a call open for ever. */
+/* Who goes on while we believe the other to be inside a message, and never saw one end at its
+ * place since the loss, shows that the place was wrong. Without this a length misread would keep
+ * a call open for ever. */
 static void turn(struct pg *p, int dir, const struct stamp *at)
 {
+	enum partial why = p->calls.doubt ? p->calls.doubt : PARTIAL_EVENTS_LOST;
+
 	if (dir && p->calls.last_dir == 0 && p->in == IN_MESSAGES && !p->in_proven && p->in_head.n)
-		in_lost(p, p->calls.doubt ? p->calls.doubt : PARTIAL_EVENTS_LOST, at);
+		in_lost(p, why, at);
+	if (!dir && p->calls.last_dir == 1 && p->out == OUT_MESSAGES && !p->out_proven &&
+	    p->out_head.n)
+		out_lost(p, why, at);
 	pending_turn(&p->calls, dir, p->ready && !p->in_head.n, at);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Redis and its kin, RESP2 and RESP3 (https://redis.io/docs/latest/develop/reference/protocol-spec/): one call a command.
- * Replies carry no ids, they are paired in order; pending.h tells what happens when the order is in doubt. Of a command
- * only the first words are read, and only a name that looks like one is kept; strings are skipped, not stored.
+ * Redis and its kin, RESP2 and RESP3
+ * (https://redis.io/docs/latest/develop/reference/protocol-spec/): one call a command. Replies
+ * carry no ids, they are paired in order; pending.h tells what happens when the order is in
+ * doubt. Of a command only the first words are read, and only a name that looks like one is
+ * kept; strings are skipped, not stored.
  */
 #include "pending.h"
 
@@ -21,8 +23,8 @@
 #define LINE_MAX_KEPT 64
 /* Longest word of interest, COMMAND GETKEYSANDFLAGS and the like. */
 #define WORD_MAX 24
-/* Exchanges in step that show a client to be one that waits for each reply, see pending.h. A client that shares the
- * connection between tasks would have shown itself in so many. */
+/* Exchanges in step that show a client to be one that waits for each reply, see pending.h. A
+ * client that shares the connection between tasks would have shown itself in so many. */
 #define ROUNDS_NEEDED 4
 
 enum command_flag {
@@ -39,6 +41,7 @@ enum command_flag {
 	RESET = 1 << 10,
 	DISCARD = 1 << 11,
 	REPLY = 1 << 12, /* CLIENT REPLY: the next word decides who is answered */
+	LOGIN = 1 << 13, /* what clients send by themselves on a new connection */
 };
 
 /* What is not listed writes, or may do so. */
@@ -210,18 +213,18 @@ static const struct {
 	{ "SYNC", READ | STREAM },
 	{ "PSYNC", READ | STREAM },
 	{ "REPLCONF", READ | BEAT },
-	{ "HELLO", READ | BEAT },
-	{ "AUTH", READ | BEAT },
-	{ "SELECT", READ | BEAT },
+	{ "HELLO", READ | BEAT | LOGIN },
+	{ "AUTH", READ | BEAT | LOGIN },
+	{ "SELECT", READ | BEAT | LOGIN },
 	{ "ECHO", READ | BEAT },
 	{ "INFO", READ | BEAT },
 	{ "QUIT", READ | BEAT },
 	{ "RESET", READ | BEAT | RESET },
-	{ "READONLY", READ | BEAT },
+	{ "READONLY", READ | BEAT | LOGIN },
 	{ "READWRITE", READ | BEAT },
 	{ "ASKING", READ | BEAT },
-	{ "CLIENT", READ | BEAT | WORDS },
-	{ "CLIENT REPLY", READ | BEAT | REPLY },
+	{ "CLIENT", READ | BEAT | LOGIN | WORDS },
+	{ "CLIENT REPLY", READ | BEAT | LOGIN | REPLY },
 	{ "TIME", READ },
 	{ "LASTSAVE", READ },
 	{ "ROLE", READ },
@@ -382,7 +385,8 @@ static uint32_t command_flags(const char *op)
 	return flags;
 }
 
-/* Appends w in upper case to op if it looks like a command's name: anything else may be a secret. */
+/* Appends w in upper case to op if it looks like a command's name: anything else may be a
+ * secret. */
 static bool op_append(char op[CALL_OP_MAX], const char *w, size_t n)
 {
 	size_t at = strlen(op);
@@ -400,8 +404,9 @@ static bool op_append(char op[CALL_OP_MAX], const char *w, size_t n)
 	return true;
 }
 
-/* The stream of commands makes no sense (any more), or a part of it is missing. The command being read was or will be
- * sent; which ones follow is unknown until a write begins like a command. */
+/* The stream of commands makes no sense (any more), or a part of it is missing. The command
+ * being read was or will be sent; which ones follow is unknown until a write begins like a
+ * command. */
 static void out_lost(struct redis *r, enum partial why, const struct stamp *at)
 {
 	struct pending_call *e = pending_get(&r->calls, r->current);
@@ -430,6 +435,7 @@ static void command_named(struct redis *r)
 		return;
 	strcpy(c->op, r->op);
 	c->class = r->flags & BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
+	c->setup = r->flags & LOGIN;
 	c->blocks = r->flags & BLOCK;
 	c->op_known = r->op[0] != '\0';
 	c->write = c->op_known && !(r->flags & READ);
@@ -491,8 +497,8 @@ static void command_word(struct redis *r)
 	}
 }
 
-/* A command that gets no reply ends when it is sent. With others waiting before it (nobody is known to do that) all end:
- * which reply is whose could not be told. */
+/* A command that gets no reply ends when it is sent. With others waiting before it (nobody is
+ * known to do that) all end: which reply is whose could not be told. */
 static void command_unanswered(struct redis *r, const struct stamp *at)
 {
 	struct pending_call *e = pending_get(&r->calls, r->current);
@@ -528,8 +534,8 @@ static void command_sent(struct redis *r, const struct stamp *at)
 	r->current = 0;
 }
 
-/* The words of an inline command: a text line. Only housekeeping is known to come this way, and the rest may be anything,
- * so other names are not kept. */
+/* The words of an inline command: a text line. Only housekeeping is known to come this way, and
+ * the rest may be anything, so other names are not kept. */
 static void inline_command(struct redis *r, const struct stamp *at)
 {
 	struct bytes t = line_text(&r->out_line);
@@ -711,7 +717,8 @@ static void in_lost(struct redis *r, enum partial why, const struct stamp *at)
 	pending_lose(&r->calls, why, at);
 }
 
-/* "WRONGTYPE Operation against ..." to "WRONGTYPE"; "" if that is no error code: a script can return any text. */
+/* "WRONGTYPE Operation against ..." to "WRONGTYPE"; "" if that is no error code: a script can
+ * return any text. */
 static void error_code(const char *text, size_t n, char kind[LINE_MAX_KEPT])
 {
 	size_t i = 0;
@@ -1055,8 +1062,9 @@ static bool at_boundary(const struct redis *r)
 	return r->in_synced && !r->top && !r->depth && r->in == IN_LINE && !r->in_line.n;
 }
 
-/* A client that goes on while we believe to be inside a reply, and never saw one end since replies were lost: the place
- * was wrong. Without this a length misread would keep a call open for ever. */
+/* A client that goes on while we believe to be inside a reply, and never saw one end since
+ * replies were lost: the place was wrong. Without this a length misread would keep a call open
+ * for ever. */
 static void turn(struct redis *r, int dir, const struct stamp *at)
 {
 	if (dir && r->calls.last_dir == 0 && r->in_synced && !r->in_proven && !at_boundary(r))

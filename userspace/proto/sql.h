@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a piece of SQL does, from its keywords alone: fed in any slices, nothing of it is kept but the verb. Knows
- * PostgreSQL's comments, quotes and dollar quotes.
+ * What a piece of SQL does, from its keywords alone: fed in any slices, nothing of it is kept
+ * but the verb. Knows PostgreSQL's comments, quotes and dollar quotes.
  */
 #ifndef PROTO_SQL_H
 #define PROTO_SQL_H
@@ -12,8 +12,8 @@
 
 struct sql {
 	/* results, after sql_end() */
-	char op[SQL_WORD_MAX]; /* verb of the first statement: "SELECT"; behind WITH the main verb; "" none or unknown */
-	bool write; /* one of the statements changes what is stored; a COMMIT alone does not count */
+	char op[SQL_WORD_MAX]; /* first verb, behind WITH the main one; "" none or unknown */
+	bool write; /* one of the statements changes what is stored (COMMIT alone does not) */
 	bool known; /* op and write are facts */
 	bool ends;  /* has a COMMIT or its synonym: what the transaction wrote becomes stored */
 	bool idle;  /* does nothing: empty, or SELECT 1 */
