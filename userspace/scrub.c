@@ -28,12 +28,16 @@ struct item {
 	uint64_t serial;
 	bool raw; /* not masked yet: the protocol is still to be told */
 	struct event *e;
+	/* A record that is cut leaves in parts, each after its blocks. */
+	uint32_t *cut; /* where, in bytes of its data */
+	uint32_t ncut, sent;
+	struct item *of; /* a block: whose */
+	uint32_t part;   /* and of which part */
 };
 
 /* What a slice decodes to, from a recording that is scrubbed already. */
 struct block {
 	struct block *next;
-	bool more;
 	size_t n;
 	char p[];
 };
@@ -63,8 +67,8 @@ struct stream {
 	size_t nhead;
 	uint64_t head_total;
 	char head[SNIFF_MAX];
-	struct item *at; /* being masked */
-	char *joined;    /* the recorded block handed out last */
+	struct item *at;     /* being masked */
+	struct block *block; /* the recorded one handed out last */
 };
 
 struct scrub {
@@ -111,6 +115,7 @@ static void item_remove(struct scrub *s, struct item *i)
 	*(i->next ? &i->next->prev : &s->last) = i->prev;
 	s->nitems--;
 	s->bytes -= i->e->size;
+	free(i->cut);
 	free(i->e);
 	free(i);
 }
@@ -123,10 +128,43 @@ static bool item_waits(const struct item *i)
 		return false;
 	if (i->raw)
 		return true;
-	return st->word[i->dir].open && st->since[i->dir] <= i->serial;
+	return word_waits(&st->word[i->dir]) && st->since[i->dir] <= i->serial;
 }
 
 static void stream_settle(struct stream *st);
+
+/* Emits the next part of a record. */
+static void part_emit(struct scrub *s, struct item *i)
+{
+	const struct ev_data *d = (const struct ev_data *)i->e;
+	uint32_t from = i->sent ? i->cut[i->sent - 1] : 0;
+	uint32_t to = i->sent < i->ncut ? i->cut[i->sent] : d->n;
+	struct ev_data *part = malloc(sizeof(*part) + (to - from));
+
+	i->sent++;
+	if (!part) {
+		s->dropped++;
+		return;
+	}
+	*part = *d;
+	part->h.size = (uint32_t)(sizeof(*part) + (to - from));
+	part->h.flags |= to < d->n ? EVF_MORE : 0;
+	part->off += from;
+	part->n = to - from;
+	memcpy(part->data, d->data + from, to - from);
+	s->emit(s->ctx, &part->h);
+	free(part);
+}
+
+static void item_emit(struct scrub *s, struct item *i)
+{
+	while (i->of && i->of->sent < i->part)
+		part_emit(s, i->of);
+	if (!i->ncut)
+		s->emit(s->ctx, i->e);
+	while (i->ncut && i->sent <= i->ncut)
+		part_emit(s, i);
+}
 
 /* Emits what is final. */
 static void drain(struct scrub *s)
@@ -137,7 +175,7 @@ static void drain(struct scrub *s)
 				return;
 			stream_settle(s->first->stream);
 		}
-		s->emit(s->ctx, s->first->e);
+		item_emit(s, s->first);
 		item_remove(s, s->first);
 	}
 }
@@ -221,13 +259,16 @@ static void stream_free(struct stream *st)
 	*p = st->hash_next;
 	for (int d = 0; d < 2; d++)
 		blocks_free(&st->flow[d]);
-	free(st->joined);
+	free(st->block);
+	for (int d = 0; d < 2; d++)
+		word_free(&st->word[d]);
 	st->s->nstreams--;
 	free(st);
 }
 
 static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b);
-static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool more);
+static char *owner_block(struct mask_owner *o, int dir, struct bytes b);
+static void owner_cut(struct mask_owner *o, const char *p);
 
 static struct stream *stream_make(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
 {
@@ -238,6 +279,7 @@ static struct stream *stream_make(struct scrub *s, bool tls, uint64_t id, uint32
 	memcpy(st->owner.key, s->key, sizeof(s->key));
 	st->owner.recorded = owner_recorded;
 	st->owner.block = owner_block;
+	st->owner.cut = owner_cut;
 	st->s = s;
 	st->tls = tls;
 	st->id = id;
@@ -282,45 +324,24 @@ static int event_dir(const struct stream *st, int dir)
 	return dir == 1 ? st->client : !st->client;
 }
 
-static struct block *block_take(struct flow *f)
-{
-	struct block *b = f->blocks;
-
-	f->blocks = b->next;
-	if (!f->blocks)
-		f->blocks_end = &f->blocks;
-	return b;
-}
-
 static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b)
 {
 	struct stream *st = stream_owning(o);
 	struct flow *f = &st->flow[event_dir(st, dir)];
-	size_t n = 0;
-	bool more = true;
+	struct block *k = f->blocks;
 
-	if (!f->blocks)
+	if (!k)
 		return st->s->scrubbed ? 0 : -1;
-	for (struct block *k = f->blocks; k && more; k = k->next) {
-		n += k->n;
-		more = k->more;
-	}
-	free(st->joined);
-	st->joined = malloc(n ? n : 1);
-	*b = (struct bytes){ st->joined, 0 };
-	for (more = true; f->blocks && more;) {
-		struct block *k = block_take(f);
-
-		if (st->joined)
-			memcpy(st->joined + b->n, k->p, k->n);
-		b->n += k->n;
-		more = k->more;
-		free(k);
-	}
-	return st->joined ? 1 : 0;
+	f->blocks = k->next;
+	if (!f->blocks)
+		f->blocks_end = &f->blocks;
+	free(st->block);
+	st->block = k;
+	*b = (struct bytes){ k->p, k->n };
+	return 1;
 }
 
-static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool more)
+static char *owner_block(struct mask_owner *o, int dir, struct bytes b)
 {
 	struct stream *st = stream_owning(o);
 	const struct ev_data *d = data_of(st->at);
@@ -330,7 +351,7 @@ static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool mor
 	if (e) {
 		e->h = d->h;
 		e->h.type = EV_BODY;
-		e->h.flags = more ? EVF_MORE : 0;
+		e->h.flags = 0;
 		e->h.size = (uint32_t)(sizeof(*e) + b.n);
 		e->sock = st->tls ? 0 : st->id;
 		e->tls = st->tls ? st->id : 0;
@@ -344,7 +365,23 @@ static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool mor
 		return NULL;
 	i->stream = st;
 	i->dir = dir;
+	i->of = st->at;
+	i->part = st->at->ncut;
 	return (char *)((struct ev_body *)i->e)->data;
+}
+
+static void owner_cut(struct mask_owner *o, const char *p)
+{
+	struct stream *st = stream_owning(o);
+	struct item *i = st->at;
+	uint32_t *cut = realloc(i->cut, (i->ncut + 1) * sizeof(*cut));
+
+	if (!cut) {
+		st->s->dropped++;
+		return;
+	}
+	i->cut = cut;
+	i->cut[i->ncut++] = (uint32_t)(p - (const char *)data_of(i)->data);
 }
 
 static void body_event(struct scrub *s, const struct ev_body *e)
@@ -359,7 +396,6 @@ static void body_event(struct scrub *s, const struct ev_body *e)
 		return;
 	}
 	b->next = NULL;
-	b->more = e->h.flags & EVF_MORE;
 	b->n = n;
 	memcpy(b->p, e->data, n);
 	*st->flow[e->dir & 1].blocks_end = b;
@@ -393,7 +429,8 @@ static void feed(struct stream *st, struct item *i)
 {
 	struct ev_data *d = data_of(i);
 	int dir = mask_dir(st, d->dir);
-	unsigned before = st->word[dir].open ? st->word[dir].started : 0;
+	const struct mask_word *w = &st->word[dir];
+	unsigned before = word_waits(w) ? w->started : 0;
 	char *p = (char *)d->data;
 
 	i->raw = false;
@@ -405,7 +442,7 @@ static void feed(struct stream *st, struct item *i)
 		result(st, st->masker->feed(st->state, dir, p, d->n));
 	st->at = NULL;
 	/* a word that began here may lie in the body blocks before it, which share the serial */
-	if (!before || st->word[dir].started != before)
+	if (!before || (!w->ntail && w->started != before))
 		st->since[dir] = i->serial;
 }
 

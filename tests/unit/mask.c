@@ -23,11 +23,11 @@ static int not_recorded(struct mask_owner *o, int dir, struct bytes *b)
 	return -1;
 }
 
-static char *keep_block(struct mask_owner *o, int dir, struct bytes b, bool more)
+static char *keep_block(struct mask_owner *o, int dir, struct bytes b)
 {
 	struct owner *w = (struct owner *)o;
 
-	(void)dir, (void)more;
+	(void)dir;
 	if (w->count == BLOCKS)
 		return NULL;
 	w->block[w->count] = malloc(b.n + 1);
@@ -35,6 +35,11 @@ static char *keep_block(struct mask_owner *o, int dir, struct bytes b, bool more
 		memcpy(w->block[w->count], b.p, b.n);
 	w->n[w->count] = b.n;
 	return w->block[w->count++];
+}
+
+static void no_cut(struct mask_owner *o, const char *p)
+{
+	(void)o, (void)p;
 }
 
 static void owner_reset(void)
@@ -45,6 +50,7 @@ static void owner_reset(void)
 	memcpy(owner.o.key, key, sizeof(key));
 	owner.o.recorded = not_recorded;
 	owner.o.block = keep_block;
+	owner.o.cut = no_cut;
 }
 
 /* All blocks one after the other; free it. */
@@ -101,6 +107,8 @@ static char *masked(const struct masker *m, const struct turn *t, size_t turns, 
 	word_end(&words[0], false);
 	word_end(&words[1], false);
 	m->free(state);
+	word_free(&words[0]);
+	word_free(&words[1]);
 	*ret_n = n;
 	return all;
 }
@@ -148,7 +156,7 @@ static char *json(const char *text, enum mask_form form, size_t split)
 		mask_json_feed(&j, p + i, step);
 		i += step;
 	}
-	mask_json_end(&j);
+	mask_json_end(&j, true);
 	word_end(&word, false);
 	return p;
 }
@@ -287,7 +295,29 @@ static void test_json(void)
 		mask_json_feed(&j, one, strlen(one));
 		mask_json_gap(&j);
 		mask_json_feed(&j, two, strlen(two));
+		mask_json_end(&j, false);
 		CHECK(!strstr(two, "CANARY") && !strstr(two, "model"));
+		word_free(&word);
+	}
+
+	TEST("but a complete document shows at its end what was structure");
+	{
+		struct mask_word word = { 0 };
+		struct mask_json j;
+		char one[] = "{\"content\":\"abc";
+		char two[] = "CANARY \\\"usage\\\": {}\",\"type\":\"CANARY\"}],\"text\":\"CANARY\","
+			     "\"model\":\"m\",\"usage\":{\"total_tokens\":3}}";
+
+		mask_json_start(&j, key, &word, FORM_JSON);
+		mask_json_feed(&j, one, strlen(one));
+		mask_json_gap(&j);
+		for (size_t i = 0; i < strlen(two); i++)
+			mask_json_feed(&j, two + i, 1);
+		CHECK(strstr(two, "CANARY"));
+		mask_json_end(&j, true);
+		CHECK(!strstr(two, "CANARY"));
+		CHECK(strstr(two, ",\"model\":\"m\",\"usage\":{\"total_tokens\":3}}"));
+		word_free(&word);
 	}
 }
 

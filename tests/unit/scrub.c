@@ -285,30 +285,59 @@ static bool same_calls(const struct recording *a, const struct recording *b, uin
 	return same;
 }
 
-/* All sizes and types as before, but for the blocks. */
+static bool is_data(const struct event *e)
+{
+	return e->type == EV_DATA || e->type == EV_TLS;
+}
+
+/* Does the record at b->e[*at], or do its parts, stand for d? */
+static bool same_record(const struct ev_data *d, const struct recording *b, size_t *at)
+{
+	uint32_t n = 0;
+
+	while (*at < b->n) {
+		const struct ev_data *part = (const struct ev_data *)b->e[*at];
+		bool last;
+
+		if (part->h.type == EV_BODY) {
+			++*at;
+			continue;
+		}
+		if (part->h.type != d->h.type || part->h.ts_ns != d->h.ts_ns ||
+		    part->pos != d->pos || part->total != d->total || part->off != d->off + n ||
+		    part->start_ns != d->start_ns)
+			return false;
+		n += part->n;
+		last = n == d->n;
+		if (part->h.flags != (last ? d->h.flags : d->h.flags | EVF_MORE))
+			return false;
+		if (last)
+			return true;
+		++*at;
+	}
+	return false;
+}
+
+/* All events as before, but for the blocks and for records that are cut. */
 static bool same_shape(const struct recording *a, const struct recording *b)
 {
-	size_t i = 0, k = 0;
+	size_t k = 0;
 
-	while (i < a->n && k < b->n) {
-		if (b->e[k]->type == EV_BODY) {
+	for (size_t i = 0; i < a->n; i++, k++) {
+		while (k < b->n && b->e[k]->type == EV_BODY)
 			k++;
-			continue;
-		}
 		if (a->e[i]->type == EV_BODY) {
-			i++;
+			k--;
 			continue;
 		}
-		if (a->e[i]->size != b->e[k]->size || a->e[i]->type != b->e[k]->type ||
-		    memcmp(a->e[i], b->e[k],
-		           a->e[i]->type == EV_DATA || a->e[i]->type == EV_TLS
-		                   ? sizeof(struct ev_data)
-		                   : sizeof(struct event)) != 0)
+		if (k == b->n)
 			return false;
-		i++;
-		k++;
+		if (is_data(a->e[i])
+		            ? !same_record((const struct ev_data *)a->e[i], b, &k)
+		            : a->e[i]->size != b->e[k]->size || a->e[i]->type != b->e[k]->type)
+			return false;
 	}
-	return i == a->n && k == b->n;
+	return k == b->n;
 }
 
 /* The promise: no secret, the same calls, the same shape; and once more for the copy's copy. */
@@ -348,19 +377,19 @@ static void http_request(struct recording *r, uint16_t type, uint64_t id, const 
 
 static const char chat_1[] =
 	"{\"model\":\"gpt-4o-mini\",\"stream\":true,\"messages\":[{\"role\":\"system\",\"content\":"
-        "\"You are CANARY.\"},"
+	"\"You are CANARY.\"},"
 	"{\"role\":\"user\",\"content\":\"Question 1 CANARY\\n\\\"quoted\\\"\"}]}";
 static const char chat_2[] =
 	"{\"model\":\"gpt-4o-mini\",\"stream\":true,\"messages\":[{\"role\":\"system\",\"content\":"
-        "\"You are CANARY.\"},"
+	"\"You are CANARY.\"},"
 	"{\"role\":\"user\",\"content\":\"Question 2 CANARY\\n\\\"quoted\\\"\"}]}";
 static const char chat_3[] =
 	"{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"system\",\"content\":\"You are "
-        "CANARY.\"},"
+	"CANARY.\"},"
 	"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Question 1 "
-        "CANARY\\n\\\"quoted\\\"\"}]},"
+	"CANARY\\n\\\"quoted\\\"\"}]},"
 	"{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"CANARY\",\"type\":"
-        "\"function\",\"function\":"
+	"\"function\",\"function\":"
 	"{\"name\":\"look\",\"arguments\":\"{\\\"type\\\":\\\"CANARY\\\"}\"}}]},"
 	"{\"role\":\"tool\",\"tool_call_id\":\"CANARY\",\"content\":\"CANARY result\"}]}";
 
@@ -415,11 +444,11 @@ static void llm_dialogue(struct recording *r, uint16_t type, uint64_t id, size_t
 {
 	static const char reply[] =
 		"{\"model\":\"gpt-4o-mini-3\",\"choices\":[{\"message\":{\"role\":\"assistant\","
-	        "\"content\":"
+		"\"content\":"
 		"\"CANARY says\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":5,"
 		"\"completion_tokens\":6,\"prompt_tokens_details\":{\"cached_tokens\":2}}}";
 	static const char limited[] = "{\"error\":{\"type\":\"tokens\",\"code\":\"rate_limit_"
-	                              "exceeded\",\"message\":\"CANARY\"}}";
+				      "exceeded\",\"message\":\"CANARY\"}}";
 	char packed[4096], head[256];
 
 	http_request(r, type, id, "/v1/chat/completions", chat_1, step);
@@ -455,7 +484,8 @@ static void test_llm(void)
 		add_bytes(&r, EV_DATA, 6, DIR_IN, "\x16\3\3\0\6CANARY\x17\3\3\0\6CANARY", 22, 5);
 		llm_dialogue(&r, EV_TLS, 7, steps[i]);
 		add_bytes(&r, EV_DATA, 6, DIR_OUT, "\x17\3\3\0\6CANARY", 11, 100);
-		check_scrub(&r, 3);
+		/* plaintext that is not bound to its socket is read from a whole request line on */
+		check_scrub(&r, steps[i] < 100 ? 2 : 3);
 		recording_free(&r);
 	}
 }
@@ -471,7 +501,7 @@ static void test_gzip(void)
 		n += (size_t)sprintf(body + n, "CANARY %zu ", n % 977);
 	sprintf(body + n, "\"}}],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}");
 
-	TEST("a slice that swells beyond what a record holds keeps its block, in several records");
+	TEST("a slice that swells beyond what a record holds is cut, with a block for each part");
 	add_connect(&r, 5, 80);
 	http_request(&r, EV_DATA, 5, "/v1/chat/completions", chat_1, 100000);
 	add_bytes(&r, EV_DATA, 5, DIR_IN, packed, gzip_reply(body, packed, sizeof(packed)), 100000);
@@ -494,7 +524,7 @@ static void test_redis(void)
 	static const char out[] =
 		"*3\r\n$3\r\nSET\r\n$6\r\nCANARY\r\n$8\r\nCANARY 1\r\n*1\r\n$4\r\nPING\r\n"
 		"*6\r\n$5\r\nXREAD\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n$6\r\nCANARY\r\n$"
-	        "1\r\n$\r\n"
+		"1\r\n$\r\n"
 		"*2\r\n$3\r\nGET\r\n$6\r\nCANARY\r\n";
 	static const char in[] =
 		"+OK\r\n+PONG\r\n*1\r\n*2\r\n$6\r\nCANARY\r\n*0\r\n-WRONGTYPE CANARY\r\n";

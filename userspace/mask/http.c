@@ -440,39 +440,52 @@ static void collect(void *ctx, struct bytes b)
 	s->ndecoded += b.n;
 }
 
-/* What the slice decodes to; false: nothing can say. */
-static bool slice_decode(struct side *s, struct bytes b, struct bytes *out)
+static void slice_block(struct side *s, struct bytes b)
 {
-	int recorded = s->h->o->recorded(s->h->o, s->dir, out);
+	char *kept = s->h->o->block(s->h->o, s->dir, b);
 
-	if (recorded >= 0)
-		return recorded;
+	if (kept)
+		body_feed(s, kept, b.n);
+	s->ndecoded = 0;
+}
+
+/* Encoded bytes decoded at a time, and the most they can become: RFC 1951 has no code for more than 258 bytes in less than
+ * two bits. */
+#define STEP 16
+#define STEP_MAX (STEP * 4 * 258 + 4096)
+
+/* Decodes the slice, and cuts it where it becomes more than a block holds. */
+static void slice_decode(struct side *s, char *p, size_t n)
+{
+	struct mask_owner *o = s->h->o;
+	bool good = true;
+
 	if (!s->decoder)
 		s->decoder = decoder_new(s->m.coding);
 	s->ndecoded = 0;
-	if (!s->decoder || (decoder_feed(s->decoder, b, collect, s) != DECODE_OK && !s->ndecoded))
-		return false;
-	*out = (struct bytes){ s->decoded, s->ndecoded };
-	return true;
+	for (size_t i = 0; i < n && good; i += STEP) {
+		struct bytes b = { p + i, n - i < STEP ? n - i : STEP };
+
+		if (s->ndecoded > MASK_BLOCK_MAX - STEP_MAX) {
+			slice_block(s, (struct bytes){ s->decoded, s->ndecoded });
+			o->cut(o, p + i);
+		}
+		good = s->decoder && decoder_feed(s->decoder, b, collect, s) == DECODE_OK;
+	}
+	if (good || s->ndecoded)
+		slice_block(s, (struct bytes){ s->decoded, s->ndecoded });
 }
 
 static void slice_mask(struct side *s, char *p, size_t n)
 {
-	struct mask_owner *o = s->h->o;
 	struct bytes b;
-	bool readable = slice_decode(s, (struct bytes){ p, n }, &b);
+	int recorded = s->h->o->recorded(s->h->o, s->dir, &b);
 
+	if (recorded > 0)
+		slice_block(s, b);
+	else if (recorded < 0)
+		slice_decode(s, p, n);
 	memset(p, 0, n);
-	if (!readable)
-		return;
-	do {
-		struct bytes piece = { b.p, b.n < MASK_BLOCK_MAX ? b.n : MASK_BLOCK_MAX };
-		char *kept = o->block(o, s->dir, piece, piece.n < b.n);
-
-		if (kept)
-			body_feed(s, kept, piece.n);
-		b = bytes_from(b, piece.n);
-	} while (b.n);
 }
 
 static int on_body(http_parser *parser, const char *at, size_t n)
@@ -517,7 +530,7 @@ static const http_parser_settings settings = {
 static void side_set(struct side *s, enum side_state state)
 {
 	if (s->m.body_begun)
-		mask_json_end(&s->m.body);
+		mask_json_end(&s->m.body, s->m.complete);
 	word_end(s->word, false);
 	decoder_free(s->decoder);
 	s->decoder = NULL;

@@ -7,6 +7,10 @@
 #include "mask/mask.h"
 
 #include <ctype.h>
+#include <stdlib.h>
+
+#include "base/json_scan.h"
+#include "llm/tail.h"
 
 enum key_class {
 	KEY_UNKNOWN, /* the user's own: masked */
@@ -108,6 +112,13 @@ static const char *const known_keys[] = {
 };
 /* clang-format on */
 
+/* What the machine values are where the names around them were not seen: a tool's arguments may have a "type", too. */
+static const char *const common_values[] = {
+	"user",    "assistant", "system",   "developer",   "tool",          "function",
+	"model",   "text",      "tool_use", "tool_result", "function_call", "function_call_output",
+	"message", "reasoning", NULL,
+};
+
 /* Names are compared as they stand: case matters in JSON. */
 static bool exactly(const char *const *list, struct bytes b)
 {
@@ -154,7 +165,9 @@ static void json_bad(struct mask_json *j)
 
 static void bad_byte(struct mask_json *j, char *p)
 {
-	if (!isspace((uint8_t)*p))
+	if (j->tailing)
+		word_hold(j->word, p);
+	else if (!isspace((uint8_t)*p))
 		word_byte(j->word, p);
 }
 
@@ -180,7 +193,9 @@ static void string_end(struct mask_json *j)
 	char buf[MASK_WORD_MAX];
 
 	if (!j->in_key) {
-		word_end(j->word, true);
+		bool sure = !j->unsure || j->least < 2;
+
+		word_end(j->word, sure || exactly(common_values, word_text(j->word, buf)));
 		j->at = AT_AFTER;
 		return;
 	}
@@ -233,6 +248,8 @@ static void close_level(struct mask_json *j, char *p)
 	if (j->prose == j->depth)
 		j->prose = 0;
 	j->depth--;
+	if (j->least > j->depth)
+		j->least = j->depth;
 	j->fresh = false;
 	j->at = AT_AFTER;
 }
@@ -492,14 +509,17 @@ void mask_json_feed(struct mask_json *j, char *p, size_t n)
 		form_byte(j, p + i);
 }
 
-/* A line begins here, as far as we know; what a gap left of a line is no field and no document: in a string
- * no quote stands without a backslash. */
+/* Where a line begins reading can begin anew: what a gap left of a line is no field and no document, for in a string no
+ * quote stands without a backslash. Of a document without lines the end may still tell something. */
 void mask_json_gap(struct mask_json *j)
 {
 	word_break(j->word);
 	j->cr = j->space = j->has_data = false;
-	if (j->form == FORM_JSON || j->form == FORM_TEXT || j->form == FORM_BINARY) {
+	if (j->form == FORM_TEXT || j->form == FORM_BINARY)
+		return;
+	if (j->form == FORM_JSON) {
 		json_bad(j);
+		j->unsure = j->tailing = !j->foreign;
 		return;
 	}
 	json_restart(j);
@@ -508,9 +528,44 @@ void mask_json_gap(struct mask_json *j)
 		field_start(j);
 }
 
-void mask_json_end(struct mask_json *j)
+/* Containers the tail may begin in, as in llm/tail.c. */
+#define OPEN_MAX 3
+
+/* Reads the end of a document as llm/tail.c does: what stands before the first member or element certain is masked. */
+static void tail_read(struct mask_json *j)
 {
+	size_t n = j->word->ntail < TAIL_MAX ? j->word->ntail : TAIL_MAX;
+	char **at = j->word->tail + (j->word->ntail - n), open[OPEN_MAX];
+	char *text = malloc(n);
+	long start;
+
+	for (size_t i = 0; text && i < n; i++)
+		text[i] = *at[i];
+	start = text ? json_tail((struct bytes){ text, n }, open, OPEN_MAX, &j->least) : -1;
+	free(text);
+	if (start < 0)
+		return;
+	/* the comma in front shows where to begin */
+	j->word->ntail -= n - (size_t)start + (start > 0);
+	word_break(j->word);
+	json_restart(j);
+	for (unsigned d = 0; d < j->least; d++)
+		j->arrays[0] |= (uint64_t)(open[d] == '[') << (d + 1);
+	j->depth = j->least;
+	j->at = j->depth && !in_array(j) ? AT_KEY : AT_VALUE;
+	for (size_t i = (size_t)start; i < n; i++)
+		json_byte(j, at[i]);
+}
+
+void mask_json_end(struct mask_json *j, bool complete)
+{
+	bool tail = j->tailing && complete && j->word->ntail;
+
+	j->tailing = false;
+	if (tail)
+		tail_read(j);
 	word_end(j->word, false);
+	word_break(j->word);
 }
 
 /* As llm/reply.c: the type declares, the first byte decides. */

@@ -3,7 +3,10 @@
 #include "mask/mask.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <strings.h>
+
+#include "llm/tail.h"
 
 /* ===== The chain =====
  * SipHash-2-4 (Aumasson, Bernstein) with a block a byte, finalised on a copy before each byte is taken in. */
@@ -130,8 +133,44 @@ struct bytes word_text(const struct mask_word *w, char *buf)
 	return (struct bytes){ buf, n };
 }
 
+bool word_waits(const struct mask_word *w)
+{
+	return w->open || w->ntail;
+}
+
+static void tail_mask(struct mask_word *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isspace((uint8_t)*w->tail[i]))
+			*w->tail[i] = word_next(w, *w->tail[i]);
+	w->ntail -= n;
+	memmove(w->tail, w->tail + n, w->ntail * sizeof(*w->tail));
+}
+
+void word_hold(struct mask_word *w, char *p)
+{
+	if (!w->tail)
+		w->tail = malloc(2 * TAIL_MAX * sizeof(*w->tail));
+	if (!w->tail) {
+		*p = word_next(w, *p);
+		return;
+	}
+	if (w->ntail == 2 * TAIL_MAX)
+		tail_mask(w, TAIL_MAX);
+	w->tail[w->ntail++] = p;
+}
+
+void word_free(struct mask_word *w)
+{
+	free(w->tail);
+	w->tail = NULL;
+	w->ntail = 0;
+}
+
 void word_break(struct mask_word *w)
 {
+	if (w->ntail)
+		tail_mask(w, w->ntail);
 	if (!w->open)
 		return;
 	for (unsigned i = 0; i < w->n; i++)

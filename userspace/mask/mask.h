@@ -42,6 +42,8 @@ struct mask_word {
 	unsigned started; /* words so far: tells one from the next */
 	bool open;        /* a candidate: at[] must stay valid and is not final yet */
 	bool sql;
+	char **tail; /* the newest bytes of a document that a gap went through: the same holds for them */
+	size_t ntail;
 };
 
 void word_start(struct mask_word *w, const uint8_t key[MASK_KEY_SIZE], enum word_start how);
@@ -50,7 +52,14 @@ void word_byte(struct mask_word *w, char *p);
 /* The bytes of a candidate; empty when it is none any more. buf holds MASK_WORD_MAX. */
 struct bytes word_text(const struct mask_word *w, char *buf);
 void word_end(struct mask_word *w, bool keep);
-/* Ends the wait: a candidate becomes masked. For the caller that must give up the buffers. */
+/* Does it wait for bytes to come? */
+bool word_waits(const struct mask_word *w);
+/* Keeps a byte in the tail, which is masked unless mask_json_end() makes sense of it; only the newest TAIL_MAX (llm/tail.h)
+ * are kept. */
+void word_hold(struct mask_word *w, char *p);
+/* Frees what it holds, not itself. */
+void word_free(struct mask_word *w);
+/* Ends the wait: what waits becomes masked. For the caller that must give up the buffers. */
 void word_break(struct mask_word *w);
 
 /* Is b, upper or lower case, in the NULL-terminated list? */
@@ -75,10 +84,12 @@ struct mask_json {
 	enum mask_form form;
 	uint8_t at, line, key_class;
 	bool foreign; /* no LLM's: no name and no value is known. Set after mask_json_start() */
-	bool in_key, escape, fresh, cr, space, has_data, after_gap;
+	bool in_key, escape, fresh, cr, space, has_data, after_gap, tailing, unsure;
 	unsigned depth;
-	unsigned user;  /* depth of the outermost object with names of the user's own, 0 none */
-	unsigned prose; /* the same for objects with no machine values */
+	unsigned user; /* depth of the outermost object with names of the user's own, 0 none */
+	unsigned
+		least; /* unsure: names are known of what was opened when depth had come down to 1 */
+	unsigned prose;                       /* the same for objects with no machine values */
 	uint64_t arrays[MASK_DEPTH_MAX / 64]; /* bit d: at depth d is an array */
 	const char *literal;                  /* what is left of true, false, null */
 };
@@ -88,7 +99,8 @@ void mask_json_start(struct mask_json *j, const uint8_t *key, struct mask_word *
                      enum mask_form form);
 void mask_json_feed(struct mask_json *j, char *p, size_t n);
 void mask_json_gap(struct mask_json *j);
-void mask_json_end(struct mask_json *j);
+/* complete: the document's last byte was seen. */
+void mask_json_end(struct mask_json *j, bool complete);
 /* The form a body has by its content type ("" if unknown) and first byte. */
 enum mask_form mask_form_of(struct bytes content_type, char first);
 
@@ -107,10 +119,13 @@ struct mask_owner {
 	/* What the next encoded slice of direction dir decodes to, when a scrubbed recording is read: 1 and *b, valid
 	 * until the next call; 0: there is none; -1: the recording is no scrubbed one. */
 	int (*recorded)(struct mask_owner *o, int dir, struct bytes *b);
-	/* Keeps a copy of b, at most MASK_BLOCK_MAX bytes, as what the slice now masked decodes to (more: in part) and
-	 * returns it to be masked, or NULL. It stays valid as the record's own bytes do. */
-	char *(*block)(struct mask_owner *o, int dir, struct bytes b, bool more);
+	/* Keeps a copy of b as what the slice now masked decodes to and returns it to be masked, or NULL. It stays
+	 * valid as the record's own bytes do. */
+	char *(*block)(struct mask_owner *o, int dir, struct bytes b);
+	/* The record ends before p and another one begins: the slice is two, with a block each. */
+	void (*cut)(struct mask_owner *o, const char *p);
 };
+/* Most bytes a slice may decode to: what one record holds. */
 #define MASK_BLOCK_MAX 32768
 
 struct masker {
