@@ -152,6 +152,7 @@ struct ev_close {
 	struct event h;
 	__u64 sock;		/* EV_CLOSE */
 	__u64 tls;		/* EV_TLS_FREE */
+	__u64 timed_out_ns;	/* when a wait of this thread ran into its time limit last, 0 never */
 	__s32 fd;
 	__u32 pad;
 };

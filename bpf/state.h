@@ -27,6 +27,7 @@ struct thread_state {
 	__u32 pad;
 	__u64 enter_ns;		/* entry of the system call it is in, 0 unknown */
 	__u64 syscalls, useful, last_ns, useful_ns, written;	/* as in struct ev_activity */
+	__u64 timed_out_ns;	/* newest return of a wait that slept and ran into its time limit */
 	/* the outermost TLS call it is in */
 	__u64 tls_sp;		/* stack pointer at its entry, 0 none */
 	__u64 tls;		/* TLS object */

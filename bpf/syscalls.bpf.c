@@ -4,6 +4,7 @@
 #include "syscall_nr.h"
 
 #define IOV_MAX_SEEN 16 /* buffers of one readv/writev/sendmsg that are captured; the rest counts as not captured */
+#define WAITED_NS 1000000 /* a wait that was meant to wait; event loops also poll with no time at all */
 #define PROT_EXEC 4
 #define MSG_PEEK 2
 #define S_IFREG 0100000
@@ -238,7 +239,7 @@ static __always_inline bool last_reference(struct file *f)
 }
 
 /* At entry, while the descriptor is still there. */
-static __always_inline void socket_closing(int fd)
+static __always_inline void socket_closing(int fd, const struct thread_state *t)
 {
 	struct sock_ref r = {};
 	struct ev_close e = {};
@@ -248,6 +249,7 @@ static __always_inline void socket_closing(int fd)
 	header(&e.h, EV_CLOSE, last_reference(r.file) ? EVF_LAST : 0, sizeof(e));
 	e.sock = r.ino;
 	e.fd = fd;
+	e.timed_out_ns = t->timed_out_ns;
 	emit(&e, sizeof(e));
 }
 
@@ -275,7 +277,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long nr)
 		return 0;
 	t->enter_ns = bpf_ktime_get_ns();
 	if (nr == NR_close)
-		socket_closing((int)ARG(regs, 1));
+		socket_closing((int)ARG(regs, 1), t);
 	return 0;
 }
 
@@ -288,6 +290,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 	struct sock_ref r = {};
 	struct io io = {};
 	bool useful = 0;
+	__u64 now;
 	long nr;
 	int fd;
 
@@ -321,6 +324,16 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 			break;
 		case NR_mmap:
 			file_mapped(regs, ret);
+			break;
+		case NR_poll:
+		case NR_ppoll:
+		case NR_select:
+		case NR_pselect6:
+		case NR_epoll_wait:
+		case NR_epoll_pwait:
+			now = bpf_ktime_get_ns();
+			if (ret == 0 && t->enter_ns && now - t->enter_ns >= WAITED_NS)
+				t->timed_out_ns = now;
 			break;
 		case NR_wait4:
 			useful = ret > 0;

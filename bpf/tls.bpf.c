@@ -43,6 +43,7 @@ int tls_enter(struct pt_regs *ctx)
 		header(&e.h, EV_TLS_FREE, 0, sizeof(e));
 		e.tls = PT_REGS_PARM1(ctx);
 		e.fd = -1;
+		e.timed_out_ns = t->timed_out_ns;
 		key.tls = e.tls;
 		bpf_map_delete_elem(&tls_moved, &key);
 		emit(&e, sizeof(e));

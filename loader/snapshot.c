@@ -184,7 +184,7 @@ static const char *symbol_name(const struct snapshot *s, uint64_t addr)
 
 static void add_kernel_stack(struct snapshot *s, struct event *e, const struct snap_thread *r)
 {
-	int frames = r->kstack_n > 0 ? r->kstack_n / 8 : 0;
+	int frames = r->kstack_n > 0 && s->nsymbols ? r->kstack_n / 8 : 0;
 
 	for (int i = 0; i < frames && i < SNAP_STACK_MAX && r->kstack[i]; i++) {
 		const char *name = symbol_name(s, r->kstack[i]);
@@ -540,13 +540,13 @@ static void fd_row(void *ctx, int fd, const char *target)
 	l->s->emit(l->s->ctx, &e->h);
 }
 
-int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n)
+int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n, bool names)
 {
 	struct event *e = start(s, EV_SNAPSHOT, sizeof(*e), target, target);
 
 	e->flags = EVF_BEGIN;
 	s->emit(s->ctx, e);
-	if (!s->symbols)
+	if (names && !s->symbols)
 		symbols_read(s);
 	for (size_t i = 0; i < n; i++)
 		snapshot_process(s, pids[i]);

@@ -361,7 +361,7 @@ static int bpf_inspect(struct source *source)
 {
 	struct source_bpf *s = (struct source_bpf *)source;
 
-	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids);
+	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids, true);
 }
 
 /* text: the command, then NAME=value lines. */
@@ -554,7 +554,7 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	tree_find(s); /* children made while `ready` was off */
 	for (size_t i = 0; i < s->npids; i++)
 		tls_probes_scan(s->tls, s->pids[i]);
-	bpf_inspect(&s->source);
+	snapshot_take(s->snapshot, c->pid, s->pids, s->npids, false);
 	s->next_activity_ns = now_ns() + ACTIVITY_NS;
 	s->next_tick_ns = now_ns() + (uint64_t)c->tick_ms * 1000000;
 	init_event(&e, EV_TICK, sizeof(e), c->pid);

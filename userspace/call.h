@@ -93,6 +93,7 @@ struct call {
 	char op[CALL_OP_MAX];	/* "POST /v1/messages" (no query), "GET", "SELECT", ... never an argument */
 	bool write;		/* storage: changes what is stored */
 	bool op_known;		/* op and write are facts, not defaults */
+	bool setup;		/* makes the connection usable (log-in): part of the call it is made for */
 	bool blocks;		/* meant to wait (BLPOP, LISTEN, long poll): an old one is no stall */
 
 	enum call_status status;

@@ -52,6 +52,7 @@ struct plain_write {
 
 struct flow_thread {
 	uint32_t tid;
+	uint64_t last, turns;	/* id of the socket used last, changes of it */
 	unsigned nheld, nwrites;
 	struct held_op held[HELD_MAX];
 	struct plain_write writes[WRITES_MAX];
@@ -71,6 +72,18 @@ static struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool creat
 	f->next = *p;
 	*p = f;
 	return f;
+}
+
+uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c)
+{
+	struct flow_thread *f = thread_find(t, tid, true);
+
+	if (!f)
+		return 0;
+	if (f->last != c->id)
+		f->turns++;
+	f->last = c->id;
+	return f->turns;
 }
 
 void threads_free(struct conns *t)
@@ -330,6 +343,7 @@ static bool join_by_length(struct conns *t, struct conn *sock, const struct ev_d
 		if (!f->writes[0].c || !records_fit(sock, n, e->total))
 			continue;
 		join(f->writes[0].c, sock);
+		f->writes[0].c->interleaved = true;
 		f->nwrites -= i + 1;
 		memmove(f->writes, f->writes + i + 1, f->nwrites * sizeof(*f->writes));
 		return true;

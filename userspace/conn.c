@@ -17,7 +17,11 @@
 #define BUCKETS 4096
 #define PENDING_BYTES_MAX 65536		/* before the protocol is known; then it is "generic" */
 #define DETECT_BYTES 4096		/* a protocol that cannot be told by then cannot be told */
-#define SETUP_IDLE_NS 100000000ull	/* longer between set-up and first request: the connection was made in advance */
+/* More time than this between set-up and first request: the connection was made in advance. Much less where the thread did
+ * something else in between (an event loop does for other tasks). */
+#define SETUP_IDLE_NS 1000000000ull
+#define SETUP_BUSY_NS 5000000ull
+#define TIMED_OUT_NS 100000000ull	/* a connection closed so soon after a wait timed out was given up for that */
 
 /* An operation that waits for the protocol to be known. */
 struct pending_op {
@@ -57,7 +61,7 @@ static void sink_done(struct call_sink *s, struct call *call)
 	struct conn *c = (struct conn *)((char *)s - offsetof(struct conn, sink));
 
 	c->open--;
-	if (call->class != CALL_HEARTBEAT)
+	if (!call->setup)
 		c->real_calls++;
 	c->table->ops.done(c->table->ops.ctx, c, call);
 }
@@ -188,6 +192,14 @@ struct conn *conns_by_sock(struct conns *t, uint64_t sock)
 	return sock ? find(t, sock, 0, 0) : NULL;
 }
 
+void conn_set_up(struct conn *c, uint64_t ts_ns)
+{
+	struct conn *s = c->sock ? c : c->peer;
+
+	if (s && ts_ns > s->setup_ns)
+		s->setup_ns = ts_ns;
+}
+
 /* The name follows from the host, the address, the port and the protocol; asked anew when one of them changes. */
 void conn_rename(struct conn *c)
 {
@@ -218,13 +230,17 @@ const struct conn *conn_socket(const struct conn *c)
 	return c->sock ? c : c->peer;
 }
 
-uint64_t conn_call_start(const struct conn *c, uint64_t request_ns)
+uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns)
 {
 	const struct conn *s = conn_socket(c);
+	uint64_t idle;
 
 	if (!s || !s->connect_ns || s->connect_ns > request_ns)
 		return request_ns;
-	return request_ns > s->setup_ns + SETUP_IDLE_NS ? request_ns : s->connect_ns;
+	idle = request_ns > s->setup_ns ? request_ns - s->setup_ns : 0;
+	if (tid == s->connect_tid && thread_turns(c->table, tid, s) == s->connect_turns)
+		return idle < SETUP_IDLE_NS ? s->connect_ns : request_ns;
+	return c->interleaved && idle < SETUP_BUSY_NS ? s->connect_ns : request_ns;
 }
 
 /* ---- sockets ---- */
@@ -281,8 +297,11 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 			conn_stop(c, DONE_SWITCHED, &at);
 		c->from_start = true;
 		c->setup_ns = e->h.ts_ns;
-		if (e->h.type == EV_CONNECT)
+		if (e->h.type == EV_CONNECT && !c->ignored) {
 			c->connect_ns = e->start_ns;
+			c->connect_tid = e->h.tid;
+			c->connect_turns = thread_turns(t, e->h.tid, c);
+		}
 		if (e->h.type == EV_CONNECT && e->ret < 0 && e->ret != -EINPROGRESS && e->ret != -EALREADY)
 			c->connect_ns = 0;
 		return;
@@ -481,6 +500,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	if (!c || c->ignored)
 		return;
 	c->pid = e->h.pid;
+	if (c->sock)
+		thread_turns(t, e->h.tid, c);
 	held_flush(t, e->h.tid, e);
 	if (e->h.type == EV_TLS)
 		tls_found(t, c, e);
@@ -528,13 +549,15 @@ void conns_close(struct conns *t, const struct ev_close *e)
 {
 	struct conn *c = e->h.type == EV_CLOSE ? find(t, e->sock, 0, 0) : find(t, 0, e->tls, e->h.pid);
 	struct stamp at = { e->h.ts_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
+	enum done_why why;
 
 	if (!c || (e->h.type == EV_CLOSE && !(e->h.flags & EVF_LAST)))
 		return;
 	held_flush(t, e->h.tid, NULL);
+	why = e->timed_out_ns && e->h.ts_ns - e->timed_out_ns < TIMED_OUT_NS ? DONE_TIMED_OUT : DONE_CLOSED;
 	if (c->sock && c->peer)
-		conn_stop(c->peer, DONE_CLOSED, &at);
-	conn_free(c, DONE_CLOSED, &at);
+		conn_stop(c->peer, why, &at);
+	conn_free(c, why, &at);
 }
 
 void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns)

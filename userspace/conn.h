@@ -42,17 +42,20 @@ struct conn {
 	uint8_t role;		/* enum socket_role */
 	bool from_start;	/* seen from its first byte */
 	bool ciphertext;	/* a socket that carries TLS */
+	bool interleaved;	/* a TLS object with memory BIOs: an event loop's, which does other things in between */
 	bool ignored;		/* datagrams, unnamed unix sockets: nothing to parse */
 	bool plaintext_seen;	/* ciphertext: its TLS object was found */
 	enum call_class carries;	/* the class of the newest call on it that is LLM or storage: the owner's */
 	uint64_t connect_ns;	/* entry of connect(), 0 not seen */
-	uint64_t setup_ns;	/* newest sign of being set up: connect done, handshake bytes */
+	uint64_t setup_ns;	/* newest sign of being set up: connect done, handshake, log-in */
+	uint32_t connect_tid;	/* who connected, and what that thread had done by then */
+	uint64_t connect_turns;
 	uint64_t bytes[2];	/* by direction, as moved (ciphertext where it is that) */
 	uint64_t last_ns[2];
 	uint64_t gaps;		/* places where bytes were not seen */
 	unsigned calls;		/* opened so far */
 	unsigned open;		/* calls open */
-	unsigned real_calls;	/* done so far that are no heartbeats */
+	unsigned real_calls;	/* done so far that are no log-ins */
 
 	/* conn.c's own */
 	struct conn *next;	/* in its bucket */
@@ -91,8 +94,12 @@ void conns_end(struct conns *t, uint64_t ts_ns);
 struct conn *conns_by_sock(struct conns *t, uint64_t sock);
 /* The host name of c became known (Host header): names it anew. */
 void conn_host(struct conn *c, const char *host);
-/* When the first call of c began: at connect() where the connection was made for it, else at its request. */
-uint64_t conn_call_start(const struct conn *c, uint64_t request_ns);
+/* When the first call of c, requested by thread tid, began: at connect() where the connection was made for it, else at its
+ * request. It was made for it if the thread did nothing on other connections in between, or, in an event loop, hardly any
+ * time passed. */
+uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns);
+/* A log-in on c ended. */
+void conn_set_up(struct conn *c, uint64_t ts_ns);
 /* The socket below c: itself, or the one joined with it, or NULL. */
 const struct conn *conn_socket(const struct conn *c);
 void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx);

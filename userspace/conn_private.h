@@ -29,6 +29,9 @@ void conn_rename(struct conn *c);
 
 /* ---- cipher.c ---- */
 
+/* Thread tid uses socket c now: how often it has turned from one socket to another so far. */
+uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c);
+
 /* The first bytes of an operation on a socket: does TLS begin here, or is it under way? */
 void conn_look(struct conn *c, const struct ev_data *e);
 /* An operation on a socket that carries TLS. */

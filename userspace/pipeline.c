@@ -30,7 +30,8 @@ struct tracked {
 	struct conn *conn;		/* NULL when done */
 	struct endpoint endpoint;
 	uint64_t sock;
-	bool first;			/* of its connection, heartbeats aside */
+	bool first;			/* of its connection, log-ins aside */
+	bool start_known;		/* whether setting up the connection is part of it was decided */
 	bool opened, sent;		/* the turn engine knows */
 	uint64_t content_ns;		/* newest content already counted as progress */
 	struct tracked *prev, *next;
@@ -133,6 +134,9 @@ static void tell(struct pipeline *p, struct tracked *t, bool sent)
 
 	if (t->call.class != CALL_LLM && t->call.class != CALL_STORAGE)
 		return;
+	/* a log-in belongs to the call it is made for (conn_call_start), unless it fails */
+	if (t->call.setup && (!t->call.end_ns || t->call.status == CALL_OK))
+		return;
 	place = place_of(t);
 	if (!t->opened) {
 		t->opened = true;
@@ -157,8 +161,10 @@ static void classify(struct pipeline *p, struct tracked *t)
 		conn_host(c, call->host);
 	t->endpoint = c->endpoint;
 	t->sock = conn_socket(c) ? conn_socket(c)->sock : 0;
-	if (t->first && call->request_ns && !call->at_least)
-		call->start_ns = conn_call_start(c, call->request_ns);
+	if (t->first && !t->start_known && t->sock && call->request_ns && !call->at_least) {
+		t->start_known = true;
+		call->start_ns = conn_call_start(c, call->tid, call->request_ns);
+	}
 	if (c->role == ROLE_SERVER) {
 		/* a request to the target: not one of its own calls */
 		if (call->class != CALL_HEARTBEAT)
@@ -232,8 +238,9 @@ static void call_ended(void *ctx, struct conn *conn, struct call *call)
 	struct pipeline *p = ctx;
 	struct tracked *t = (struct tracked *)call;
 
-	(void)conn;
 	classify(p, t);
+	if (call->setup && conn_socket(conn))
+		conn_set_up(conn, call->end_ns);
 	tracked_unlink(p, t);
 	t->conn = NULL;
 	/* which endpoint this was may show when the connection is used again */

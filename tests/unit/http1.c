@@ -581,7 +581,7 @@ static void statuses(void)
 		  "http_429", -1 },
 		{ 429, "Retry-After: -5\r\n", CALL_RATE_LIMITED, "http_429", -1 },
 		{ 503, "Retry-After: 0.25\r\n", CALL_ERROR, "http_503", 0.25 },
-		{ 529, "", CALL_RATE_LIMITED, "http_529", -1 },
+		{ 529, "", CALL_ERROR, "http_529", -1 },
 	};
 
 	TEST("the status line tells the outcome, retry-after when to come again");
@@ -602,7 +602,7 @@ static void statuses(void)
 	out(JSON_POST("/v1/messages", "", "2") "{}");
 	in("HTTP/1.1 529 X\r\nContent-Length: 10\r\n\r\noverloaded");
 	end(DONE_CLOSED);
-	CHECK(call_is(0, "POST /v1/messages", CALL_RATE_LIMITED, 529));
+	CHECK(call_is(0, "POST /v1/messages", CALL_ERROR, 529));
 	CHECK(kind_is(0, "overloaded_error"));
 }
 
@@ -759,6 +759,7 @@ static void endings(void)
 	} rows[] = {
 		{ DONE_PEER_CLOSED, CALL_ABORTED, "connection_closed" },
 		{ DONE_CLOSED, CALL_ABORTED, "client_closed" },
+		{ DONE_TIMED_OUT, CALL_TIMEOUT, "timeout" },
 		{ DONE_RESET, CALL_ABORTED, "connection_reset" },
 		{ DONE_DETACHED, CALL_UNKNOWN, "" },
 		{ DONE_SWITCHED, CALL_UNKNOWN, "" },

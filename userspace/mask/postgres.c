@@ -11,6 +11,7 @@
 
 #define STARTUP_MAX 10000      /* the server's own limit, MAX_STARTUP_PACKET_LENGTH */
 #define MESSAGE_MAX (1u << 30) /* and of a message */
+#define RESYNC_MAX 0xffffffu   /* as in proto/postgres.c: of one that shows where we are */
 
 enum {
 	CODE_3_0 = 196608,
@@ -65,6 +66,7 @@ enum sql_at {
 
 struct side {
 	struct mask_word *word;
+	bool lost;  /* waits for bytes that begin with a message */
 	bool typed; /* the startup is over */
 	uint8_t head[8];
 	unsigned nhead;
@@ -612,6 +614,34 @@ static bool messages_fill(struct bytes b, uint64_t total)
 	return at == total && at;
 }
 
+/* Does b begin with messages of plausible types and lengths? The last may be cut. For finding our feet again; from the client
+ * only what begins a unit of work. */
+static bool messages_start(struct bytes b, int dir)
+{
+	if (b.n < 5 || (dir == 1 && !strchr("QPBDECSF", b.p[0])))
+		return false;
+	while (b.n) {
+		uint32_t len;
+
+		if (!b.p[0] || !fields_of((uint8_t)b.p[0], dir))
+			return false;
+		if (b.n < 5)
+			return true;
+		len = be32((const uint8_t *)b.p + 1);
+		if (len < 4 || len > RESYNC_MAX)
+			return false;
+		b = bytes_from(b, (size_t)len + 1);
+	}
+	return true;
+}
+
+static void side_lost(struct side *s)
+{
+	message_end(s);
+	s->left = 0;
+	s->typed = s->lost = true;
+}
+
 static int postgres_request(struct bytes b, uint64_t total, bool from_start)
 {
 	const uint8_t *h = (const uint8_t *)b.p;
@@ -627,13 +657,13 @@ static void *postgres_new(struct mask_owner *o, struct mask_word *words, bool fr
 {
 	struct postgres *g = calloc(1, sizeof(*g));
 
-	(void)from_start;
 	if (!g)
 		return NULL;
 	g->key = o->key;
 	for (int dir = 0; dir < 2; dir++) {
 		g->side[dir].word = &words[dir];
 		g->side[dir].typed = dir == 0;
+		g->side[dir].lost = dir == 0 && !from_start;
 	}
 	return g;
 }
@@ -653,6 +683,11 @@ static enum mask_result postgres_feed(void *m, int dir, char *p, size_t n)
 	struct postgres *g = m;
 	struct side *s = &g->side[dir];
 
+	if (s->lost && !messages_start((struct bytes){ p, n }, dir)) {
+		memset(p, 0, n);
+		return MASK_OK;
+	}
+	s->lost = false;
 	for (size_t i = 0; i < n; i++) {
 		if (s->left) {
 			message_byte(g, s, p + i);
@@ -667,7 +702,8 @@ static enum mask_result postgres_feed(void *m, int dir, char *p, size_t n)
 			return MASK_LOST;
 		} else if (!head_byte(g, s, dir, p[i])) {
 			memset(p + i, 0, n - i);
-			return MASK_LOST;
+			side_lost(s);
+			return MASK_OK;
 		}
 	}
 	return MASK_OK;
@@ -679,8 +715,10 @@ static enum mask_result postgres_gap(void *m, int dir, uint64_t n)
 {
 	struct side *s = &((struct postgres *)m)->side[dir];
 
-	if (n > s->left)
-		return MASK_LOST;
+	if (n > s->left) {
+		side_lost(s);
+		return MASK_OK;
+	}
 	word_break(s->word);
 	s->left -= n;
 	if (*s->field == 'v' && s->value && n < s->value) {

@@ -15,6 +15,7 @@ enum redis_at { AT_TYPE, AT_LINE, AT_BULK, AT_CR, AT_LF };
 
 struct side {
 	enum redis_at at;
+	bool lost; /* waits for bytes that begin with a request, or are the reply to one */
 	char type;
 	bool inline_command, container, error_code;
 	uint64_t number, left; /* of the line; of the bulk string */
@@ -28,6 +29,7 @@ struct side {
 struct redis {
 	const uint8_t *key;
 	struct side side[2];
+	bool asked; /* a request was seen since replies were lost */
 };
 
 /* ===== Words ===== */
@@ -357,40 +359,72 @@ static void *redis_new(struct mask_owner *o, struct mask_word *words, bool from_
 {
 	struct redis *r = calloc(1, sizeof(*r));
 
-	(void)from_start;
 	if (!r)
 		return NULL;
 	r->key = o->key;
 	r->side[0].word = &words[0];
 	r->side[1].word = &words[1];
+	r->side[0].lost = !from_start;
 	return r;
+}
+
+static void side_lost(struct redis *r, struct side *s)
+{
+	struct mask_word *word = s->word;
+
+	word_end(word, false);
+	*s = (struct side){ .lost = true, .word = word };
+	if (s == &r->side[0])
+		r->asked = false;
+}
+
+static bool resumes(const struct redis *r, int dir, struct bytes b)
+{
+	return dir == 1 ? redis_request(b, b.n, false) == 1 : r->asked;
 }
 
 static enum mask_result redis_feed(void *m, int dir, char *p, size_t n)
 {
 	struct redis *r = m;
 	struct side *s = &r->side[dir];
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!redis_byte(r, s, dir, p + i)) {
-			word_end(s->word, false);
-			memset(p + i, 0, n - i);
-			return MASK_LOST;
-		}
+	if (s->lost && n && resumes(r, dir, (struct bytes){ p, n }))
+		s->lost = false;
+	while (i < n && !s->lost) {
+		if (redis_byte(r, s, dir, p + i))
+			i++;
+		else
+			side_lost(r, s);
 	}
+	memset(p + i, 0, n - i);
+	r->asked |= dir == 1 && !s->lost;
 	return MASK_OK;
 }
 
+/* In a string it does not matter what was in it; where it ended with the gap, the next item begins. */
 static enum mask_result redis_gap(void *m, int dir, uint64_t n)
 {
-	struct side *s = &((struct redis *)m)->side[dir];
+	struct redis *r = m;
+	struct side *s = &r->side[dir];
 
 	word_break(s->word);
-	if (s->at != AT_BULK || n > s->left)
-		return MASK_LOST;
-	s->left -= n;
-	if (s->left == 0)
-		bulk_end(s, dir);
+	if (s->at != AT_BULK || n > s->left + 2) {
+		side_lost(r, s);
+		return MASK_OK;
+	}
+	if (n < s->left) {
+		s->left -= n;
+		return MASK_OK;
+	}
+	n -= s->left;
+	bulk_end(s, dir);
+	if (n) {
+		s->at = AT_LF;
+		s->type = 0;
+	}
+	if (n == 2)
+		item_end(s, dir);
 	return MASK_OK;
 }
 

@@ -116,7 +116,7 @@ static void generic_done(void *state, enum done_why why, const struct stamp *at)
 	if (!c)
 		return;
 	/* a reply that began may be complete: a reset then says nothing of the call */
-	if (why == DONE_RESET && !c->first_byte_ns)
+	if ((why == DONE_RESET || why == DONE_TIMED_OUT) && !c->first_byte_ns)
 		pending_end_status(c, why);
 	finish(g, c->first_byte_ns ? c->last_byte_ns : at->end_ns);
 }

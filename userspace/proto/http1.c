@@ -183,7 +183,7 @@ static void outcome(struct call *c, enum call_status status, const char *kind)
 	snprintf(c->error_kind, sizeof(c->error_kind), "%s", kind);
 	if (http < 400)
 		return;
-	c->status = http == 429 || http == 529 ? CALL_RATE_LIMITED : CALL_ERROR;
+	c->status = http == 429 ? CALL_RATE_LIMITED : CALL_ERROR;
 	snprintf(c->error_kind, sizeof(c->error_kind), "http_%d", http);
 }
 
@@ -1017,6 +1017,7 @@ static void http1_done(void *state, enum done_why why, const struct stamp *at)
 	} ends[] = {
 		[DONE_PEER_CLOSED] = { CALL_ABORTED, "connection_closed" },
 		[DONE_CLOSED] = { CALL_ABORTED, "client_closed" },
+		[DONE_TIMED_OUT] = { CALL_TIMEOUT, "timeout" },
 		[DONE_RESET] = { CALL_ABORTED, "connection_reset" },
 		[DONE_DETACHED] = { CALL_UNKNOWN, "" },
 		[DONE_SWITCHED] = { CALL_UNKNOWN, "" },

@@ -22,6 +22,12 @@ void pending_free(struct pending *p)
 	p->ring = NULL;
 }
 
+/* Whether the client has shown that it writes only when nothing is outstanding. */
+static bool in_step(const struct pending *p)
+{
+	return !p->overlapped && p->rounds >= p->rounds_needed;
+}
+
 void pending_doubt(struct pending *p, enum partial why)
 {
 	if (p->doubt == PARTIAL_NONE)
@@ -80,8 +86,10 @@ uint64_t pending_open(struct pending *p, enum call_class class, const struct sta
 			call_partial(ring_at(p, p->count - 1)->c, PARTIAL_TRUNCATED);
 		return 0;
 	}
-	/* more of the same request (a password, copy data) would be no sign */
-	p->overlapped |= p->busy_turn && p->count && ring_at(p, 0)->sent;
+	/* more of the same request (a password, copy data) would be no sign; neither is what we
+	 * believe in doubt, of a client known to be in step */
+	if (p->busy_turn && p->count && ring_at(p, 0)->sent && !(p->doubt && in_step(p)))
+		p->overlapped = true;
 	e = ring_at(p, p->count++);
 	*e = (struct pending_call){ .c = p->sink->open(p->sink, at) };
 	e->doubted = p->doubt != PARTIAL_NONE;
@@ -197,21 +205,19 @@ void pending_lose(struct pending *p, enum partial why, const struct stamp *at)
 		call_partial(ring_at(p, 0)->c, why);
 }
 
-/* Whether the client has shown that it writes only when nothing is outstanding. */
-static bool in_step(const struct pending *p)
-{
-	return !p->overlapped && p->rounds >= p->rounds_needed;
-}
-
 void pending_turn(struct pending *p, int dir, bool boundary, const struct stamp *at)
 {
 	bool asks_again = dir == 1 && p->last_dir == 0;
 	bool quiet = at->start_ns >= p->last_ns + PENDING_QUIET_NS;
 
-	/* in doubt we may believe in requests that were none: such a client waits for nothing
-	 * now */
-	if (asks_again && boundary && p->doubt != PARTIAL_NONE && in_step(p))
-		pending_lose(p, p->doubt, at);
+	/* in doubt we may believe in requests that were none: they must not wait for ever */
+	if (asks_again && boundary && p->doubt != PARTIAL_NONE && pending_count(p)) {
+		bool waits_for_nothing = in_step(p) || quiet;
+
+		if (waits_for_nothing || p->needs_boundary)
+			pending_lose(p, p->doubt, at);
+		p->overlapped |= !waits_for_nothing;
+	}
 	if (asks_again || dir == 0)
 		p->busy_turn = asks_again && pending_count(p);
 	if (asks_again && !p->busy_turn) {
@@ -228,8 +234,9 @@ void pending_end_status(struct call *c, enum done_why why)
 {
 	if (!c || c->status != CALL_UNKNOWN || why == DONE_DETACHED || why == DONE_SWITCHED)
 		return;
-	c->status = CALL_ABORTED;
+	c->status = why == DONE_TIMED_OUT ? CALL_TIMEOUT : CALL_ABORTED;
 	strcpy(c->error_kind, why == DONE_RESET         ? "connection_reset"
+	                      : why == DONE_TIMED_OUT   ? "timeout"
 	                      : why == DONE_PEER_CLOSED ? "connection_closed"
 	                                                : "client_closed");
 }

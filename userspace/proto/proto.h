@@ -29,6 +29,7 @@ enum proto_match { PROTO_NO, PROTO_MAYBE, PROTO_YES };
 enum done_why {
 	DONE_PEER_CLOSED,	/* end of file from the peer: what reads until close is complete */
 	DONE_CLOSED,		/* our side closed, or the process ended */
+	DONE_TIMED_OUT,		/* our side closed right after a wait of its thread timed out */
 	DONE_RESET,		/* the connection broke (error number known to the caller) */
 	DONE_DETACHED,		/* we stop looking: open calls get status unknown */
 	DONE_SWITCHED,		/* another parser takes the connection */
