@@ -519,23 +519,28 @@ static void test_gzip(void)
 	free(body);
 }
 
-static void test_redis(void)
+static void redis_dialogue(struct recording *r, uint64_t id, size_t step)
 {
 	static const char out[] =
 		"*3\r\n$3\r\nSET\r\n$6\r\nCANARY\r\n$8\r\nCANARY 1\r\n*1\r\n$4\r\nPING\r\n"
 		"*6\r\n$5\r\nXREAD\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n$6\r\nCANARY\r\n$"
-		"1\r\n$\r\n"
+	        "1\r\n$\r\n"
 		"*2\r\n$3\r\nGET\r\n$6\r\nCANARY\r\n";
 	static const char in[] =
 		"+OK\r\n+PONG\r\n*1\r\n*2\r\n$6\r\nCANARY\r\n*0\r\n-WRONGTYPE CANARY\r\n";
 
+	add_text(r, EV_DATA, id, DIR_OUT, out, step);
+	add_text(r, EV_DATA, id, DIR_IN, in, step);
+}
+
+static void test_redis(void)
+{
 	TEST("Redis commands and their outcomes stay, keys and values go");
 	for (size_t i = 0; i < STEPS; i++) {
 		struct recording r = { 0 };
 
 		add_connect(&r, 5, 6379);
-		add_text(&r, EV_DATA, 5, DIR_OUT, out, steps[i]);
-		add_text(&r, EV_DATA, 5, DIR_IN, in, steps[i]);
+		redis_dialogue(&r, 5, steps[i]);
 		check_scrub(&r, 4);
 		recording_free(&r);
 	}
@@ -555,56 +560,70 @@ static size_t pg(char *out, char type, const char *body, size_t n)
 }
 #define PG(type, body) n += pg(b + n, type, body, sizeof(body) - 1)
 
+static void postgres_startup(struct recording *r, uint64_t id, size_t step)
+{
+	char b[1024];
+	size_t n = 0;
+
+	PG(0, "\0\3\0\0user\0CANARY\0\0");
+	add_bytes(r, EV_DATA, id, DIR_OUT, b, n, step);
+	n = 0;
+	PG('R', "\0\0\0\0");
+	PG('S', "server_version\0CANARY\0");
+	PG('Z', "I");
+	add_bytes(r, EV_DATA, id, DIR_IN, b, n, step);
+}
+
+static void postgres_dialogue(struct recording *r, uint64_t id, size_t step)
+{
+	char b[1024];
+	size_t n;
+
+	n = 0;
+	PG('Q', "WITH canary AS (SELECT 'CANARY') INSERT INTO t SELECT * FROM canary\0");
+	add_bytes(r, EV_DATA, id, DIR_OUT, b, n, step);
+	n = 0;
+	PG('C', "INSERT 0 1\0");
+	PG('Z', "I");
+	add_bytes(r, EV_DATA, id, DIR_IN, b, n, step);
+	n = 0;
+	PG('P', "s1\0UPDATE t SET a = $1\0\0\0");
+	PG('B', "\0s1\0\0\0\0\1\0\0\0\6CANARY\0\0");
+	PG('E', "\0\0\0\0\0");
+	PG('S', "");
+	PG('Q', "SELECT 1\0");
+	add_bytes(r, EV_DATA, id, DIR_OUT, b, n, step);
+	n = 0;
+	PG('1', "");
+	PG('2', "");
+	PG('E', "SERROR\0VERROR\0C23505\0MCANARY\0\0");
+	PG('Z', "I");
+	PG('T', "\0\1CANARY\0\0\0\0\1\0\2\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+	PG('D', "\0\1\0\0\0\6CANARY");
+	PG('C', "SELECT 1\0");
+	PG('Z', "I");
+	add_bytes(r, EV_DATA, id, DIR_IN, b, n, step);
+	n = 0;
+	PG('B', "\0s1\0\0\0\0\1\0\0\0\6CANARY\0\0");
+	PG('E', "\0\0\0\0\0");
+	PG('S', "");
+	add_bytes(r, EV_DATA, id, DIR_OUT, b, n, step);
+	n = 0;
+	PG('2', "");
+	PG('C', "UPDATE 3\0");
+	PG('Z', "I");
+	add_bytes(r, EV_DATA, id, DIR_IN, b, n, step);
+}
+
 static void test_postgres(void)
 {
 	TEST("PostgreSQL statements and their outcomes stay, texts and values go");
 	for (size_t i = 0; i < STEPS; i++) {
 		struct recording r = { 0 };
-		char b[1024];
-		size_t n = 0;
 
 		add_connect(&r, 5, 5432);
-		PG(0, "\0\3\0\0user\0CANARY\0\0");
-		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
-		n = 0;
-		PG('R', "\0\0\0\0");
-		PG('S', "server_version\0CANARY\0");
-		PG('Z', "I");
-		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
-		n = 0;
-		PG('Q', "WITH canary AS (SELECT 'CANARY') INSERT INTO t SELECT * FROM canary\0");
-		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
-		n = 0;
-		PG('C', "INSERT 0 1\0");
-		PG('Z', "I");
-		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
-		n = 0;
-		PG('P', "s1\0UPDATE t SET a = $1\0\0\0");
-		PG('B', "\0s1\0\0\0\0\1\0\0\0\6CANARY\0\0");
-		PG('E', "\0\0\0\0\0");
-		PG('S', "");
-		PG('Q', "SELECT 1\0");
-		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
-		n = 0;
-		PG('1', "");
-		PG('2', "");
-		PG('E', "SERROR\0VERROR\0C23505\0MCANARY\0\0");
-		PG('Z', "I");
-		PG('T', "\0\1CANARY\0\0\0\0\1\0\2\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
-		PG('D', "\0\1\0\0\0\6CANARY");
-		PG('C', "SELECT 1\0");
-		PG('Z', "I");
-		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
-		n = 0;
-		PG('B', "\0s1\0\0\0\0\1\0\0\0\6CANARY\0\0");
-		PG('E', "\0\0\0\0\0");
-		PG('S', "");
-		add_bytes(&r, EV_DATA, 5, DIR_OUT, b, n, steps[i]);
-		n = 0;
-		PG('2', "");
-		PG('C', "UPDATE 3\0");
-		PG('Z', "I");
-		add_bytes(&r, EV_DATA, 5, DIR_IN, b, n, steps[i]);
+		postgres_startup(&r, 5, steps[i]);
+		postgres_dialogue(&r, 5, steps[i]);
 		check_scrub(&r, 4);
 		recording_free(&r);
 	}
@@ -639,27 +658,37 @@ static void test_doubt(void)
 
 	TEST("after a record was lost nothing of the message stays, and the next one is read "
 	     "again");
-	for (size_t lost = 1; lost < 40; lost++) {
-		struct recording all = { 0 };
+	for (int proto = 0; proto < 3; proto++) {
+		for (size_t lost = 1; lost < 40; lost++) {
+			struct recording all = { 0 };
 
-		add_connect(&all, 5, 80);
-		llm_dialogue(&all, EV_DATA, 5, 60);
-		llm_dialogue(&all, EV_DATA, 5, 60);
-		r = (struct recording){ .ts = all.ts };
-		for (size_t i = 0; i < all.n; i++)
-			if (i != lost)
-				record(&r, all.e[i]);
-		check_scrub(&r, 3);
-		recording_free(&r);
-		recording_free(&all);
+			add_connect(&all, 5, proto == 0 ? 80 : proto == 1 ? 6379 : 5432);
+			if (proto == 2)
+				postgres_startup(&all, 5, 60);
+			for (int i = 0; i < 4; i++) {
+				if (proto == 0)
+					llm_dialogue(&all, EV_DATA, 5, 60);
+				else if (proto == 1)
+					redis_dialogue(&all, 5, 60);
+				else
+					postgres_dialogue(&all, 5, 60);
+			}
+			r = (struct recording){ .ts = all.ts };
+			for (size_t i = 0; i < all.n; i++)
+				if (i != lost)
+					record(&r, all.e[i]);
+			check_scrub(&r, 3);
+			recording_free(&r);
+			recording_free(&all);
+		}
 	}
 
 	TEST("what the capture did not keep of an operation is a gap, too");
 	add_connect(&r, 5, 6379);
 	r.ts += 1000;
-	add_record(&r, EV_DATA, 5, DIR_OUT, "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$100\r\nCANARY",
-	           38 - 3, 38 - 3 + 96, 0, false);
-	r.pos[5][DIR_OUT] += 38 - 3 + 96;
+	add_record(&r, EV_DATA, 5, DIR_OUT, "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$100\r\nCANARY", 34,
+	           34 + 96, 0, false);
+	r.pos[5][DIR_OUT] += 34 + 96;
 	add_text(&r, EV_DATA, 5, DIR_IN, "+OK\r\n", 100);
 	add_text(&r, EV_DATA, 5, DIR_OUT, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n", 100);
 	add_text(&r, EV_DATA, 5, DIR_IN, "$6\r\nCANARY\r\n", 100);
