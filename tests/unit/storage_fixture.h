@@ -220,8 +220,19 @@ static inline bool claims_hold(const struct seen *s, const struct seen *truth)
 	return true;
 }
 
+/* Calls that waited until the connection was closed behind n steps. */
+static inline int left_open(const struct seen *s, size_t n)
+{
+	int open = 0;
+
+	for (int i = 0; i < s->done; i++)
+		open += s->calls[i]->end_ns == (n + 1) * 1000;
+	return open;
+}
+
 /* Holes of 1, 2, 7 and "all that follows" bytes at every offset of every step, of known and
- * unknown size: nothing that is not marked partial is wrong, and every call ends once. */
+ * unknown size: nothing that is not marked partial is wrong, every call ends once, and none is left
+ * waiting for a reply that was lost. */
 static inline bool holes_are_honest(const struct proto *p, const struct step *steps, size_t n)
 {
 	static const size_t lens[] = { 1, 2, 7, SIZE_MAX };
@@ -236,7 +247,8 @@ static inline bool holes_are_honest(const struct proto *p, const struct step *st
 				struct seen s = play_hole(p, steps, n, h, off,
 				                          len < rest ? len : rest, k >= 4, why);
 
-				if (s.wrong || !claims_hold(&s, &truth)) {
+				if (s.wrong || !claims_hold(&s, &truth) ||
+				    (h + 3 < n && left_open(&s, n) > left_open(&truth, n))) {
 					if (good)
 						printf("# hole in step %zu at %zu, %zu: %s\n", h,
 						       off, k, shown(&s));

@@ -13,7 +13,8 @@
  *   outstanding (and was never seen to do otherwise), or
  * - if the connection was silent for PENDING_QUIET_NS before,
  * and with needs_boundary only if that reply was seen to end a request. A reply with no request
- * open proves a wrong pairing and starts all over.
+ * open proves a wrong pairing and starts all over. In doubt, a request that is open where such a
+ * client goes on was none (or its reply was lost): it ends, status unknown.
  */
 #ifndef PROTO_PENDING_H
 #define PROTO_PENDING_H
