@@ -317,7 +317,7 @@ static void key_byte(struct mask_json *j, char *p)
 static void json_byte(struct mask_json *j, char *p)
 {
 	if (j->at == AT_LITERAL) {
-		if (*j->literal == *p) {
+		if (*p && *j->literal == *p) {
 			j->literal++;
 			return;
 		}

@@ -715,6 +715,8 @@ static enum mask_result postgres_gap(void *m, int dir, uint64_t n)
 {
 	struct side *s = &((struct postgres *)m)->side[dir];
 
+	if (!n)
+		return MASK_OK;
 	if (n > s->left) {
 		side_lost(s);
 		return MASK_OK;
