@@ -524,7 +524,7 @@ static void redis_dialogue(struct recording *r, uint64_t id, size_t step)
 	static const char out[] =
 		"*3\r\n$3\r\nSET\r\n$6\r\nCANARY\r\n$8\r\nCANARY 1\r\n*1\r\n$4\r\nPING\r\n"
 		"*6\r\n$5\r\nXREAD\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n$6\r\nCANARY\r\n$"
-	        "1\r\n$\r\n"
+		"1\r\n$\r\n"
 		"*2\r\n$3\r\nGET\r\n$6\r\nCANARY\r\n";
 	static const char in[] =
 		"+OK\r\n+PONG\r\n*1\r\n*2\r\n$6\r\nCANARY\r\n*0\r\n-WRONGTYPE CANARY\r\n";
