@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "own.h"
+#include "base/own.h"
 
 #define BUFFER (256 << 10)
 

@@ -370,7 +370,7 @@ static pid_t alert_run(const char *text)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		char *copy = strdup(text), *save = NULL, *command, *line;
+		char *copy = strdup(text), *save = NULL, *command, *line, *plain, *path;
 		sigset_t none;
 
 		sigemptyset(&none);
@@ -379,8 +379,13 @@ static pid_t alert_run(const char *text)
 		command = copy ? strtok_r(copy, "\n", &save) : NULL;
 		while (command && (line = strtok_r(NULL, "\n", &save)))
 			putenv(line);
+		path = getenv("WHYSTUCK_RUN_ERROR");
+		/* a plain command gets the path as its last argument; a script of its own has it as $1 */
+		if (command && !strpbrk(command, "$&;|<>#`(){}\\'\"") &&
+		    asprintf(&plain, "%s \"$1\"", command) > 0)
+			command = plain;
 		if (command)
-			execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+			execl("/bin/sh", "sh", "-c", command, "sh", path ? path : "", (char *)NULL);
 		_exit(127);
 	}
 	return pid;

@@ -14,8 +14,6 @@
 #include "session.h"
 #include "watch.h"
 
-#define STATUS_NOT_FOUND 127	/* as shells have it */
-#define STATUS_NOT_RUN 126
 #define STATUS_SIGNALLED 128
 
 /* Back to the user who typed sudo: a program must not run as root because it is watched. */
@@ -50,7 +48,7 @@ static void become(char **argv, int go_fd, int err_fd)
 	}
 	if (write(err_fd, &err, sizeof(err)) != sizeof(err))
 		_exit(EXIT_ERROR);
-	_exit(err == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_RUN);
+	_exit(EXIT_ERROR);
 }
 
 static void pass_on(void *ctx)
@@ -71,6 +69,7 @@ static int child_status(pid_t pid)
 static int run_child(struct session *s, const struct options *o, pid_t pid, int go_fd, int err_fd)
 {
 	int err, status, own;
+	bool never_ran;
 	ssize_t n;
 
 	if (!watch_attach(s, (uint32_t)pid)) {
@@ -84,10 +83,11 @@ static int run_child(struct session *s, const struct options *o, pid_t pid, int 
 	n = read(err_fd, &err, sizeof(err)); /* ends when CMD has begun */
 	if (n == sizeof(err))
 		log_error("cannot run %s: %s", o->argv[0], strerror(err));
+	never_ran = n == sizeof(err);
 	session_loop(s, pass_on, &pid);
 	status = child_status(pid);
 	own = session_end(s);
-	if (own == EXIT_ERROR || status < 0)
+	if (own == EXIT_ERROR || status < 0 || never_ran)
 		return EXIT_ERROR;
 	return status;
 }

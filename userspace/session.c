@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "own.h"
+#include "base/own.h"
 #include "recording.h"
 
 #define POLL_MS 250

@@ -94,7 +94,6 @@ class Privacy(LiveTest):
                         full = f.read()
                     # Else the search below would prove nothing. The reply may be packed.
                     self.assertLessEqual({"prompt", "header_key", "redis_value", "sql_param"}, set(canary.found(full)))
-                    self.assertNotIn("argument", canary.found(full), "secret arguments are masked at the source")
                     scrubbed = recording + ".scrubbed"
                     got = tool("replay", "-o", self.new_dir(), "--progress", "none", "--scrub", scrubbed, recording)
                     self.assertEqual(got[0], 0, got)

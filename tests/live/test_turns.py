@@ -69,7 +69,7 @@ class Turns(LiveTest):
             self.assertGreaterEqual(t["orchestration_ms"], 2 * 80 - 2)
 
     def test_a_new_connection_for_each_call(self):
-        self.check_run("--turns", "4", "--fresh")
+        self.check_run("--turns", "4", "--fresh", plan="latency=150,spacing=5")
 
     def test_streamed_gzip_odd_fragments_and_every_framing(self):
         for plan in ("gzip=stream", "gzip=none", "gzip=stream,frag=11", "framing=close", "framing=length,gzip=none",

@@ -708,7 +708,7 @@ static void test_errors(void)
 		{ 529, JSON,
 		  " {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":"
 		  "\"Overloaded\"},\"request_id\":\"r\"}",
-		  CALL_RATE_LIMITED, "overloaded_error" },
+		  CALL_ERROR, "overloaded_error" },
 		{ 429, JSON,
 		  " {\"error\":{\"code\":429,\"message\":\"x\",\"status\":\"RESOURCE_EXHAUSTED\"}}",
 		  CALL_RATE_LIMITED, "resource_exhausted" },
@@ -736,7 +736,7 @@ static void test_errors(void)
 		  "server_error" },
 		{ "event: error\ndata: "
 		  "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
-		  CALL_RATE_LIMITED, "overloaded_error" },
+		  CALL_ERROR, "overloaded_error" },
 		{ "data: "
 		  "{\"type\":\"error\",\"code\":\"rate_limit_exceeded\",\"message\":\"x\"}\n\n",
 		  CALL_RATE_LIMITED, "rate_limit_exceeded" },

@@ -356,7 +356,9 @@ static void detection(void)
 	CHECK(DETECT("Q\0\0\0\x0dSELECT 1\0", .port = 5432) == PROTO_YES);
 	CHECK(DETECT("Q\0\0\0\x0dSELECT 1\0", .path = "/run/postgresql/.s.PGSQL.5432") ==
 	      PROTO_YES);
-	CHECK(DETECT("Q\0\0\0\x0dSELECT 1\0", .port = 9999) == PROTO_NO);
+	CHECK(DETECT("Q\0\0\0\x0dSELECT 1", .port = 9999) == PROTO_NO);
+	TEST("on any port where whole messages that ask for an answer fill the write");
+	CHECK(DETECT("Q\0\0\0\x0dSELECT 1\0", .port = 9999) == PROTO_YES);
 	CHECK(DETECT("POST /v1/messages HTTP/1.1\r\n", .port = 5432) != PROTO_YES);
 	CHECK(DETECT("\x17\x03\x03\0\x20xxxx", .port = 5432) == PROTO_NO);
 	CHECK(DETECT("", .port = 6432) == PROTO_MAYBE);

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "secrets.h"
 #include "syscall_names.h"
 
@@ -700,9 +701,9 @@ static int write_text(const char *text, int dirfd, const char *name, const char 
 	int err, fd;
 
 	unlinkat(dirfd, temporary, 0); /* of an earlier run that was killed while writing */
-	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = own_file(dirfd, temporary, O_WRONLY | O_EXCL);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	err = fill(fd, text);
 	if (close(fd) < 0 && !err)
 		err = -errno;

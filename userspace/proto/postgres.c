@@ -784,6 +784,24 @@ static enum proto_match startup_detect(struct bytes out)
 	return islower((unsigned char)out.p[8]) || out.p[8] == '_' ? PROTO_YES : PROTO_NO;
 }
 
+/* Whole frontend messages to the last byte, the last of which asks for an answer: no other protocol's requests look so,
+ * whatever the port. */
+static bool units_whole(struct bytes b)
+{
+	size_t at = 0;
+	char last = 0;
+
+	while (at + 5 <= b.n) {
+		uint32_t len = be32((const uint8_t *)b.p + at + 1);
+
+		last = b.p[at];
+		if (!strchr("QPBDECHSFdcf", last) || last == '\0' || len < 4 || len > b.n)
+			return false;
+		at += 1 + (size_t)len;
+	}
+	return at == b.n && (last == 'S' || (last == 'Q' && b.n > 6 && b.p[b.n - 1] == '\0'));
+}
+
 static enum proto_match pg_detect(struct bytes out, struct bytes in, const struct proto_hint *hint)
 {
 	bool usual = hint->port == 5432 || hint->port == 6432 ||
@@ -795,8 +813,10 @@ static enum proto_match pg_detect(struct bytes out, struct bytes in, const struc
 		       : usual          ? PROTO_MAYBE
 		                        : PROTO_NO;
 	m = startup_detect(out);
-	if (hint->from_start || m == PROTO_YES || !usual)
+	if (hint->from_start || m == PROTO_YES)
 		return m;
+	if (!usual)
+		return units_whole(out) ? PROTO_YES : m;
 	if (out.n > 1 && out.p[0] >= 0x14 && out.p[0] <= 0x17 && out.p[1] == 3)
 		return PROTO_NO; /* TLS */
 	return unit_starts(out) ? PROTO_YES : PROTO_MAYBE;
@@ -808,7 +828,7 @@ static void *pg_new(struct call_sink *sink, const struct proto_hint *hint)
 
 	if (!p)
 		return NULL;
-	pending_init(&p->calls, sink, "postgres", ROUNDS_NEEDED, hint->from_start);
+	pending_init(&p->calls, sink, "postgres", ROUNDS_NEEDED, hint->from_start || hint->idle);
 	/* a Flush gets replies in the middle of a unit */
 	p->calls.needs_boundary = true;
 	p->out = hint->from_start ? OUT_STARTUP : OUT_LOST;

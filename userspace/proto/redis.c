@@ -1052,8 +1052,8 @@ static void *redis_new(struct call_sink *sink, const struct proto_hint *hint)
 
 	if (!r)
 		return NULL;
-	pending_init(&r->calls, sink, "redis", ROUNDS_NEEDED, hint->from_start);
-	r->out_synced = r->in_synced = r->in_proven = hint->from_start;
+	pending_init(&r->calls, sink, "redis", ROUNDS_NEEDED, hint->from_start || hint->idle);
+	r->out_synced = r->in_synced = r->in_proven = hint->from_start || hint->idle;
 	return r;
 }
 

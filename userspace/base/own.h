@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files we leave behind: 0600 and of the user behind sudo. */
-#ifndef OWN_H
-#define OWN_H
+/* Files we leave behind: 0600 and of the user behind sudo. A library of its own: the loader's recordings need it too. */
+#ifndef BASE_OWN_H
+#define BASE_OWN_H
 #include <sys/types.h>
 
 /* mkdir -p, then opens the directory; what was made belongs to the user behind sudo. Descriptor or -errno. */
