@@ -5,13 +5,16 @@
 Ends with 0 only if what was promised was seen: every turn, the runner's own times, the right verdict, a target unharmed.
 """
 import contextlib
-import datetime
+import fcntl
+import itertools
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import sys
+import termios
 import textwrap
 import threading
 
@@ -45,13 +48,19 @@ class Screen:
 
     def step(self, text):
         self.steps += 1
-        print("\n" + self.style("1", f"[{self.steps}] {text}"), flush=True)
+        lines = textwrap.wrap(f"[{self.steps}] {text}", self.width - 2, subsequent_indent="    ")
+        print("\n" + "\n".join(self.style("1", line) for line in lines), flush=True)
 
     def line(self, text=""):
         print("    " + text if text else "", flush=True)
 
     def command(self, words):
-        self.line(self.style("36", "$ sudo whystuck " + " ".join(words)))
+        """Fit to be copied: broken with backslashes."""
+        text = " ".join(words).replace(" -", "\n-").replace(" ", "\xa0").replace("\n", " ")  # an option keeps its value
+        lines = textwrap.wrap("$\xa0sudo\xa0whystuck\xa0" + text, self.width - 8, subsequent_indent="      ",
+                              break_long_words=False, break_on_hyphens=False)
+        for i, line in enumerate(lines):
+            self.line(self.style("36", line.replace("\xa0", " ") + (" \\" if i + 1 < len(lines) else "")))
         self.line()
 
     def fact(self, name, text):
@@ -86,9 +95,6 @@ class Watch:
 
     def set_size(self, fd):
         size = os.get_terminal_size(sys.stdout.fileno())
-        import fcntl
-        import struct
-        import termios
         fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.lines, size.columns, 0, 0))
 
     def pass_on(self):
@@ -123,8 +129,11 @@ class Watch:
 
 def output_folder():
     """Of the user behind sudo, as all that whystuck writes."""
-    path = os.path.abspath(datetime.datetime.now().strftime("whystuck-demo-%Y%m%d-%H%M%S"))
-    os.mkdir(path, 0o700)
+    for n in itertools.count(1):
+        path = os.path.abspath(f"whystuck-demo-{n}")
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+            break
     with contextlib.suppress(KeyError, ValueError):
         os.chown(path, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
     return path
@@ -249,7 +258,7 @@ class Demo:
         s.fact("turn", f"{turn['turn_index']} of session {turn['session_id']} in progress, {turn['storage_calls']} storage "
                f"calls done, {turn['llm_calls']} LLM calls done")
         for i, step in enumerate(error["next_steps"]):
-            s.fact("" if i else "next steps", step)
+            s.line(f"{'' if i else 'next steps':<15} {step}")  # whole, to be copied
         s.line()
         promise(verdict["kind"] == "llm_no_response", f"the verdict is {verdict['kind']}, not llm_no_response")
         promise(self.server.endpoint in json.dumps(error["in_flight"]), "the hung call is not among those in flight")
