@@ -49,6 +49,20 @@ struct tls_key {
 	__u64 tgid;
 };
 
+/* Where a CPython process keeps what tells the asyncio task that runs on a thread (bpf/python.bpf.h follows it). */
+#define PYTHON_DICT_USED 16	/* of PyDictObject: ma_used, then version, keys, values */
+struct python {
+	__u64 current_tasks;	/* address of asyncio's dict {loop: task} */
+	__u32 tstate_at;	/* from pthread_self(): the pointer to the thread's PyThreadState */
+	__u16 thread_id_at;	/* in it: pthread_self() ... */
+	__u16 dict_at;		/* ... and the thread's dict, which has the running loop, */
+	__u16 loop_at;		/* ... or the running loop itself; 0: in the dict */
+	__u16 text_at;		/* in an ASCII str: its characters */
+	__u8 holder;		/* the dict has an object that has the loop */
+	__u8 dict_log2;		/* a dict's keys begin as they do from 3.11 on */
+	__u16 pad;
+};
+
 /* Attach cookie of a hooked TLS function. */
 enum tls_function {
 	TLS_READ = 1,

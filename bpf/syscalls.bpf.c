@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* System calls of the watched processes: every one counted, socket data and connections reported. */
-#include "state.bpf.h"
+#include "python.bpf.h"
 #include "syscall_nr.h"
 
 #define IOV_MAX_SEEN 16 /* buffers of one readv/writev/sendmsg that are captured; the rest counts as not captured */
@@ -136,6 +136,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
 	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
 	d->sock = r->ino;
+	d->task = python_task(t->tgid);
 	d->fd = fd;
 	d->dir = io->dir;
 	d->pos = pos;

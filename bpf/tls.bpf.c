@@ -4,7 +4,7 @@
  * comes as the attach cookie (enum tls_function). A call inside a call (SSL_write_ex into SSL_write_ex2) counts once:
  * only the outermost, told by the stack pointer, which also outlives returns that never came (longjmp).
  */
-#include "state.bpf.h"
+#include "python.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -105,6 +105,7 @@ int tls_exit(struct pt_regs *ctx)
 	d->start_ns = t->tls_start_ns;
 	d->sock = t->tls_sock;
 	d->tls = t->tls;
+	d->task = python_task(id >> 32); /* the same as at the call's entry: a task does not change within it */
 	d->fd = t->tls_fd;
 	d->dir = dir;
 	d->pos = pos;

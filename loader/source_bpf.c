@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "procfs.h"
+#include "python.h"
 #include "snapshot.h"
 #include "source.h"
 #include "state.h"
@@ -41,6 +42,7 @@ struct source_bpf {
 	struct whystuck_bpf *skel;
 	struct ring_buffer *ring;
 	struct tls_probes *tls;
+	struct pythons *pythons;
 	struct snapshot *snapshot;
 	int pidfd;
 	uint32_t *pids;		/* of the tree, alive */
@@ -105,6 +107,14 @@ static void pid_remove(struct source_bpf *s, uint32_t pid)
 		if (s->pids[i] == pid)
 			s->pids[i] = s->pids[--s->npids];
 	tls_probes_forget(s->tls, pid);
+	pythons_forget(s->pythons, pid);
+}
+
+/* Looks for what is to be hooked or read in a process of the tree. */
+static void process_look(struct source_bpf *s, uint32_t pid)
+{
+	tls_probes_scan(s->tls, pid);
+	pythons_look(s->pythons, pid, now_ns());
 }
 
 struct tree_walk {
@@ -149,16 +159,18 @@ static int on_record(void *ctx, void *data, size_t n)
 
 			pid_add(s, child);
 			snapshot_process(s->snapshot, child);
-			tls_probes_scan(s->tls, child);
+			process_look(s, child);
 		}
 		return 0;
 	case EV_EXEC:
 		deliver(s, e);
 		snapshot_process(s->snapshot, e->pid);
-		tls_probes_scan(s->tls, e->pid);
+		pythons_forget(s->pythons, e->pid);
+		process_look(s, e->pid);
 		return 0;
 	case EV_MAPPED:
 		tls_probes_scan(s->tls, e->pid);
+		pythons_mapped(s->pythons, e->pid, now_ns());
 		return 0;
 	case EV_EXIT:
 		deliver(s, e);
@@ -336,13 +348,15 @@ static void bpf_finish(struct source *source, enum end_reason why)
 static int bpf_poll(struct source *source, int timeout_ms)
 {
 	struct source_bpf *s = (struct source_bpf *)source;
-	uint64_t now = now_ns();
-	int until_tick = s->next_tick_ns > now ? (int)((s->next_tick_ns - now) / 1000000) + 1 : 0;
-	int n;
+	uint64_t now = now_ns(), wake_ns = pythons_poll(s->pythons, now);
+	int until, n;
 
 	if (s->ended)
 		return 1;
-	n = ring_buffer__poll(s->ring, timeout_ms < until_tick ? timeout_ms : until_tick);
+	if (s->next_tick_ns < wake_ns)
+		wake_ns = s->next_tick_ns;
+	until = wake_ns > now ? (int)((wake_ns - now) / 1000000) + 1 : 0;
+	n = ring_buffer__poll(s->ring, timeout_ms < until ? timeout_ms : until);
 	if (n < 0 && n != -EINTR)
 		return n;
 	alerts_reap(s);
@@ -429,6 +443,7 @@ static void bpf_close(struct source *source)
 	if (s->skel)
 		whystuck_bpf__detach(s->skel);
 	tls_probes_free(s->tls);
+	pythons_free(s->pythons);
 	snapshot_free(s->snapshot);
 	ring_buffer__free(s->ring);
 	whystuck_bpf__destroy(s->skel);
@@ -546,7 +561,8 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 		.ctx = s,
 	};
 	s->tls = tls_probes_new(&ops);
-	if (!s->ring || !s->snapshot || !s->tls)
+	s->pythons = pythons_new(bpf_map__fd(s->skel->maps.pythons));
+	if (!s->ring || !s->snapshot || !s->tls || !s->pythons)
 		return fail(s, why, n, "opening the kernel's event buffer");
 	if (whystuck_bpf__attach(s->skel))
 		return fail(s, why, n, "attaching the kernel programs");
@@ -554,11 +570,11 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	pid_add(s, c->pid);
 	tree_find(s);
 	for (size_t i = 0; i < s->npids; i++)
-		tls_probes_scan(s->tls, s->pids[i]);
+		process_look(s, s->pids[i]);
 	s->skel->bss->ready = 1;
 	tree_find(s); /* children made while `ready` was off */
 	for (size_t i = 0; i < s->npids; i++)
-		tls_probes_scan(s->tls, s->pids[i]);
+		process_look(s, s->pids[i]);
 	snapshot_take(s->snapshot, c->pid, s->pids, s->npids, false);
 	s->next_activity_ns = now_ns() + ACTIVITY_NS;
 	s->next_tick_ns = now_ns() + (uint64_t)c->tick_ms * 1000000;

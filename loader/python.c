@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * _PyRuntime (a symbol every CPython exports) -> interpreters -> sys.modules -> asyncio.tasks -> _current_tasks, the
+ * dict {loop: task} that asyncio's C code fills at the start of each step of a task and clears at its end. Offsets were
+ * taken with offsetof() against each version's own headers; one layout holds for all releases of a minor version. What
+ * is read is checked by the names of types and by pointers that must lead back.
+ */
+#include "python.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "elf_sym.h"
+#include "event.h"
+#include "procfs.h"
+#include "state.h"
+
+#define INTERPRETERS_MAX 16  /* looked through; each has its own modules */
+#define THREADS_LOOKED_AT 16 /* until one shows where threads keep their PyThreadState */
+#define DICT_ENTRIES_MAX \
+	65536 /* more modules than any program imports, more names than a module has */
+#define DICT_ENTRIES_AT_ONCE 256
+#define RETRY_FIRST_NS \
+	10000000ull /* a program that starts: the task of its first request shall be known */
+#define RETRY_LAST_NS 1000000000ull
+#define NO_PYTHON_TRIES \
+	8 /* until a process without an interpreter is left alone, 2.5 s: it may just be starting */
+
+/* glibc, x86-64: struct pthread's first block of thread-specific data, { sequence, value } each. */
+#define SPECIFIC_AT 0x310
+#define SPECIFIC_MAX 32
+
+/* The same in all versions read here. */
+#define OB_TYPE 8
+#define TYPE_NAME 24
+#define MODULE_DICT 16
+#define STR_LENGTH 16
+#define STR_STATE 32
+#define STR_COMPACT_ASCII (3 << 5)
+#define TSTATE_NEXT 8
+#define TSTATE_INTERP 16
+
+static const struct layout {
+	uint32_t minor;
+	uint32_t head;                   /* in _PyRuntime */
+	uint32_t next, threads, modules; /* in an interpreter */
+	uint16_t thread_id, dict;        /* in a PyThreadState */
+	uint16_t loop;                   /* there too, the running loop; 0: it is in the dict ... */
+	bool holder;                     /* ... in an object of its own */
+	uint16_t text;                   /* in an ASCII str */
+	bool log2;                       /* dicts as from 3.11 on */
+	uint32_t runtime_size; /* of _PyRuntime on x86-64, where nothing else tells the version */
+} layouts[] = {
+	{ 8, 32, 0, 8, 56, 176, 152, 0, true, 48, false, 1464 },
+	{ 9, 32, 0, 8, 856, 176, 152, 0, true, 48, false, 656 },
+	{ 10, 32, 0, 8, 856, 176, 152, 0, true, 48, false, 672 },
+	{ 11, 40, 0, 16, 888, 152, 128, 0, true, 48, true, 0 },
+	{ 12, 40, 0, 72, 944, 136, 112, 0, false, 40, true, 0 },
+	{ 13, 632, 7264, 7344, 7656, 152, 128, 304, false, 40, true, 0 },
+};
+#define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
+
+/* What an executable file holds of an interpreter. */
+struct file {
+	struct file *next;
+	uint32_t major, minor;
+	uint64_t ino, off;
+	int found;
+	struct elf_object objects[2];
+};
+enum object { PY_RUNTIME, PY_VERSION, OBJECTS };
+static const char *const object_names[OBJECTS] = { "_PyRuntime", "Py_Version" };
+
+enum state { SEEKING, FOUND, LEFT_ALONE };
+
+struct process {
+	struct process *next;
+	uint32_t pid;
+	enum state state;
+	unsigned tries;
+	uint64_t wait_ns, next_ns;
+	uint64_t runtime; /* address of _PyRuntime, 0 not found yet */
+	const struct layout *layout;
+};
+
+struct pythons {
+	int map_fd;
+	struct process *processes;
+	struct file *files;
+};
+
+/* ---- the target's memory ---- */
+
+static bool word_at(uint32_t pid, uint64_t addr, uint64_t *to)
+{
+	return addr && procfs_memory(pid, addr, to, sizeof(*to)) == 0;
+}
+
+/* Is the object of the type of that name? */
+static bool is_a(uint32_t pid, uint64_t object, const char *type)
+{
+	size_t n = strlen(type) + 1;
+	uint64_t t, name;
+	char text[16];
+
+	return object && word_at(pid, object + OB_TYPE, &t) && word_at(pid, t + TYPE_NAME, &name) &&
+	       name && n <= sizeof(text) && procfs_memory(pid, name, text, n) == 0 &&
+	       memcmp(text, type, n) == 0;
+}
+
+struct dict {
+	uint64_t entries; /* address */
+	uint64_t n;
+	size_t size; /* of an entry; its last two words are key and value */
+};
+
+/* False if it is no dict that holds its values beside its keys. */
+static bool dict_open(uint32_t pid, const struct layout *l, uint64_t object, struct dict *d)
+{
+	uint64_t head[4]; /* used, version, keys, values */
+	union {
+		uint64_t words[5];
+		uint8_t bytes[40];
+	} k;
+	uint64_t index;
+
+	if (!is_a(pid, object, "dict") ||
+	    procfs_memory(pid, object + PYTHON_DICT_USED, head, sizeof(head)) || head[3] ||
+	    procfs_memory(pid, head[2], &k, sizeof(k)))
+		return false;
+	if (l->log2) {
+		if (k.bytes[9] > 31)
+			return false;
+		index = 32 + (1ull << k.bytes[9]);
+		d->n = k.words[3];
+		d->size = k.bytes[10] ? 16 : 24;
+	} else {
+		index = 40 + k.words[1] * (k.words[1] <= 0xff ? 1 : k.words[1] <= 0xffff ? 2 : 4);
+		d->n = k.words[4];
+		d->size = 24;
+	}
+	d->entries = head[2] + index;
+	return d->n <= DICT_ENTRIES_MAX;
+}
+
+static bool is_text(uint32_t pid, const struct layout *l, uint64_t str, const char *text, size_t n)
+{
+	uint32_t state;
+	char have[64];
+
+	return n <= sizeof(have) &&
+	       procfs_memory(pid, str + STR_STATE, &state, sizeof(state)) == 0 &&
+	       (state & STR_COMPACT_ASCII) == STR_COMPACT_ASCII &&
+	       procfs_memory(pid, str + l->text, have, n) == 0 && memcmp(have, text, n) == 0;
+}
+
+/* The value of a name, looked for among n entries at addr: the lengths of all their keys in one read. */
+static bool entries_search(uint32_t pid, const struct layout *l, uint64_t addr, size_t n,
+                           size_t size, const char *name, uint64_t *value)
+{
+	uint64_t entries[DICT_ENTRIES_AT_ONCE * 3], lengths[DICT_ENTRIES_AT_ONCE];
+	struct iovec local = { lengths, 0 }, keys[DICT_ENTRIES_AT_ONCE];
+	const uint64_t *pairs[DICT_ENTRIES_AT_ONCE];
+	size_t len = strlen(name), words = size / 8, used = 0;
+
+	if (procfs_memory(pid, addr, entries, n * size))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t *pair = entries + i * words + words - 2;
+
+		if (!pair[0] || !pair[1]) /* deleted */
+			continue;
+		keys[used] = (struct iovec){ (void *)(uintptr_t)(pair[0] + STR_LENGTH), 8 };
+		pairs[used++] = pair;
+	}
+	local.iov_len = used * 8;
+	if (process_vm_readv((pid_t)pid, &local, 1, keys, used, 0) != (ssize_t)local.iov_len)
+		return false;
+	for (size_t i = 0; i < used; i++) {
+		if (lengths[i] == len && is_text(pid, l, pairs[i][0], name, len)) {
+			*value = pairs[i][1];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The value of a str key in a dict. */
+static bool dict_find(uint32_t pid, const struct layout *l, uint64_t object, const char *name,
+                      uint64_t *value)
+{
+	struct dict d;
+
+	if (!dict_open(pid, l, object, &d))
+		return false;
+	for (uint64_t i = 0; i < d.n; i += DICT_ENTRIES_AT_ONCE) {
+		uint64_t n = d.n - i < DICT_ENTRIES_AT_ONCE ? d.n - i : DICT_ENTRIES_AT_ONCE;
+
+		if (entries_search(pid, l, d.entries + i * d.size, n, d.size, name, value))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the interpreter ---- */
+
+static const struct layout *layout_of(uint32_t minor)
+{
+	for (size_t i = 0; i < LAYOUTS; i++)
+		if (layouts[i].minor == minor)
+			return &layouts[i];
+	return NULL;
+}
+
+/* From PY_VERSION_HEX. */
+static const struct layout *layout_of_version(uint64_t hex)
+{
+	return hex >> 24 == 3 ? layout_of(hex >> 16 & 0xff) : NULL;
+}
+
+/* By what the version itself says (3.11 on), else by the size of _PyRuntime, else by the file's name. NULL: one we do
+ * not read. */
+static const struct layout *version_find(uint32_t pid, const struct file *f, uint64_t base,
+                                         const char *path)
+{
+	uint64_t debug[3], version; /* _Py_DebugOffsets: cookie, version, free-threaded */
+	const char *name;
+	unsigned minor;
+
+	if (f->objects[PY_VERSION].size) {
+		if (procfs_memory(pid, base + f->objects[PY_RUNTIME].addr, debug, sizeof(debug)) ==
+		            0 &&
+		    memcmp(debug, "xdebugpy", 8) == 0 && debug[2])
+			return NULL;
+		return word_at(pid, base + f->objects[PY_VERSION].addr, &version)
+		               ? layout_of_version(version)
+		               : NULL;
+	}
+	for (size_t i = 0; i < LAYOUTS; i++)
+		if (layouts[i].runtime_size &&
+		    layouts[i].runtime_size == f->objects[PY_RUNTIME].size)
+			return &layouts[i];
+	name = strstr(strrchr(path, '/'), "python3.");
+	return name && sscanf(name, "python3.%u", &minor) == 1 && minor < 11 ? layout_of(minor)
+	                                                                     : NULL;
+}
+
+static const struct file *file_look(struct pythons *p, uint32_t pid, const struct proc_map *m)
+{
+	struct file *f;
+	char path[96];
+	int fd;
+
+	for (f = p->files; f; f = f->next)
+		if (f->ino == m->ino && f->off == m->off && f->major == m->dev_major &&
+		    f->minor == m->dev_minor)
+			return f;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->major = m->dev_major;
+	f->minor = m->dev_minor;
+	f->ino = m->ino;
+	f->off = m->off;
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid,
+	         (unsigned long long)m->start, (unsigned long long)m->end);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		f->found = elf_sym_objects(fd, object_names, OBJECTS, m->off, f->objects);
+		close(fd);
+	}
+	f->next = p->files;
+	p->files = f;
+	return f;
+}
+
+struct scan {
+	struct pythons *pythons;
+	struct process *process;
+	char exe[512];
+	bool library; /* what was found is a libpython: the executable cannot be better */
+};
+
+static void map_visit(void *ctx, const struct proc_map *m)
+{
+	struct scan *s = ctx;
+	const char *base = strrchr(m->path, '/') + 1;
+	bool library = strncmp(base, "libpython3", 10) == 0;
+	const struct file *f;
+
+	if (s->library || (!library && !strstr(base, "python") && strcmp(m->path, s->exe) != 0))
+		return;
+	f = file_look(s->pythons, s->process->pid, m);
+	if (!f || f->found <= 0 || !f->objects[PY_RUNTIME].size)
+		return;
+	s->process->runtime = m->start + f->objects[PY_RUNTIME].addr;
+	s->process->layout = version_find(s->process->pid, f, m->start, m->path);
+	s->library = library;
+}
+
+static void runtime_find(struct pythons *p, struct process *process)
+{
+	struct scan s = { .pythons = p, .process = process };
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", process->pid);
+	n = readlink(path, s.exe, sizeof(s.exe) - 1);
+	s.exe[n > 0 ? n : 0] = '\0';
+	procfs_each_exec_map(process->pid, map_visit, &s);
+}
+
+/* Where threads keep the pointer to their PyThreadState: shown by one whose state is known. 0 not found. */
+static uint32_t tstate_place(uint32_t pid, const struct layout *l, uint64_t interp)
+{
+	uint64_t tstate, owner, thread, specific[SPECIFIC_MAX][2];
+
+	if (!word_at(pid, interp + l->threads, &tstate))
+		return 0;
+	for (int n = 0; n < THREADS_LOOKED_AT && tstate; n++) {
+		if (!word_at(pid, tstate + TSTATE_INTERP, &owner) || owner != interp)
+			return 0;
+		if (word_at(pid, tstate + l->thread_id, &thread) && thread &&
+		    procfs_memory(pid, thread + SPECIFIC_AT, specific, sizeof(specific)) == 0)
+			for (uint32_t i = 0; i < SPECIFIC_MAX; i++)
+				if (specific[i][1] == tstate)
+					return SPECIFIC_AT + i * 16 + 8;
+		if (!word_at(pid, tstate + TSTATE_NEXT, &tstate))
+			return 0;
+	}
+	return 0;
+}
+
+/* asyncio's dict {loop: task} of one interpreter. */
+static bool tasks_find(uint32_t pid, const struct layout *l, uint64_t interp, uint64_t *tasks)
+{
+	uint64_t modules, module, names, found;
+
+	if (!word_at(pid, interp + l->modules, &modules) ||
+	    !dict_find(pid, l, modules, "asyncio.tasks", &module) || !is_a(pid, module, "module") ||
+	    !word_at(pid, module + MODULE_DICT, &names) ||
+	    !dict_find(pid, l, names, "_current_tasks", &found) || !is_a(pid, found, "dict"))
+		return false;
+	*tasks = found;
+	return true;
+}
+
+/* All that the kernel programs need; of several interpreters with asyncio the oldest, which stands last, counts. */
+static bool python_find(const struct process *p, struct python *to)
+{
+	const struct layout *l = p->layout;
+	uint64_t interp, tasks;
+
+	*to = (struct python){ .thread_id_at = l->thread_id,
+		               .dict_at = l->dict,
+		               .loop_at = l->loop,
+		               .text_at = l->text,
+		               .holder = l->holder,
+		               .dict_log2 = l->log2 };
+	if (!word_at(p->pid, p->runtime + l->head, &interp))
+		return false;
+	for (int n = 0; n < INTERPRETERS_MAX && interp; n++) {
+		uint32_t place = tstate_place(p->pid, l, interp);
+
+		if (place && tasks_find(p->pid, l, interp, &tasks)) {
+			to->tstate_at = place;
+			to->current_tasks = tasks;
+		}
+		if (!word_at(p->pid, interp + l->next, &interp))
+			break;
+	}
+	return to->tstate_at != 0;
+}
+
+/* ---- the processes ---- */
+
+static struct process **process_slot(struct pythons *p, uint32_t pid)
+{
+	struct process **slot = &p->processes;
+
+	while (*slot && (*slot)->pid != pid)
+		slot = &(*slot)->next;
+	return slot;
+}
+
+static void process_try(struct pythons *p, struct process *process, uint64_t now_ns)
+{
+	struct python found;
+
+	if (!process->runtime)
+		runtime_find(p, process);
+	if (!process->runtime ? ++process->tries >= NO_PYTHON_TRIES : !process->layout) {
+		process->state = LEFT_ALONE;
+		return;
+	}
+	if (process->runtime && python_find(process, &found) &&
+	    bpf_map_update_elem(p->map_fd, &process->pid, &found, BPF_ANY) == 0) {
+		process->state = FOUND;
+		return;
+	}
+	process->next_ns = now_ns + process->wait_ns;
+	process->wait_ns = process->wait_ns * 2 < RETRY_LAST_NS ? process->wait_ns * 2
+	                                                        : RETRY_LAST_NS;
+}
+
+void pythons_look(struct pythons *p, uint32_t pid, uint64_t now_ns)
+{
+	struct process **slot = process_slot(p, pid);
+
+	if (*slot)
+		return;
+	*slot = calloc(1, sizeof(**slot));
+	if (!*slot)
+		return;
+	(*slot)->pid = pid;
+	(*slot)->wait_ns = RETRY_FIRST_NS;
+	process_try(p, *slot, now_ns);
+}
+
+void pythons_mapped(struct pythons *p, uint32_t pid, uint64_t now_ns)
+{
+	struct process *process = *process_slot(p, pid);
+
+	if (!process || process->state == FOUND || (process->runtime && !process->layout))
+		return;
+	process->state = SEEKING;
+	process->tries = 0;
+	process->wait_ns = RETRY_FIRST_NS;
+	if (process->next_ns < now_ns || process->next_ns > now_ns + RETRY_FIRST_NS)
+		process->next_ns = now_ns + RETRY_FIRST_NS;
+}
+
+void pythons_forget(struct pythons *p, uint32_t pid)
+{
+	struct process **slot = process_slot(p, pid), *process = *slot;
+
+	if (!process)
+		return;
+	*slot = process->next;
+	bpf_map_delete_elem(p->map_fd, &pid);
+	free(process);
+}
+
+uint64_t pythons_poll(struct pythons *p, uint64_t now_ns)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	for (struct process *process = p->processes; process; process = process->next) {
+		if (process->state == SEEKING && process->next_ns <= now_ns)
+			process_try(p, process, now_ns);
+		if (process->state == SEEKING && process->next_ns < next_ns)
+			next_ns = process->next_ns;
+	}
+	return next_ns;
+}
+
+struct pythons *pythons_new(int map_fd)
+{
+	struct pythons *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->map_fd = map_fd;
+	return p;
+}
+
+void pythons_free(struct pythons *p)
+{
+	if (!p)
+		return;
+	while (p->processes)
+		pythons_forget(p, p->processes->pid);
+	while (p->files) {
+		struct file *f = p->files;
+
+		p->files = f->next;
+		free(f);
+	}
+	free(p);
+}
