@@ -27,11 +27,12 @@
 #define DICT_ENTRIES_MAX \
 	65536 /* more modules than any program imports, more names than a module has */
 #define DICT_ENTRIES_AT_ONCE 256
-#define RETRY_FIRST_NS \
-	10000000ull /* a program that starts: the task of its first request shall be known */
-#define RETRY_LAST_NS 1000000000ull
-#define NO_PYTHON_TRIES \
-	8 /* until a process without an interpreter is left alone, 2.5 s: it may just be starting */
+#define SETTLE_NS \
+	5000000ull /* after a mapping, until the process is searched: mappings come in bursts */
+/* Looks at an interpreter without asyncio. Often after a mapping: when its import ends, the first request is near. */
+#define LOOK_NS 1000000ull
+#define LOOKS_OFTEN 20
+#define LOOK_LAST_NS 1000000000ull /* then ever more rarely, up to this */
 
 /* glibc, x86-64: struct pthread's first block of thread-specific data, { sequence, value } each. */
 #define SPECIFIC_AT 0x310
@@ -84,7 +85,7 @@ struct process {
 	struct process *next;
 	uint32_t pid;
 	enum state state;
-	unsigned tries;
+	unsigned looks; /* since it was new or mapped something */
 	uint64_t wait_ns, next_ns;
 	uint64_t runtime; /* address of _PyRuntime, 0 not found yet */
 	const struct layout *layout;
@@ -390,24 +391,29 @@ static struct process **process_slot(struct pythons *p, uint32_t pid)
 	return slot;
 }
 
-static void process_try(struct pythons *p, struct process *process, uint64_t now_ns)
+static void process_look(struct pythons *p, struct process *process, uint64_t now_ns)
 {
 	struct python found;
 
 	if (!process->runtime)
 		runtime_find(p, process);
-	if (!process->runtime ? ++process->tries >= NO_PYTHON_TRIES : !process->layout) {
+	if (!process->runtime || !process->layout) {
 		process->state = LEFT_ALONE;
 		return;
 	}
-	if (process->runtime && python_find(process, &found) &&
+	if (python_find(process, &found) &&
 	    bpf_map_update_elem(p->map_fd, &process->pid, &found, BPF_ANY) == 0) {
 		process->state = FOUND;
 		return;
 	}
+	process->state = SEEKING;
+	if (process->looks++ < LOOKS_OFTEN)
+		process->wait_ns = LOOK_NS;
+	else if (process->wait_ns * 2 <= LOOK_LAST_NS)
+		process->wait_ns *= 2;
+	else
+		process->wait_ns = LOOK_LAST_NS;
 	process->next_ns = now_ns + process->wait_ns;
-	process->wait_ns = process->wait_ns * 2 < RETRY_LAST_NS ? process->wait_ns * 2
-	                                                        : RETRY_LAST_NS;
 }
 
 void pythons_look(struct pythons *p, uint32_t pid, uint64_t now_ns)
@@ -420,21 +426,20 @@ void pythons_look(struct pythons *p, uint32_t pid, uint64_t now_ns)
 	if (!*slot)
 		return;
 	(*slot)->pid = pid;
-	(*slot)->wait_ns = RETRY_FIRST_NS;
-	process_try(p, *slot, now_ns);
+	process_look(p, *slot, now_ns);
 }
 
 void pythons_mapped(struct pythons *p, uint32_t pid, uint64_t now_ns)
 {
 	struct process *process = *process_slot(p, pid);
+	uint64_t wait_ns = process && process->runtime ? LOOK_NS : SETTLE_NS;
 
 	if (!process || process->state == FOUND || (process->runtime && !process->layout))
 		return;
+	if (process->state == LEFT_ALONE || process->next_ns > now_ns + wait_ns)
+		process->next_ns = now_ns + wait_ns;
 	process->state = SEEKING;
-	process->tries = 0;
-	process->wait_ns = RETRY_FIRST_NS;
-	if (process->next_ns < now_ns || process->next_ns > now_ns + RETRY_FIRST_NS)
-		process->next_ns = now_ns + RETRY_FIRST_NS;
+	process->looks = 0;
 }
 
 void pythons_forget(struct pythons *p, uint32_t pid)
@@ -454,7 +459,7 @@ uint64_t pythons_poll(struct pythons *p, uint64_t now_ns)
 
 	for (struct process *process = p->processes; process; process = process->next) {
 		if (process->state == SEEKING && process->next_ns <= now_ns)
-			process_try(p, process, now_ns);
+			process_look(p, process, now_ns);
 		if (process->state == SEEKING && process->next_ns < next_ns)
 			next_ns = process->next_ns;
 	}

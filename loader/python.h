@@ -25,8 +25,8 @@ void pythons_mapped(struct pythons *p, uint32_t pid, uint64_t now_ns);
 /* pid is gone, or runs another program. */
 void pythons_forget(struct pythons *p, uint32_t pid);
 
-/* Looks again where it is time to: at a starting program every few ms, at a Python without asyncio every second.
- * Returns when it wants to be called next, UINT64_MAX never. */
+/* Looks again where it is time to: every ms at a Python that has just mapped something, every second at one without
+ * asyncio, never at what is no Python. Returns when it wants to be called next, UINT64_MAX never. */
 uint64_t pythons_poll(struct pythons *p, uint64_t now_ns);
 
 #endif
