@@ -22,22 +22,25 @@ struct losses {
 	__u64 sent;	/* records that left */
 };
 
+struct tls_call {
+	__u64 sp;	/* stack pointer at its entry, 0 none */
+	__u64 object;
+	__u64 buf;
+	__u64 out;	/* address of the _ex forms' result */
+	__u64 start_ns;
+	__u64 sock;	/* inode of the socket used inside, 0 none */
+	__s32 fd;
+	__u32 pad;
+};
+
 struct thread_state {
 	__u32 tgid;
 	__u32 pad;
 	__u64 enter_ns;		/* entry of the system call it is in, 0 unknown */
 	__u64 syscalls, useful, last_ns, useful_ns, written;	/* as in struct ev_activity */
 	__u64 timed_out_ns;	/* newest return of a wait that slept and ran into its time limit */
-	/* the outermost TLS call it is in */
-	__u64 tls_sp;		/* stack pointer at its entry, 0 none */
-	__u64 tls;		/* TLS object */
-	__u64 tls_buf;
-	__u64 tls_len;
-	__u64 tls_out;		/* address of the _ex forms' result */
-	__u64 tls_start_ns;
-	__u64 tls_sock;		/* inode of the socket used inside */
-	__s32 tls_fd;
-	__u32 pad2;
+	/* the outermost TLS calls it is in, by direction: Node writes from a callback inside a read */
+	struct tls_call tls[2];
 };
 
 struct sock_state {

@@ -106,6 +106,15 @@ struct {
 	__type(value, __u32);
 } captures SEC(".maps");
 
+/* A socket is used inside a TLS call: the first one is the one it speaks through. */
+static __always_inline void tls_uses(struct tls_call *c, __u64 ino, int fd)
+{
+	if (!c->sp || c->sock)
+		return;
+	c->sock = ino;
+	c->fd = fd;
+}
+
 /* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno. */
 static __always_inline void socket_io(struct sock_ref *r, const struct io *io, int fd, long ret,
 				      struct thread_state *t)
@@ -116,10 +125,8 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	__u32 want = 0, limit, *capture;
 	__u64 pos;
 
-	if (t->tls_sp && !t->tls_sock) {
-		t->tls_sock = r->ino;
-		t->tls_fd = fd;
-	}
+	tls_uses(&t->tls[DIR_IN], r->ino, fd);
+	tls_uses(&t->tls[DIR_OUT], r->ino, fd);
 	if (io->peek || ret == -EAGAIN || ret == -EINTR || (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4))
 		return;
 	if (r->kind != SOCK_STREAM && ret <= 0)

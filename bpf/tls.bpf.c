@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * Plaintext at the edge of the TLS library: entry of the hooked function remembers, return reports. Which function it is
- * comes as the attach cookie (enum tls_function). A call inside a call (SSL_write_ex into SSL_write_ex2) counts once:
- * only the outermost, told by the stack pointer, which also outlives returns that never came (longjmp).
+ * comes as the attach cookie (enum tls_function). A call inside a call of the same direction (SSL_write_ex into SSL_write_ex2)
+ * counts once: only the outermost, told by the stack pointer, which also outlives returns that never came (longjmp).
  */
 #include "python.bpf.h"
 
@@ -25,12 +25,18 @@ static __always_inline __u64 moved_add(struct tls_key *key, __u32 dir, __u64 n)
 	return moved ? __sync_fetch_and_add(&moved[dir & 1], n) : 0;
 }
 
+static __always_inline __u8 tls_dir(__u64 which)
+{
+	return which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
+}
+
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx);
 	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
+	struct tls_call *c;
 
 	if (!watched(id >> 32))
 		return 0;
@@ -49,20 +55,20 @@ int tls_enter(struct pt_regs *ctx)
 		emit(&e, sizeof(e));
 		return 0;
 	}
-	if (t->tls_sp && sp < t->tls_sp)
+	c = &t->tls[tls_dir(which) & 1];
+	if (c->sp && sp < c->sp)
 		return 0;
-	t->tls_sp = sp;
-	t->tls = PT_REGS_PARM1(ctx);
-	t->tls_buf = PT_REGS_PARM2(ctx);
-	t->tls_len = PT_REGS_PARM3(ctx);
+	c->sp = sp;
+	c->object = PT_REGS_PARM1(ctx);
+	c->buf = PT_REGS_PARM2(ctx);
 	/* two plain loads: the verifier refuses a context pointer chosen by a branch */
-	t->tls_out = PT_REGS_PARM4(ctx);
+	c->out = PT_REGS_PARM4(ctx);
 	barrier_var(ctx);
 	if (which == TLS_WRITE_EX2)
-		t->tls_out = PT_REGS_PARM5(ctx);
-	t->tls_start_ns = bpf_ktime_get_ns();
-	t->tls_sock = 0;
-	t->tls_fd = -1;
+		c->out = PT_REGS_PARM5(ctx);
+	c->start_ns = bpf_ktime_get_ns();
+	c->sock = 0;
+	c->fd = -1;
 	return 0;
 }
 
@@ -72,6 +78,7 @@ int tls_exit(struct pt_regs *ctx)
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx), n = 0;
 	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
+	struct tls_call *c;
 	struct slot *s;
 	struct ev_data *d;
 	__u64 pos;
@@ -81,20 +88,23 @@ int tls_exit(struct pt_regs *ctx)
 	if (!watched(id >> 32))
 		return 0;
 	t = thread_state((__u32)id, id >> 32);
-	if (!t || !t->tls_sp || sp < t->tls_sp || sp > t->tls_sp + 16)
+	if (!t)
 		return 0;
-	t->tls_sp = 0;
+	dir = tls_dir(which);
+	c = &t->tls[dir & 1];
+	if (!c->sp || sp < c->sp || sp > c->sp + 16)
+		return 0;
+	c->sp = 0;
 	ret = (__s32)PT_REGS_RC(ctx);
 	if (ret <= 0)
 		return 0;
 	if (which == TLS_READ || which == TLS_WRITE)
 		n = ret;
-	else if (bpf_probe_read_user(&n, sizeof(n), (const void *)t->tls_out))
+	else if (bpf_probe_read_user(&n, sizeof(n), (const void *)c->out))
 		return 0;
 	if (n == 0 || n > 0x7fffffff)
 		return 0;
-	dir = which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
-	key.tls = t->tls;
+	key.tls = c->object;
 	pos = moved_add(&key, dir, n);
 	s = slot_take();
 	if (!s)
@@ -102,15 +112,15 @@ int tls_exit(struct pt_regs *ctx)
 	d = (struct ev_data *)s->room;
 	__builtin_memset(d, 0, sizeof(*d));
 	header(&d->h, EV_TLS, 0, 0);
-	d->start_ns = t->tls_start_ns;
-	d->sock = t->tls_sock;
-	d->tls = t->tls;
+	d->start_ns = c->start_ns;
+	d->sock = c->sock;
+	d->tls = c->object;
 	d->task = python_task(id >> 32); /* the same as at the call's entry: a task does not change within it */
-	d->fd = t->tls_fd;
+	d->fd = c->fd;
 	d->dir = dir;
 	d->pos = pos;
 	d->total = n;
-	data_send(s, (const void *)t->tls_buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
+	data_send(s, (const void *)c->buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
 	slot_put(s);
 	return 0;
 }

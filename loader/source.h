@@ -33,6 +33,7 @@ struct source {
 struct source_config {
 	uint32_t pid;		/* bpf: the target */
 	bool tree;		/* bpf: its descendants too */
+	const char *program;	/* bpf: the file the target is about to run, NULL: it runs already */
 	uint32_t tick_ms;	/* bpf: between EV_TICKs */
 	event_fn on_event;
 	void *ctx;

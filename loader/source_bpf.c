@@ -163,6 +163,7 @@ static int on_record(void *ctx, void *data, size_t n)
 		}
 		return 0;
 	case EV_EXEC:
+		tls_probes_expect(s->tls, e->pid);
 		deliver(s, e);
 		snapshot_process(s->snapshot, e->pid);
 		pythons_forget(s->pythons, e->pid);
@@ -571,6 +572,8 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	tree_find(s);
 	for (size_t i = 0; i < s->npids; i++)
 		process_look(s, s->pids[i]);
+	if (c->program)
+		tls_probes_prepare(s->tls, c->pid, c->program);
 	s->skel->bss->ready = 1;
 	tree_find(s); /* children made while `ready` was off */
 	for (size_t i = 0; i < s->npids; i++)

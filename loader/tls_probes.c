@@ -8,9 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "elf_sym.h"
@@ -30,8 +32,12 @@ static const struct {
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
 struct tls_file {
-	uint32_t major, minor;
+	uint32_t major, minor;		/* as memory maps show it; 0 not seen in one yet */
+	dev_t dev;			/* as stat shows it: not the same on overlay file systems */
 	uint64_t ino;
+	int fd;				/* keeps the file reachable, whatever becomes of its path; -1 */
+	bool library;			/* else an executable: of one process, not expected in the next */
+	char path[256];			/* for people */
 	int found;			/* functions, or -errno */
 	uint64_t offsets[FUNCTIONS];
 	struct tls_file *next;
@@ -95,6 +101,8 @@ void tls_probes_free(struct tls_probes *t)
 		struct tls_file *f = t->files;
 
 		t->files = f->next;
+		if (f->fd >= 0)
+			close(f->fd);
 		free(f);
 	}
 	free(t);
@@ -107,48 +115,98 @@ struct scan {
 };
 
 /* The target's own file behind a mapping: by address, else by path inside its root. */
-static int map_open(uint32_t pid, const struct proc_map *m, char *path, size_t n)
+static int map_open(uint32_t pid, const struct proc_map *m)
 {
+	char path[700];
 	int fd;
 
-	snprintf(path, n, "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)m->start,
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)m->start,
 		 (unsigned long long)m->end);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
-	snprintf(path, n, "/proc/%u/root%s", pid, m->path);
+	snprintf(path, sizeof(path), "/proc/%u/root%s", pid, m->path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-static const struct tls_file *file_look(struct tls_probes *t, uint32_t pid, const struct proc_map *m, char *path,
-					size_t n)
+/* What is in the open file fd (or -errno: not to be opened), known or new; takes fd. NULL: out of memory. */
+static struct tls_file *file_add(struct tls_probes *t, int fd, const char *path)
 {
 	const char *names[FUNCTIONS];
 	struct tls_file *f;
-	int fd;
+	struct stat st;
 
-	fd = map_open(pid, m, path, n);
-	for (f = t->files; f; f = f->next)
-		if (f->ino == m->ino && f->major == m->dev_major && f->minor == m->dev_minor)
-			break;
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		for (f = t->files; f; f = f->next) {
+			if (f->dev == st.st_dev && f->ino == st.st_ino) {
+				close(fd);
+				return f;
+			}
+		}
+	} else {
+		memset(&st, 0, sizeof(st));
+	}
+	f = calloc(1, sizeof(*f));
 	if (!f) {
-		f = calloc(1, sizeof(*f));
-		if (!f)
-			goto out;
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	f->fd = fd < 0 ? -1 : fd;
+	f->library = strstr(path, ".so") != NULL;
+	snprintf(f->path, sizeof(f->path), "%s", path);
+	for (size_t i = 0; i < FUNCTIONS; i++)
+		names[i] = functions[i].name;
+	f->found = fd < 0 ? fd : elf_sym_offsets(fd, names, FUNCTIONS, f->offsets);
+	if (f->found <= 0 && fd >= 0) {
+		close(fd);
+		f->fd = -1;
+	}
+	f->next = t->files;
+	t->files = f;
+	return f;
+}
+
+static struct tls_file *file_look(struct tls_probes *t, uint32_t pid, const struct proc_map *m)
+{
+	struct tls_file *f = t->files;
+
+	while (f && (f->ino != m->ino || f->major != m->dev_major || f->minor != m->dev_minor))
+		f = f->next;
+	if (f)
+		return f;
+	f = file_add(t, map_open(pid, m), m->path);
+	if (f) {
 		f->major = m->dev_major;
 		f->minor = m->dev_minor;
 		f->ino = m->ino;
-		for (size_t i = 0; i < FUNCTIONS; i++)
-			names[i] = functions[i].name;
-		f->found = fd < 0 ? fd : elf_sym_offsets(fd, names, FUNCTIONS, f->offsets);
-		f->next = t->files;
-		t->files = f;
 	}
-out:
-	if (fd >= 0)
-		close(fd);
 	return f;
+}
+
+static struct tls_file *file_learn(struct tls_probes *t, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? NULL : file_add(t, fd, path);
+}
+
+static void learn_system(struct tls_probes *t)
+{
+	static const char *const patterns[] = { "/usr/lib/*/libssl.so.*", "/usr/lib64/libssl.so.*", "/usr/lib/libssl.so.*",
+						"/usr/local/lib/libssl.so.*" };
+
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		glob_t g;
+
+		if (glob(patterns[i], 0, NULL, &g) == 0)
+			for (size_t k = 0; k < g.gl_pathc; k++)
+				file_learn(t, g.gl_pathv[k]);
+		globfree(&g);
+	}
 }
 
 static int hook_multi(struct tls_probes *t, struct hook *h, const char *path)
@@ -194,6 +252,8 @@ static int hook_single(struct tls_probes *t, struct hook *h, const char *path)
 	return 0;
 }
 
+static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f);
+
 static bool hooked(const struct tls_probes *t, uint32_t pid, const struct tls_file *f)
 {
 	for (const struct hook *h = t->hooks; h; h = h->next)
@@ -209,33 +269,51 @@ static void map_visit(void *ctx, const struct proc_map *m)
 	bool is_exe = strcmp(m->path, s->exe) == 0;
 	bool is_ssl = strstr(base, "libssl") != NULL;
 	const struct tls_file *f;
-	struct hook *h;
-	char path[700];
-	int err;
 
 	if (!is_exe && !is_ssl && strncmp(base, "libpython", 9) != 0 && strncmp(base, "libnode", 7) != 0)
 		return;
-	f = file_look(s->t, s->pid, m, path, sizeof(path));
-	if (!f || hooked(s->t, s->pid, f))
+	f = file_look(s->t, s->pid, m);
+	if (f && (f->found > 0 || is_ssl))
+		file_hook(s->t, s->pid, f);
+}
+
+static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f)
+{
+	struct hook *h;
+	char path[64];
+	int err;
+
+	if (hooked(t, pid, f) || !(h = calloc(1, sizeof(*h))))
 		return;
-	if (f->found <= 0 && !is_ssl)
-		return;
-	h = calloc(1, sizeof(*h));
-	if (!h)
-		return;
-	h->pid = s->pid;
+	h->pid = pid;
 	h->file = f;
 	h->links[0] = h->links[1] = -1;
-	h->next = s->t->hooks;
-	s->t->hooks = h; /* also when it fails: said once, not at every scan */
+	h->next = t->hooks;
+	t->hooks = h; /* also when it fails: said once, not at every scan */
 	if (f->found <= 0) {
-		s->t->ops.report(s->t->ops.ctx, s->pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found, 0,
-				 m->path);
+		t->ops.report(t->ops.ctx, pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found, 0, f->path);
 		return;
 	}
-	err = s->t->ops.dry ? 0 : s->t->ops.multi ? hook_multi(s->t, h, path) : hook_single(s->t, h, path);
-	s->t->ops.report(s->t->ops.ctx, s->pid, err ? LIB_FAILED : LIB_HOOKED, -err, err ? 0 : (unsigned)f->found,
-			 m->path);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	err = t->ops.dry ? 0 : t->ops.multi ? hook_multi(t, h, path) : hook_single(t, h, path);
+	t->ops.report(t->ops.ctx, pid, err ? LIB_FAILED : LIB_HOOKED, -err, err ? 0 : (unsigned)f->found, f->path);
+}
+
+void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program)
+{
+	const struct tls_file *f = file_learn(t, program);
+
+	learn_system(t);
+	if (f && f->found > 0)
+		file_hook(t, pid, f);
+	tls_probes_expect(t, pid);
+}
+
+void tls_probes_expect(struct tls_probes *t, uint32_t pid)
+{
+	for (const struct tls_file *f = t->files; f; f = f->next)
+		if (f->found > 0 && f->library)
+			file_hook(t, pid, f);
 }
 
 int tls_probes_scan(struct tls_probes *t, uint32_t pid)

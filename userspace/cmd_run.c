@@ -66,13 +66,38 @@ static int child_status(pid_t pid)
 	return WIFSIGNALED(status) ? STATUS_SIGNALLED + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* The file execvp() will take; "" when it will find none. */
+static void find_program(const char *name, char *to, size_t n)
+{
+	const char *path = getenv("PATH");
+
+	to[0] = '\0';
+	if (strchr(name, '/') || !path) {
+		snprintf(to, n, "%s", name);
+		return;
+	}
+	while (*path) {
+		size_t len = strcspn(path, ":");
+
+		snprintf(to, n, "%.*s/%s", len ? (int)len : 1, len ? path : ".", name);
+		if (access(to, X_OK) == 0)
+			return;
+		path += len + (path[len] == ':');
+	}
+	to[0] = '\0';
+}
+
 static int run_child(struct session *s, const struct options *o, pid_t pid, int go_fd, int err_fd)
 {
+	char program[4096];
 	int err, status, own;
+	const char *name;
 	bool never_ran;
 	ssize_t n;
 
-	if (!watch_attach(s, (uint32_t)pid)) {
+	find_program(o->argv[0], program, sizeof(program));
+	name = strrchr(o->argv[0], '/');
+	if (!watch_attach(s, (uint32_t)pid, program, name ? name + 1 : o->argv[0])) {
 		kill(pid, SIGKILL); /* still ours: it has not become CMD */
 		waitpid(pid, NULL, 0);
 		return EXIT_ERROR;

@@ -43,12 +43,13 @@ bool watch_privileged(void)
 	return false;
 }
 
-struct source *watch_attach(struct session *s, uint32_t pid)
+struct source *watch_attach(struct session *s, uint32_t pid, const char *program, const char *what)
 {
 	char why[256] = "";
 	struct source_config c = {
 		.pid = pid,
 		.tree = true,
+		.program = program,
 		.tick_ms = WATCH_TICK_MS,
 		.on_event = session_event,
 		.ctx = s,
@@ -61,8 +62,9 @@ struct source *watch_attach(struct session *s, uint32_t pid)
 		return NULL;
 	}
 	session_source(s, source);
-	log_info("attached to %u (%s): %zu connections open, %u TLS libraries hooked; writing to %s", pid,
-		 pipeline_command(p), pipeline_connections(p), pipeline_tls_libraries(p), session_dir(s));
+	log_info("attached to %u (%s): %zu connections open, %u TLS %s hooked; writing to %s", pid, what,
+		 pipeline_connections(p), pipeline_tls_libraries(p),
+		 pipeline_tls_libraries(p) == 1 ? "library" : "libraries", session_dir(s));
 	return source;
 }
 
@@ -70,13 +72,18 @@ int cmd_watch(struct options *o)
 {
 	struct session *s;
 	int status = EXIT_ERROR, err;
+	char name[64];
 
 	log_open(o->log_level, stderr);
 	if (!watch_privileged() || !target_fits(o->pid))
 		return EXIT_ERROR;
+	/* the program only: arguments can hold prompts */
+	if (procfs_read(o->pid, "comm", name, sizeof(name)) <= 0)
+		name[0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
 	session_signals(false);
 	s = session_new(o, o->pid, false);
-	if (s && watch_attach(s, o->pid)) {
+	if (s && watch_attach(s, o->pid, NULL, name)) {
 		err = session_loop(s, NULL, NULL);
 		status = session_end(s);
 		if (err) {

@@ -445,6 +445,12 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 			c->proto->gap(c->state, dir, gap, why, at);
 		return;
 	}
+	if (c->ciphertext) { /* whose plaintext is not seen: only its times can be known */
+		start_proto(c, &proto_generic);
+		if (c->proto)
+			feed(c, dir, b, gap, why, at);
+		return;
+	}
 	/* the tail of a reply to something we did not see says nothing */
 	if (dir == DIR_IN && !hint_of(c).from_start && c->pending[1].n == 0)
 		return;

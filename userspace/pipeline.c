@@ -16,7 +16,6 @@
 #include "out/metrics.h"
 #include "out/run_error.h"
 #include "out/summary.h"
-#include "secrets.h"
 #include "stall.h"
 #include "turn.h"
 
@@ -45,7 +44,6 @@ struct pipeline {
 	bool started, ended, write_failed;
 	uint32_t pid;
 	uint64_t wall_offset_ns, now_ns;
-	char command[256];
 
 	struct endpoint_rules *rules;
 	struct conns *conns;
@@ -687,17 +685,6 @@ static void on_option(struct pipeline *p, const struct ev_text *e)
 		log_warn("the recording's option '%s' is not known here and passed over", line);
 }
 
-static void on_process(struct pipeline *p, const struct ev_process *e)
-{
-	char *command;
-
-	if (e->h.pid != p->pid)
-		return;
-	command = command_mask(e->text, e->h.size - sizeof(*e));
-	snprintf(p->command, sizeof(p->command), "%s", command ? command : "");
-	free(command);
-}
-
 static void on_lost(struct pipeline *p, const struct ev_lost *e)
 {
 	uint64_t before = coverage_lost(p->coverage);
@@ -769,9 +756,6 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	evidence_feed(p->evidence, e);
 	alert_event(p->alert, e);
 	switch (e->type) {
-	case EV_PROCESS:
-		on_process(p, (const void *)e);
-		break;
 	case EV_SOCKET:
 	case EV_CONNECT:
 	case EV_ACCEPT:
@@ -915,11 +899,6 @@ unsigned pipeline_stalls(const struct pipeline *p)
 uint64_t pipeline_turns(const struct pipeline *p)
 {
 	return p->nturns;
-}
-
-const char *pipeline_command(const struct pipeline *p)
-{
-	return p->command;
 }
 
 static void count_conn(void *ctx, struct conn *c)

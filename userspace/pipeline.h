@@ -50,8 +50,6 @@ int pipeline_finish(struct pipeline *p);
 
 unsigned pipeline_stalls(const struct pipeline *p);
 uint64_t pipeline_turns(const struct pipeline *p);
-/* The target's command line, secrets masked; "" unknown. */
-const char *pipeline_command(const struct pipeline *p);
 /* Open connections and hooked TLS libraries, for the line that says we are attached. */
 size_t pipeline_connections(const struct pipeline *p);
 unsigned pipeline_tls_libraries(const struct pipeline *p);

@@ -9,7 +9,8 @@
 /* False after saying what is missing. */
 bool watch_privileged(void);
 
-/* Attaches and says so; the source belongs to the session. NULL after saying why. */
-struct source *watch_attach(struct session *s, uint32_t pid);
+/* Attaches and says so; the source belongs to the session. program: the file pid is about to run, NULL: it runs already.
+ * what: the target, for people. NULL after saying why. */
+struct source *watch_attach(struct session *s, uint32_t pid, const char *program, const char *what);
 
 #endif
