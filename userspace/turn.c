@@ -22,6 +22,8 @@
 #define LANE_PENDING_MAX 1024
 #define RECORDS_MAX 16384
 #define BUCKETS 4096
+/* Processes known to share out calls among several turns by order; the turns of further ones do not say so. */
+#define ORDERED_MAX 64
 
 enum record_state {
 	RECORD_ASKING,  /* to an LLM, its request is not complete: not ruled on yet */
@@ -89,6 +91,7 @@ struct open_turn {
 	struct llm_tokens tokens;     /* sums of what was seen */
 	bool unseen[4]; /* a reply came without this counter: in, out, cached, reasoning */
 	bool alone;     /* no other turn of the process was open when it opened */
+	bool crowded;   /* another one was open beside it */
 };
 
 struct turns {
@@ -104,6 +107,8 @@ struct turns {
 	uint32_t nrecords;
 	struct record *record_of[BUCKETS];
 	struct lane *lane_of[BUCKETS];
+	uint32_t ordered[ORDERED_MAX]; /* processes */
+	uint32_t nordered;
 	struct turn last;
 	bool any_closed;
 };
@@ -376,10 +381,27 @@ static void give_own(struct turns *t, struct open_turn *o, struct record *r)
 	give(t, o, r);
 }
 
+static bool is_ordered(const struct turns *t, uint32_t pid)
+{
+	for (uint32_t i = 0; i < t->nordered; i++)
+		if (t->ordered[i] == pid)
+			return true;
+	return false;
+}
+
+/* A call beside o went to one turn by order: with several open it may have been another's, which has lost it then. From
+ * here on all turns of the process that are not alone say so. */
+static void note_order(struct turns *t, const struct open_turn *o)
+{
+	if (o->crowded && !is_ordered(t, o->t.pid) && t->nordered < ORDERED_MAX)
+		t->ordered[t->nordered++] = o->t.pid;
+}
+
 /* r is o's, as far as the order of things tells. What ended before o began was not its work. */
 static void give_by_order(struct turns *t, struct open_turn *o, struct record *r)
 {
 	r->lane->settled = true;
+	note_order(t, o);
 	if (r->read_ahead && r->start_ns < o->t.start_ns)
 		o->t.start_ns = r->start_ns;
 	if (r->done && r->end_ns <= o->t.start_ns && r->start_ns < o->t.start_ns) {
@@ -677,6 +699,8 @@ static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, u
 
 	for (r = TAILQ_FIRST(&l->pending); r; r = next) {
 		next = TAILQ_NEXT(r, link);
+		if (r->write) /* reads may yet be those of a thread before its first LLM call */
+			note_order(t, o);
 		waits |= r == reads;
 		/* Opened when no turn was: o's reads, if it was the first. */
 		if (r->near == 0 && r->start_ns < end_ns && !waits) {
@@ -738,6 +762,7 @@ static void turn_close(struct turns *t, struct open_turn *o, uint64_t ts_ns, str
 	close_active(t, o, ts_ns);
 	if (why == CLOSING_STALLED)
 		o->t.status = TURN_STALLED;
+	o->t.attribution_order |= o->crowded && is_ordered(t, o->t.pid);
 	t->last = *balance(o);
 	t->any_closed = true;
 	TAILQ_REMOVE(&t->open, o, link);
@@ -809,6 +834,9 @@ static void turn_open(struct turns *t, struct lane *l, struct record *r,
 	}
 	if (t->nopen > OPEN_MAX)
 		turn_close(t, TAILQ_LAST(&t->open, open_turns), r->start_ns, NULL, CLOSING_ALONE);
+	TAILQ_FOREACH(old, &t->open, link)
+	if (old != o && old->t.pid == o->t.pid)
+		old->crowded = o->crowded = true;
 	if (l->turn && waits_on(l->turn, l->id))
 		l->shared = true;
 	turn_join(t, o, l, r);
@@ -1035,6 +1063,9 @@ void turns_process_exit(struct turns *t, uint32_t pid, uint64_t ts_ns)
 		if (l->id.pid == pid)
 			lane_free(t, l);
 	}
+	for (uint32_t i = 0; i < t->nordered; i++)
+		if (t->ordered[i] == pid)
+			t->ordered[i] = t->ordered[--t->nordered];
 }
 
 /* The stall holds in every turn whose last call did not end well, and in the one that was active last: for all

@@ -39,7 +39,7 @@ struct turn {
 	enum partial partial;
 	bool at_least;			/* start is a bound */
 	bool boundary_guessed;		/* which turn a storage call belongs to was guessed by the largest gap */
-	bool attribution_order;		/* some calls were attributed by order alone */
+	bool attribution_order;		/* some calls were attributed by order alone: to it, or maybe away from it */
 };
 
 /* What the engine must know of a call's endpoint, beside the call. Copied. */

@@ -172,6 +172,27 @@ static void test_helpers(void)
 	finish(100);
 	CHECK(turn_of("s1", 0)->storage_calls == 0 && turn_of("s2", 0)->storage_calls == 1);
 	CHECK(turn_of("s2", 0)->attribution_order);
+
+	TEST("... and the one that may have lost it says so too, also one that opens later");
+	CHECK(turn_of("s1", 0)->attribution_order);
+	begin();
+	llm_ends(llm_open(1, 7, 10, "uA"), 20, CALL_OK);
+	llm_ends(llm_open(1, 8, 30, "uB"), 40, CALL_OK);
+	store(9, 45, 46, WRITE);
+	llm_ends(llm_open(1, 7, 50, "uA aA uA2"), 60, CALL_OK);
+	llm_ends(llm_open(1, 8, 70, "uB aB uB2"), 80, CALL_OK);
+	finish(100);
+	CHECK(out.n == 4 && turn_of("s1", 0)->attribution_order &&
+	      turn_of("s1", 1)->attribution_order && turn_of("s2", 0)->attribution_order &&
+	      turn_of("s2", 1)->attribution_order);
+
+	TEST("a turn with no other beside it loses nothing to a helper of an earlier one");
+	begin();
+	llm(1, 10, 20, "uA");
+	store(9, 25, 26, WRITE);
+	llm(1, 30, 40, "uA aA uA2");
+	finish(100);
+	CHECK(turn_of("s1", 0)->attribution_order && !turn_of("s1", 1)->attribution_order);
 }
 
 static void test_ends(void)
