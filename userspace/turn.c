@@ -690,6 +690,17 @@ static struct record *helper_reads(struct lane *l, uint64_t end_ns)
 	return tail;
 }
 
+/* The open turn of o's process that opened when no other was; o itself if it is that one. NULL: it has closed. */
+static struct open_turn *turn_first(const struct turns *t, const struct open_turn *o)
+{
+	struct open_turn *first;
+
+	TAILQ_FOREACH(first, &t->open, link)
+	if (first->t.pid == o->t.pid && first->alone)
+		return first;
+	return NULL;
+}
+
 /* A lane with no turn of its own: what it did near o is o's by order; reads behind its end wait for the next turn. */
 static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, uint64_t end_ns,
                          struct open_turn *heir)
@@ -702,10 +713,12 @@ static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, u
 		if (r->write) /* reads may yet be those of a thread before its first LLM call */
 			note_order(t, o);
 		waits |= r == reads;
-		/* Opened when no turn was: o's reads, if it was the first. */
+		/* Opened when no turn was: reads of the one that opened first. */
 		if (r->near == 0 && r->start_ns < end_ns && !waits) {
-			r->read_ahead = o->alone && r->op_known && !r->write;
-			give_by_order(t, o, r);
+			struct open_turn *first = turn_first(t, o);
+
+			r->read_ahead = first && r->op_known && !r->write;
+			give_by_order(t, first ? first : o, r);
 			continue;
 		}
 		if (r->near != o->t.id)

@@ -186,6 +186,17 @@ static void test_helpers(void)
 	      turn_of("s1", 1)->attribution_order && turn_of("s2", 0)->attribution_order &&
 	      turn_of("s2", 1)->attribution_order);
 
+	TEST("helpers' reads before the first turn are its own, though another turn closes first");
+	begin();
+	store_as("L1", 9, 0, 1, 2, READ);
+	store_as("L1", 8, 0, 3, 4, READ);
+	llm_ends(llm_open(1, 7, 10, "uA"), 20, CALL_OK);
+	llm_ends(llm_open(1, 8, 30, "uB"), 40, CALL_OK);
+	llm_ends(llm_open(1, 8, 70, "uB aB uB2"), 80, CALL_OK);
+	finish(100);
+	CHECK(turn_of("s1", 0)->storage_calls == 2 && turn_of("s1", 0)->start_ns == 1 * MS);
+	CHECK(turn_of("s2", 0)->storage_calls == 0 && turn_of("s2", 0)->attribution_order);
+
 	TEST("a turn with no other beside it loses nothing to a helper of an earlier one");
 	begin();
 	llm(1, 10, 20, "uA");
