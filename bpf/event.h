@@ -197,7 +197,7 @@ struct ev_activity {
 	__u64 syscalls;		/* all, since attach */
 	__u64 useful;		/* those that did something: no waits, no timeouts, no errors, no socket data
 				 * (EV_DATA tells that, and to whom) */
-	__u64 last_ns;		/* when the last of each returned; 0 none yet */
+	__u64 last_ns;		/* when the newest was entered, when the newest useful one returned; 0 none yet */
 	__u64 useful_ns;
 	__u64 written;		/* bytes written to anything but sockets */
 	__u64 cpu_ns;		/* user and system time of the thread */

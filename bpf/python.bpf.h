@@ -23,6 +23,7 @@ struct pythons_map {
 };
 extern struct pythons_map pythons SEC(".maps");
 
+#if defined(__TARGET_ARCH_x86)
 /* PyDictObject from ma_used on. */
 struct py_dict {
 	__u64 used, version, keys, values;
@@ -134,7 +135,6 @@ static __noinline __u64 py_task_of(const struct python *p, const struct py_dict 
 /* Address of the asyncio.Task that runs on the current thread, a thread of process tgid; 0 none or not known. */
 static __always_inline __u64 python_task(__u32 tgid)
 {
-#if defined(__TARGET_ARCH_x86)
 	const struct python *p = bpf_map_lookup_elem(&pythons, &tgid);
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct py_dict d;
@@ -146,9 +146,13 @@ static __always_inline __u64 python_task(__u32 tgid)
 	    !d.used)
 		return 0;
 	return py_task_of(p, &d, py_running_loop(p, BPF_CORE_READ(task, thread.fsbase)));
-#else
-	return 0; /* where pthread_self() lies from the thread pointer is not known */
-#endif
 }
+#else
+/* Where pthread_self() lies from the thread pointer is not known. */
+static __always_inline __u64 python_task(__u32 tgid)
+{
+	return 0;
+}
+#endif
 
 #endif

@@ -65,8 +65,10 @@ __hidden struct sock_state *sock_state(struct sock_ref *r)
 		return st;
 	struct sock_state fresh = {};
 
+	fresh.ignored = r->family == AF_UNIX && !unix_named(r->sk);
 	bpf_map_update_elem(&socks, &ino, &fresh, BPF_NOEXIST);
-	socket_announce(r);
+	if (!fresh.ignored)
+		socket_announce(r);
 	return bpf_map_lookup_elem(&socks, &ino);
 }
 

@@ -190,6 +190,14 @@ static __always_inline void sock_addresses(struct ev_socket *e, struct sock *sk,
 	e->tcp_state = BPF_CORE_READ(sk, __sk_common.skc_state);
 }
 
+static __always_inline bool unix_named(struct sock *sk)
+{
+	struct unix_sock *u = (struct unix_sock *)sk;
+	struct unix_sock *peer = (struct unix_sock *)BPF_CORE_READ(u, peer);
+
+	return BPF_CORE_READ(u, addr) || (peer && BPF_CORE_READ(peer, addr));
+}
+
 /* Path of a unix socket's peer, else its own; bytes copied to to[UNIX_PATH_MAX], 0 when neither has a name. */
 static __always_inline __u32 unix_path(struct sock *sk, char *to)
 {

@@ -44,6 +44,8 @@ struct thread_state {
 };
 
 struct sock_state {
+	__u32 ignored;	/* nobody's endpoint: an unnamed unix socket (pipes of event loops) */
+	__u32 pad;
 	__u64 moved[2];	/* bytes by direction since it is followed */
 };
 

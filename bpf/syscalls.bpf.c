@@ -27,11 +27,22 @@ struct msghdr_user {
 };
 
 #if defined(__TARGET_ARCH_x86)
-#define ARG(regs, n) PT_REGS_PARM##n##_CORE_SYSCALL(regs)
-#define SYSCALL_NR(regs) ((long)BPF_CORE_READ(regs, orig_ax))
+/* the tracepoint's own pointer: plain loads, no helper calls */
+#define ARG1(regs) ((regs)->di)
+#define ARG2(regs) ((regs)->si)
+#define ARG3(regs) ((regs)->dx)
+#define ARG4(regs) ((regs)->r10)
+#define ARG5(regs) ((regs)->r8)
+#define ARG(regs, n) ARG##n(regs)
+#define SYSCALL_NR(regs) ((long)(regs)->orig_ax)
 #elif defined(__TARGET_ARCH_arm64)
-#define ARG(regs, n) PT_REGS_PARM##n##_CORE_SYSCALL(regs)
-#define SYSCALL_NR(regs) ((long)BPF_CORE_READ(regs, syscallno))
+#define ARG1(regs) ((regs)->orig_x0)
+#define ARG2(regs) ((regs)->regs[1])
+#define ARG3(regs) ((regs)->regs[2])
+#define ARG4(regs) ((regs)->regs[3])
+#define ARG5(regs) ((regs)->regs[4])
+#define ARG(regs, n) ARG##n(regs)
+#define SYSCALL_NR(regs) ((long)(regs)->syscallno)
 #endif
 
 /* A data call: where its bytes are. */
@@ -132,7 +143,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	if (r->kind != SOCK_STREAM && ret <= 0)
 		return;
 	st = sock_state(r);
-	if (!st)
+	if (!st || st->ignored)
 		return;
 	pos = ret > 0 ? __sync_fetch_and_add(&st->moved[io->dir & 1], ret) : st->moved[io->dir & 1];
 	s = slot_take();
@@ -283,7 +294,7 @@ int BPF_PROG(syscall_enter, struct pt_regs *regs, long nr)
 	t = thread_state((__u32)id, id >> 32);
 	if (!t)
 		return 0;
-	t->enter_ns = bpf_ktime_get_ns();
+	t->enter_ns = t->last_ns = bpf_ktime_get_ns();
 	if (nr == NR_close)
 		socket_closing((int)ARG(regs, 1), t);
 	return 0;
@@ -307,6 +318,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 	t = thread_state((__u32)id, id >> 32);
 	if (!t)
 		return 0;
+	t->syscalls++;
 	nr = SYSCALL_NR(regs);
 	fd = (int)ARG(regs, 1);
 	if (io_decode(regs, nr, &io)) {
@@ -364,11 +376,9 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 			break;
 		}
 	}
-	t->syscalls++;
-	t->last_ns = bpf_ktime_get_ns();
 	if (useful) {
 		t->useful++;
-		t->useful_ns = t->last_ns;
+		t->useful_ns = bpf_ktime_get_ns();
 	}
 	t->enter_ns = 0;
 	return 0;

@@ -14,6 +14,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "procfs.h"
 #include "uprobe_multi.h"
 #include "whystuck.skel.h"
 
@@ -113,16 +114,30 @@ static bool probe_iterators(char *why, size_t n)
 	return attach_program(why, n, "snapshot_thread") && attach_program(why, n, "snapshot_socket");
 }
 
+struct own_code {
+	uint64_t addr, offset;
+};
+
+static void own_code(void *ctx, const struct proc_map *m)
+{
+	struct own_code *c = ctx;
+
+	if (c->addr >= m->start && c->addr < m->end)
+		c->offset = c->addr - m->start + m->off;
+}
+
 /* A probe on a function of our own executable, for our own process. */
 static bool probe_uprobe_multi(char *why, size_t n)
 {
 	struct whystuck_bpf *skel = load(true);
-	uint64_t offset = 64, cookie = 0;
+	struct own_code code = { .addr = (uintptr_t)probe_root };
+	uint64_t cookie = 0;
 	int fd;
 
+	procfs_each_exec_map((uint32_t)getpid(), own_code, &code);
 	if (!skel)
 		return say(why, n, "not known to this kernel (it came with Linux 6.6); single probes are used", errno);
-	fd = uprobe_multi_attach(bpf_program__fd(skel->progs.tls_enter), getpid(), "/proc/self/exe", &offset, &cookie, 1,
+	fd = uprobe_multi_attach(bpf_program__fd(skel->progs.tls_enter), getpid(), "/proc/self/exe", &code.offset, &cookie, 1,
 				 false);
 	whystuck_bpf__destroy(skel);
 	if (fd < 0)

@@ -52,7 +52,8 @@ struct plain_write {
 
 struct flow_thread {
 	uint32_t tid;
-	uint64_t last, turns;	/* id of the socket used last, changes of it */
+	const struct conn *last; /* socket used last */
+	uint64_t turns;		/* changes of it */
 	unsigned nheld, nwrites;
 	struct held_op held[HELD_MAX];
 	struct plain_write writes[WRITES_MAX];
@@ -80,10 +81,17 @@ uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c)
 
 	if (!f)
 		return 0;
-	if (f->last != c->id)
+	if (f->last != c)
 		f->turns++;
-	f->last = c->id;
+	f->last = c;
 	return f->turns;
+}
+
+const struct conn *thread_socket(struct conns *t, uint32_t tid)
+{
+	const struct flow_thread *f = thread_find(t, tid, false);
+
+	return f ? f->last : NULL;
 }
 
 void threads_free(struct conns *t)
@@ -253,6 +261,8 @@ void held_forget(struct conns *t, const struct conn *c)
 {
 	for (size_t i = 0; i < THREAD_BUCKETS; i++) {
 		for (struct flow_thread *f = t->threads[i]; f; f = f->next) {
+			if (f->last == c)
+				f->last = NULL;
 			for (unsigned k = 0; k < f->nheld; k++)
 				if (f->held[k].c == c)
 					f->held[k].c = NULL;
@@ -343,7 +353,6 @@ static bool join_by_length(struct conns *t, struct conn *sock, const struct ev_d
 		if (!f->writes[0].c || !records_fit(sock, n, e->total))
 			continue;
 		join(f->writes[0].c, sock);
-		f->writes[0].c->interleaved = true;
 		f->nwrites -= i + 1;
 		memmove(f->writes, f->writes + i + 1, f->nwrites * sizeof(*f->writes));
 		return true;

@@ -17,10 +17,9 @@
 #define BUCKETS 4096
 #define PENDING_BYTES_MAX 65536		/* before the protocol is known; then it is "generic" */
 #define DETECT_BYTES 4096		/* a protocol that cannot be told by then cannot be told */
-/* More time than this between set-up and first request: the connection was made in advance. Much less where the thread did
- * something else in between (an event loop does for other tasks). */
-#define SETUP_IDLE_NS 1000000000ull
-#define SETUP_BUSY_NS 5000000ull
+/* More time than this between set-up and the first request: the connection was made in advance. */
+#define SETUP_IDLE_NS 1000000000ull	/* HTTP */
+#define SETUP_NEXT_NS 1000000ull	/* others: the very next thing */
 #define TIMED_OUT_NS 100000000ull	/* a connection closed so soon after a wait timed out was given up for that */
 
 /* An operation that waits for the protocol to be known. */
@@ -66,7 +65,7 @@ static void sink_done(struct call_sink *s, struct call *call)
 	c->table->ops.done(c->table->ops.ctx, c, call);
 }
 
-struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules)
+struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules, uint64_t attach_ns)
 {
 	struct conns *t = calloc(1, sizeof(*t));
 
@@ -81,6 +80,7 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 	t->ops = *ops;
 	t->rules = rules;
 	t->seeding = true;
+	t->attach_ns = attach_ns;
 	return t;
 }
 
@@ -238,9 +238,11 @@ uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns
 	if (!s || !s->connect_ns || s->connect_ns > request_ns)
 		return request_ns;
 	idle = request_ns > s->setup_ns ? request_ns - s->setup_ns : 0;
-	if (tid == s->connect_tid && thread_turns(c->table, tid, s) == s->connect_turns)
+	if (c->proto == &proto_http1)
 		return idle < SETUP_IDLE_NS ? s->connect_ns : request_ns;
-	return c->interleaved && idle < SETUP_BUSY_NS ? s->connect_ns : request_ns;
+	if (tid != s->connect_tid || thread_turns(c->table, tid, s) != s->connect_turns)
+		return request_ns;
+	return idle < SETUP_NEXT_NS ? s->connect_ns : request_ns;
 }
 
 /* ---- sockets ---- */
@@ -431,11 +433,34 @@ static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
 	start_proto(c, p);
 }
 
+static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at);
+
+/* A reply to something we did not see. Its beginning proves that a request was under way when we came; its tail says
+ * nothing. */
+static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
+{
+	struct stamp attach = { c->table->attach_ns, c->table->attach_ns, at->pid, at->tid, at->task };
+
+	const struct conn *s = thread_socket(c->table, at->tid);
+
+	if (c->spoke || !bytes_start(b, "HTTP/1."))
+		return;
+	/* the snapshot had found it out already, on the socket this plaintext came through */
+	if (c->tls && s && s->open)
+		return;
+	start_proto(c, &proto_generic);
+	if (!c->proto)
+		return;
+	generic_seed(c->state, &attach);
+	feed(c, DIR_IN, b, gap, why, at);
+}
+
 /* dir: of the parser, 1 = request. */
 static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
 {
 	struct pending_op op = { .at = *at, .gap = gap, .n = b.n, .dir = dir, .why = why };
 
+	c->spoke |= dir == DIR_OUT;
 	if (c->proto == &proto_generic && dir == DIR_OUT && b.n && !c->ciphertext)
 		decide_again(c, b, at);
 	if (c->proto) {
@@ -451,9 +476,10 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 			feed(c, dir, b, gap, why, at);
 		return;
 	}
-	/* the tail of a reply to something we did not see says nothing */
-	if (dir == DIR_IN && !hint_of(c).from_start && c->pending[1].n == 0)
+	if (dir == DIR_IN && !hint_of(c).from_start && c->pending[1].n == 0) {
+		reply_late(c, b, gap, why, at);
 		return;
+	}
 	if (!buf_add(&c->pending[dir], b.p, b.n) || !buf_add(&c->order, &op, sizeof(op))) {
 		conn_stop(c, DONE_SWITCHED, at);
 		return;

@@ -42,7 +42,6 @@ struct conn {
 	uint8_t role;		/* enum socket_role */
 	bool from_start;	/* seen from its first byte */
 	bool ciphertext;	/* a socket that carries TLS */
-	bool interleaved;	/* a TLS object with memory BIOs: an event loop's, which does other things in between */
 	bool ignored;		/* datagrams, unnamed unix sockets: nothing to parse */
 	bool plaintext_seen;	/* ciphertext: its TLS object was found */
 	enum call_class carries;	/* the class of the newest call on it that is LLM or storage: the owner's */
@@ -71,11 +70,13 @@ struct conn {
 	uint64_t seed_sent_ns;	/* snapshot: a request was outstanding since, 0 none */
 	uint8_t handshake;	/* enum handshake of a ciphertext socket */
 	bool idle;		/* snapshot: nothing was outstanding */
+	bool spoke;		/* a request was seen */
 };
 
 struct conns;
 
-struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules);
+/* attach_ns: what was under way then began earlier. */
+struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules, uint64_t attach_ns);
 void conns_free(struct conns *t);
 
 void conns_socket(struct conns *t, const struct ev_socket *e);	/* EV_SOCKET, EV_CONNECT, EV_ACCEPT */
@@ -95,8 +96,8 @@ struct conn *conns_by_sock(struct conns *t, uint64_t sock);
 /* The host name of c became known (Host header): names it anew. */
 void conn_host(struct conn *c, const char *host);
 /* When the first call of c, requested by thread tid, began: at connect() where the connection was made for it, else at its
- * request. It was made for it if the thread did nothing on other connections in between, or, in an event loop, hardly any
- * time passed. */
+ * request. HTTP clients connect when they have a request; other clients may connect in advance: there it was made for the
+ * call if the thread did nothing on other connections in between and hardly any time passed. */
 uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns);
 /* A log-in on c ended. */
 void conn_set_up(struct conn *c, uint64_t ts_ns);

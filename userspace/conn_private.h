@@ -19,6 +19,7 @@ struct conns {
 	size_t n;
 	uint64_t ids, forgotten;
 	bool seeding;	/* the first snapshot has not ended */
+	uint64_t attach_ns;
 };
 
 /* Feeds a connection's parser; dir as in the event. */
@@ -31,6 +32,9 @@ void conn_rename(struct conn *c);
 
 /* Thread tid uses socket c now: how often it has turned from one socket to another so far. */
 uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c);
+
+/* The socket the thread used last, NULL unknown. */
+const struct conn *thread_socket(struct conns *t, uint32_t tid);
 
 /* The first bytes of an operation on a socket: does TLS begin here, or is it under way? */
 void conn_look(struct conn *c, const struct ev_data *e);

@@ -6,6 +6,7 @@
 #include "pipeline.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -147,7 +148,7 @@ static void tell(struct pipeline *p, struct tracked *t, bool sent)
 	}
 }
 
-static void late_settle(struct pipeline *p, const struct endpoint *e, enum call_class class);
+static void late_settle(struct pipeline *p, const struct conn *c, const struct endpoint *e, enum call_class class);
 
 /* What kind of call this is, as far as it can be told by now. */
 static void classify(struct pipeline *p, struct tracked *t)
@@ -176,7 +177,7 @@ static void classify(struct pipeline *p, struct tracked *t)
 		c->carries = call->class;
 		if (c->peer)
 			c->peer->carries = call->class;
-		late_settle(p, &t->endpoint, call->class);
+		late_settle(p, c, &t->endpoint, call->class);
 	}
 }
 
@@ -225,10 +226,16 @@ static void settle(struct pipeline *p, struct tracked *t)
 	if (t->opened) {
 		place = place_of(t);
 		turns_call_done(p->turns, &t->call, &place);
-		if (!p->ended)
+		/* a call that was given up because the run ends is no progress */
+		if (!p->ended && t->call.status != CALL_ABORTED && t->call.status != CALL_UNKNOWN)
 			stall_call_done(p->stall, &t->call);
 	}
 	remember(p, t);
+}
+
+static bool refused(const char *kind)
+{
+	return strcmp(kind, "WRONGPASS") == 0 || strcmp(kind, "NOAUTH") == 0 || strcmp(kind, "NOPERM") == 0;
 }
 
 static void call_ended(void *ctx, struct conn *conn, struct call *call)
@@ -237,6 +244,9 @@ static void call_ended(void *ctx, struct conn *conn, struct call *call)
 	struct tracked *t = (struct tracked *)call;
 
 	classify(p, t);
+	/* a log-in that was refused is an error of the store's, not a sign of life */
+	if (call->setup && call->class == CALL_HEARTBEAT && refused(call->error_kind))
+		call->class = CALL_STORAGE;
 	if (call->setup && conn_socket(conn))
 		conn_set_up(conn, call->end_ns);
 	tracked_unlink(p, t);
@@ -250,19 +260,22 @@ static void call_ended(void *ctx, struct conn *conn, struct call *call)
 }
 
 /* An endpoint got its name: so do the calls to the same address that began before we came. */
-static void late_settle(struct pipeline *p, const struct endpoint *e, enum call_class class)
+static bool same_peer(const struct tracked *t, const struct conn *c, const struct endpoint *e)
+{
+	return t->call.conn == c->id || (e->addr[0] && strcmp(t->endpoint.addr, e->addr) == 0);
+}
+
+static void late_settle(struct pipeline *p, const struct conn *c, const struct endpoint *e, enum call_class class)
 {
 	size_t kept = 0, n = p->nlate;
 	struct tracked *late[LATE_MAX];
 
-	if (!e->addr[0])
-		return;
 	memcpy(late, p->late, n * sizeof(*late));
 	p->nlate = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct tracked *t = late[i];
 
-		if (strcmp(t->endpoint.addr, e->addr) != 0) {
+		if (!same_peer(t, c, e)) {
 			p->late[kept++] = t;
 			continue;
 		}
@@ -272,8 +285,7 @@ static void late_settle(struct pipeline *p, const struct endpoint *e, enum call_
 	}
 	p->nlate = kept;
 	for (struct tracked *t = p->open; t; t = t->next) {
-		if (t->opened || !t->call.at_least || t->call.class != CALL_OTHER ||
-		    strcmp(t->conn->endpoint.addr, e->addr) != 0)
+		if (t->opened || !t->call.at_least || t->call.class != CALL_OTHER || !same_peer(t, c, e))
 			continue;
 		t->call.class = class;
 		t->endpoint = *e;
@@ -339,7 +351,7 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
 	int err;
 
-	p->nturns++;
+	p->nturns += t->status != TURN_STALLED;
 	p->last_llm_ns = (int64_t)t->llm_ns;
 	p->last_storage_ns = (int64_t)t->storage_ns;
 	summary_turn(p->summary, t);
@@ -395,7 +407,8 @@ static struct call_view *open_views(struct pipeline *p, size_t *n)
 	for (struct tracked *t = p->open; v && t; t = t->next) {
 		const struct conn *s = conn_socket(t->conn);
 
-		t->endpoint = t->conn->endpoint;
+		if (!t->opened)
+			t->endpoint = t->conn->endpoint;
 		v[(*n)++] = (struct call_view){ &t->call, &t->endpoint, s ? s->sock : 0 };
 	}
 	return v;
@@ -518,7 +531,7 @@ static void action_due(void *ctx, enum action_kind kind, int signo, const char *
 			snprintf(copy, n, "%s\n%s", p->options->on_stuck, text);
 	} else {
 		copy = strdup(text);
-		log_warn("stopping the run: signal %d to %u", signo, p->pid);
+		log_warn("stopping the run: SIG%s to %u", sigabbrev_np(signo) ? sigabbrev_np(signo) : "?", p->pid);
 	}
 	if (copy)
 		p->actions[p->nactions++] = (struct pipeline_action){ kind, signo, copy };
@@ -650,7 +663,7 @@ static void start(struct pipeline *p)
 		else
 			endpoint_rules_add_heartbeat(p->rules, spec, &why);
 	}
-	p->conns = conns_new(&ops, p->rules);
+	p->conns = conns_new(&ops, p->rules, p->now_ns);
 	p->stall = stall_new((uint64_t)(o->stuck_timeout_minutes * 60e9), p->now_ns);
 	p->alert = alert_new(&plan, p->pid, action_due, p);
 	if (p->config.metrics_fd >= 0)
@@ -704,7 +717,9 @@ static void on_exited(struct pipeline *p, const struct ev_exit *e)
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
 	if (e->h.flags & EVF_LAST) {
 		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
-		turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
+		/* the target's own turns end with the run, which may have been stuck */
+		if (e->h.pid != p->pid)
+			turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
 	} else {
 		turns_thread_exit(p->turns, e->h.pid, e->h.tid, e->h.ts_ns);
 	}

@@ -80,6 +80,11 @@ static bool open_files(struct session *s, uint32_t pid)
 	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl", O_WRONLY | O_APPEND | (s->replay ? O_TRUNC : 0));
 	if (s->metrics_fd < 0)
 		return fail("write into", s->dir, -s->metrics_fd, "choose another directory with -o DIR");
+	/* what an earlier run left must not be taken for this one's */
+	if (!s->replay)
+		renameat(s->dirfd, "run_error.json", s->dirfd, "run_error.previous.json");
+	else
+		unlinkat(s->dirfd, "run_error.json", 0);
 	/* found out now, not when the first turn is lost */
 	if (write(s->metrics_fd, "\n", 1) != 1 || ftruncate(s->metrics_fd, lseek(s->metrics_fd, -1, SEEK_END)))
 		return fail("write into", s->dir, errno, "make room, or choose another directory with -o DIR");

@@ -461,6 +461,7 @@ static void test_turn_line(void)
 	turn = a_turn();
 	strcpy(turn.session_id, "\x1b[2J\n");
 	strcpy(turn.error_endpoint, "a\rb");
+	turn.status = TURN_ERROR;
 	progress_turn_line(buf, sizeof(buf), &turn);
 	CHECK(strncmp(buf, "?[2J? turn 3", 12) == 0 && strstr(buf, "at a?b"));
 	for (size_t n = 1; n < 40; n++) {

@@ -252,7 +252,7 @@ static struct seen *replayed(const struct recording *r)
 		                .enough = seen_enough,
 		                .ctx = s };
 	struct endpoint_rules *rules = endpoint_rules_new();
-	struct conns *t = conns_new(&ops, rules);
+	struct conns *t = conns_new(&ops, rules, 0);
 
 	for (size_t i = 0; i < r->n; i++) {
 		const struct event *e = r->e[i];

@@ -461,21 +461,28 @@ static void add_llm(struct line *l, const struct turn *t)
 	add_tokens(l, t->tokens.out, "out");
 }
 
+static void add_remarks(struct line *l, const struct turn *t)
+{
+	if (partial_name(t->partial))
+		add(l, ", partial: %s", partial_name(t->partial));
+	if (t->boundary_guessed)
+		add(l, ", boundary guessed");
+}
+
 static void add_outcome(struct line *l, const struct turn *t)
 {
 	if (t->retries)
 		add(l, ", %" PRIu32 " %s", t->retries, t->retries == 1 ? "retry" : "retries");
 	add(l, ", %s", turn_status_name(t->status));
+	if (t->status == TURN_OK)
+		return add_remarks(l, t);
 	if (t->error_kind[0])
 		add(l, " %s", t->error_kind);
 	else if (t->error_http_status)
 		add(l, " http %d", t->error_http_status);
 	if (t->error_endpoint[0])
 		add(l, " at %s", t->error_endpoint);
-	if (partial_name(t->partial))
-		add(l, ", partial: %s", partial_name(t->partial));
-	if (t->boundary_guessed)
-		add(l, ", boundary guessed");
+	add_remarks(l, t);
 }
 
 void progress_turn_line(char *buf, size_t n, const struct turn *t)

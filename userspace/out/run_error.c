@@ -179,7 +179,8 @@ static json_t *causes_json(struct doc *d)
 
 /* ---- Turns ---- */
 
-static json_t *turn_json(struct doc *d, const struct turn *t)
+/* open: how it ends is not known yet */
+static json_t *turn_json(struct doc *d, const struct turn *t, bool open)
 {
 	json_t *o;
 
@@ -198,7 +199,7 @@ static json_t *turn_json(struct doc *d, const struct turn *t)
 	set(d, o, "storage_calls", json_integer(t->storage_calls));
 	set(d, o, "model", string(t->model));
 	set(d, o, "provider", string(t->provider));
-	set(d, o, "status", t->end_ns ? json_string(turn_status_name(t->status)) : json_null());
+	set(d, o, "status", open ? json_null() : json_string(turn_status_name(t->status)));
 	set(d, o, "partial", string(partial_name(t->partial)));
 	return o;
 }
@@ -648,8 +649,8 @@ json_t *run_error_json(const struct run_error_input *in)
 	set(&d, o, "causes", causes_json(&d));
 	set(&d, o, "last_event_timestamp", timestamp(&d, in->last_event_ns));
 	set(&d, o, "stuck_timeout_minutes", json_real(in->stuck_timeout_minutes));
-	set(&d, o, "last_turn", turn_json(&d, in->last_turn));
-	set(&d, o, "turn_in_progress", turn_json(&d, in->open_turn));
+	set(&d, o, "last_turn", turn_json(&d, in->last_turn, false));
+	set(&d, o, "turn_in_progress", turn_json(&d, in->open_turn, true));
 	set(&d, o, "in_flight", in_flight_json(&d));
 	set(&d, o, "recent_calls", recent_json(&d));
 	set(&d, o, "snapshot", snapshot_json(&d));

@@ -212,7 +212,8 @@ static void print_tokens(const struct summary *s, FILE *out)
 	if (s->tokens_out >= 0)
 		fprintf(out, "%s %" PRId64 " out", s->tokens_in >= 0 ? "," : "", s->tokens_out);
 	if (s->without_tokens)
-		fprintf(out, " (not seen in %" PRIu64 " turns)", s->without_tokens);
+		fprintf(out, " (not seen in %" PRIu64 " %s)", s->without_tokens,
+		        s->without_tokens == 1 ? "turn" : "turns");
 	fputc('\n', out);
 }
 
