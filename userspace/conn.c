@@ -311,7 +311,25 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 	if (e->h.flags & EVF_SEEDED && !c->bytes[0] && !c->bytes[1] && !c->from_start && t->seeding) {
 		c->from_start = e->h.flags & EVF_TCP && !e->tcp_bytes_sent && !e->tcp_bytes_recv;
 		c->idle = e->h.flags & EVF_TCP && !outstanding(e) && !e->tcp_unread && !e->tcp_unacked;
-		c->seed_sent_ns = outstanding(e) ? e->h.ts_ns - e->tcp_last_sent_ns : 0;
+		c->outstanding = outstanding(e);
+		c->seed_sent_ns = e->h.flags & EVF_TCP && e->tcp_bytes_sent ? e->h.ts_ns - e->tcp_last_sent_ns : 0;
+		c->fd = e->fd;
+	}
+}
+
+/* Sent last, received later: a reply, or no more than what a TLS server sends of its own after the handshake. Who waits
+ * for that one connection tells. */
+void conns_thread(struct conns *t, const struct ev_thread *e)
+{
+	if (!t->seeding || e->fds_total != 1 || e->nfds != 1)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct conn *c = t->buckets[i]; c; c = c->next) {
+			if (c->pid != e->h.pid || c->fd != e->fds[0] || c->role == ROLE_SERVER || !c->seed_sent_ns)
+				continue;
+			c->outstanding = true;
+			c->idle = false;
+		}
 	}
 }
 
@@ -326,7 +344,7 @@ void conns_seeded(struct conns *t)
 		for (struct conn *c = t->buckets[i]; c; c = c->next) {
 			struct stamp at = { c->seed_sent_ns, c->seed_sent_ns, c->pid, c->pid, 0 };
 
-			if (!c->seed_sent_ns || c->bytes[0] || c->bytes[1] || c->ignored || c->proto)
+			if (!c->outstanding || c->bytes[0] || c->bytes[1] || c->ignored || c->proto)
 				continue;
 			start_proto(c, &proto_generic);
 			if (c->state)

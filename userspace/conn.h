@@ -67,7 +67,9 @@ struct conn {
 	uint64_t pos[2];	/* bytes of each direction accounted for */
 	bool pos_known[2];
 	uint64_t op_off[2];	/* captured so far of the operation under way */
-	uint64_t seed_sent_ns;	/* snapshot: a request was outstanding since, 0 none */
+	uint64_t seed_sent_ns;	/* snapshot: when it sent last, 0 never */
+	int32_t fd;		/* snapshot: its descriptor in pid */
+	bool outstanding;	/* snapshot: a request was */
 	uint8_t handshake;	/* enum handshake of a ciphertext socket */
 	bool idle;		/* snapshot: nothing was outstanding */
 	bool spoke;		/* a request was seen */
@@ -86,6 +88,8 @@ void conns_close(struct conns *t, const struct ev_close *e);	/* EV_CLOSE, EV_TLS
 void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns);
 /* The first snapshot ended: what was outstanding before we came becomes an open call. */
 void conns_seeded(struct conns *t);
+/* A thread of the first snapshot: one that waits for a single connection waits for a reply. */
+void conns_thread(struct conns *t, const struct ev_thread *e);
 /* At every tick: decides what waited for the next event of its thread. */
 void conns_tick(struct conns *t, uint64_t ts_ns);
 /* The watch ends: every open call is done, with status unknown. */

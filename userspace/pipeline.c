@@ -790,6 +790,9 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	case EV_EXIT:
 		on_exited(p, (const void *)e);
 		break;
+	case EV_THREAD:
+		conns_thread(p->conns, (const void *)e);
+		break;
 	case EV_ACTIVITY:
 		stall_activity(p->stall, (const void *)e);
 		break;

@@ -39,9 +39,6 @@ ATTACH_S = 30    # until the observer says `attached`
 EXIT_S = 30      # until a process that should leave has left
 TURNS_S = 120    # until a workload is through
 TOLERANCE_MS, TOLERANCE = 2.0, 0.02  # the promise: 2 ms or 2 %, whichever is more
-# A client's own clock also counts what happens after the last byte came: the interpreter's lock, a busy machine. Where
-# many threads share two processors this share of turns may exceed the tolerance on that side (never on the other).
-LATE_SHARE = 0.1
 
 EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_STALLED = 0, 1, 2, 3
 
@@ -419,11 +416,15 @@ class LiveTest(unittest.TestCase):
                 self.check_start(want, got, where)
         # Between server and client always; near the client in the median: its own clock runs while it waits for the
         # interpreter lock, its event loop or a CPU, with the reply long there.
-        allowed = len(truth) // 2 if len({(t["pid"], t["session"]) for t in truth}) == 1 else len(truth)
+        alone = "--mode" not in runner.command and len({t["session"] for t in truth}) == 1
+        allowed = len(truth) // 2 if alone else len(truth)
         for name, n in late.items():
             self.assertLessEqual(n, allowed, f"{name}: {n} of {len(truth)} turns not within 2 ms or 2 %")
         if storage and not storage_exact:
-            self.assertEqual(sum(t["storage_calls"] for t in turns), sum(t["storage_calls"] for t in truth))
+            # a call in a helper thread that nothing ties to a turn may be in none, never in two
+            got, want = (sum(t["storage_calls"] for t in x) for x in (turns, truth))
+            self.assertLessEqual(got, want)
+            self.assertGreaterEqual(got, 0.9 * want)
         return turns
 
     def check_llm_ms(self, want, got, spans, late, where):
