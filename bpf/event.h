@@ -24,60 +24,60 @@
 #define EVENT_SIZE_MAX (EVENT_DATA_MAX + 256)
 
 enum event_type {
-	EV_HELLO = 1,	/* L: first of every stream: version, clock offset, target */
-	EV_OPTION,	/* L: an option in effect, "name=value": a replay takes them from here */
-	EV_PROCESS,	/* L: a process of the tree: seeded at attach, or found later */
-	EV_FORK,	/* K: a process or thread was made */
-	EV_EXEC,	/* K: a process runs a new program */
-	EV_EXIT,	/* K: a thread ended, EVF_LAST with its process */
-	EV_SOCKET,	/* K,L: a socket: first use, or one row of a snapshot (EVF_SEEDED) */
-	EV_CONNECT,	/* K: connect() returned (ret 0, or -EINPROGRESS: it goes on alone) */
-	EV_ACCEPT,	/* K: accept() returned a socket */
-	EV_CLOSE,	/* K: close() of a socket's descriptor */
-	EV_DATA,	/* K: bytes through a socket (ciphertext where it speaks TLS) */
-	EV_TLS,		/* K: plaintext through a TLS object */
-	EV_TLS_FREE,	/* K: a TLS object is gone, its address may come again */
-	EV_MAPPED,	/* K: the process mapped a file executable: the loader looks for TLS */
-	EV_ACTIVITY,	/* L: what a thread did since attach, at a tick at which it changed */
-	EV_THREAD,	/* L: snapshot: what a thread does */
-	EV_FD,		/* L: snapshot: what a descriptor is */
-	EV_SNAPSHOT,	/* L: begins (EVF_BEGIN) or ends a snapshot */
-	EV_TLS_LIB,	/* L: a TLS library found, and whether it is hooked */
-	EV_LOST,	/* L: cumulative losses */
-	EV_ACTION,	/* L: result of an action taken on stuck */
-	EV_BODY,	/* scrubbed recordings only: what the next encoded body slice decodes to */
-	EV_TICK,	/* L: time passes, even when nothing happens */
-	EV_END,		/* L: last of a stream, and why */
+	EV_HELLO = 1, /* L: first of every stream: version, clock offset, target */
+	EV_OPTION,    /* L: an option in effect, "name=value": a replay takes them from here */
+	EV_PROCESS,   /* L: a process of the tree: seeded at attach, or found later */
+	EV_FORK,      /* K: a process or thread was made */
+	EV_EXEC,      /* K: a process runs a new program */
+	EV_EXIT,      /* K: a thread ended, EVF_LAST with its process */
+	EV_SOCKET,    /* K,L: a socket: first use, or one row of a snapshot (EVF_SEEDED) */
+	EV_CONNECT,   /* K: connect() returned (ret 0, or -EINPROGRESS: it goes on alone) */
+	EV_ACCEPT,    /* K: accept() returned a socket */
+	EV_CLOSE,     /* K: close() of a socket's descriptor */
+	EV_DATA,      /* K: bytes through a socket (ciphertext where it speaks TLS) */
+	EV_TLS,       /* K: plaintext through a TLS object */
+	EV_TLS_FREE,  /* K: a TLS object is gone, its address may come again */
+	EV_MAPPED,    /* K: the process mapped a file executable: the loader looks for TLS */
+	EV_ACTIVITY,  /* L: what a thread did since attach, at a tick at which it changed */
+	EV_THREAD,    /* L: snapshot: what a thread does */
+	EV_FD,        /* L: snapshot: what a descriptor is */
+	EV_SNAPSHOT,  /* L: begins (EVF_BEGIN) or ends a snapshot */
+	EV_TLS_LIB,   /* L: a TLS library found, and whether it is hooked */
+	EV_LOST,      /* L: cumulative losses */
+	EV_ACTION,    /* L: result of an action taken on stuck */
+	EV_BODY,      /* scrubbed recordings only: what the next encoded body slice decodes to */
+	EV_TICK,      /* L: time passes, even when nothing happens */
+	EV_END,       /* L: last of a stream, and why */
 	EV_TYPES
 };
 
 enum event_flag {
-	EVF_SEEDED = 1 << 0,	/* comes from a snapshot, not from an observed operation */
-	EVF_MORE = 1 << 1,	/* data: another record of the same operation follows */
-	EVF_EOF = 1 << 2,	/* data: the peer closed (a read returned 0) */
-	EVF_FAULT = 1 << 3,	/* data: the bytes could not be read from the target */
-	EVF_THREAD = 1 << 4,	/* fork: a thread, not a process */
-	EVF_LAST = 1 << 5,	/* exit: of the whole process; close: of the last descriptor */
-	EVF_BEGIN = 1 << 6,	/* snapshot: begin, else end */
-	EVF_TCP = 1 << 7,	/* socket: the tcp_* fields were read */
-	EVF_LATE = 1 << 8,	/* data: start_ns unknown, the operation began before we attached */
-	EVF_ONCPU = 1 << 9,	/* thread: was running when looked at */
-	EVF_LISTEN = 1 << 10,	/* socket: listens */
+	EVF_SEEDED = 1 << 0,  /* comes from a snapshot, not from an observed operation */
+	EVF_MORE = 1 << 1,    /* data: another record of the same operation follows */
+	EVF_EOF = 1 << 2,     /* data: the peer closed (a read returned 0) */
+	EVF_FAULT = 1 << 3,   /* data: the bytes could not be read from the target */
+	EVF_THREAD = 1 << 4,  /* fork: a thread, not a process */
+	EVF_LAST = 1 << 5,    /* exit: of the whole process; close: of the last descriptor */
+	EVF_BEGIN = 1 << 6,   /* snapshot: begin, else end */
+	EVF_TCP = 1 << 7,     /* socket: the tcp_* fields were read */
+	EVF_LATE = 1 << 8,    /* data: start_ns unknown, the operation began before we attached */
+	EVF_ONCPU = 1 << 9,   /* thread: was running when looked at */
+	EVF_LISTEN = 1 << 10, /* socket: listens */
 };
 
-#define TIMEOUT_NONE (-1)	/* waits with no time limit */
-#define TIMEOUT_UNKNOWN (-2)	/* there may be one, it could not be read */
+#define TIMEOUT_NONE (-1)    /* waits with no time limit */
+#define TIMEOUT_UNKNOWN (-2) /* there may be one, it could not be read */
 
 enum event_dir { DIR_IN = 0, DIR_OUT = 1 };
 enum socket_role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2 };
 
 /* Header of every record. */
 struct event {
-	__u32 size;	/* of the record, header and payload */
-	__u16 type;	/* enum event_type */
-	__u16 flags;	/* enum event_flag */
-	__u64 ts_ns;	/* CLOCK_MONOTONIC; of an operation: its end */
-	__u32 pid;	/* process (tgid) and thread, as the initial namespace numbers them */
+	__u32 size;  /* of the record, header and payload */
+	__u16 type;  /* enum event_type */
+	__u16 flags; /* enum event_flag */
+	__u64 ts_ns; /* CLOCK_MONOTONIC; of an operation: its end */
+	__u32 pid;   /* process (tgid) and thread, as the initial namespace numbers them */
 	__u32 tid;
 };
 
@@ -85,9 +85,9 @@ struct ev_hello {
 	struct event h;
 	__u32 magic;
 	__u16 version;
-	__u16 pad;		/* target: h.pid */
-	__u64 wall_offset_ns;	/* CLOCK_REALTIME - CLOCK_MONOTONIC at attach */
-	char text[];		/* program and its version */
+	__u16 pad;            /* target: h.pid */
+	__u64 wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC at attach */
+	char text[];          /* program and its version */
 };
 
 /* EV_OPTION "name=value"; EV_EXEC file name. text is not NUL-terminated: size tells its end. */
@@ -98,10 +98,10 @@ struct ev_text {
 
 struct ev_process {
 	struct event h;
-	__u64 start_ns;		/* when it was started, CLOCK_MONOTONIC; may precede us */
+	__u64 start_ns; /* when it was started, CLOCK_MONOTONIC; may precede us */
 	__u32 ppid;
 	__u32 uid;
-	char text[];		/* command line, arguments separated by NUL */
+	char text[]; /* command line, arguments separated by NUL */
 };
 
 struct ev_fork {
@@ -112,7 +112,7 @@ struct ev_fork {
 
 struct ev_exit {
 	struct event h;
-	__s32 code;		/* as wait(2) reports it: status << 8 | signal */
+	__s32 code; /* as wait(2) reports it: status << 8 | signal */
 	__u32 pad;
 };
 
@@ -120,39 +120,39 @@ struct ev_exit {
  * through dup, fork and exec, and what /proc/PID/fd and sock_diag show. */
 struct ev_socket {
 	struct event h;
-	__u64 sock;		/* inode number in sockfs */
-	__u64 start_ns;		/* connect, accept: entry of the call */
+	__u64 sock;     /* inode number in sockfs */
+	__u64 start_ns; /* connect, accept: entry of the call */
 	__s32 fd;
-	__s32 ret;		/* connect: 0 or -errno */
-	__u16 family;		/* AF_INET, AF_INET6, AF_UNIX */
-	__u16 kind;		/* SOCK_STREAM, SOCK_DGRAM */
-	__u16 local_port;	/* host order */
+	__s32 ret;        /* connect: 0 or -errno */
+	__u16 family;     /* AF_INET, AF_INET6, AF_UNIX */
+	__u16 kind;       /* SOCK_STREAM, SOCK_DGRAM */
+	__u16 local_port; /* host order */
 	__u16 remote_port;
-	__u8 local[16];		/* IPv4: the first four bytes */
+	__u8 local[16]; /* IPv4: the first four bytes */
 	__u8 remote[16];
-	__u8 role;		/* enum socket_role */
-	__u8 tcp_state;		/* include/net/tcp_states.h; 1 = established */
-	__u8 tcp_retransmits;	/* unanswered retransmissions of the oldest segment */
-	__u8 keepalive;		/* SO_KEEPALIVE is set */
-	__u32 tcp_unacked;	/* segments sent, not acknowledged */
-	__u64 tcp_last_sent_ns;	/* ages at ts_ns of the last data each way and the last ack */
+	__u8 role;              /* enum socket_role */
+	__u8 tcp_state;         /* include/net/tcp_states.h; 1 = established */
+	__u8 tcp_retransmits;   /* unanswered retransmissions of the oldest segment */
+	__u8 keepalive;         /* SO_KEEPALIVE is set */
+	__u32 tcp_unacked;      /* segments sent, not acknowledged */
+	__u64 tcp_last_sent_ns; /* ages at ts_ns of the last data each way and the last ack */
 	__u64 tcp_last_recv_ns;
 	__u64 tcp_last_ack_ns;
-	__u64 tcp_bytes_sent;	/* 0: never sent or received, the ages then mean nothing */
+	__u64 tcp_bytes_sent; /* 0: never sent or received, the ages then mean nothing */
 	__u64 tcp_bytes_recv;
-	__u32 tcp_unread;	/* bytes in the receive queue */
-	__u32 tcp_unsent;	/* bytes in the send queue not yet sent */
-	__u32 tcp_retrans;	/* retransmissions in the connection's life */
+	__u32 tcp_unread;  /* bytes in the receive queue */
+	__u32 tcp_unsent;  /* bytes in the send queue not yet sent */
+	__u32 tcp_retrans; /* retransmissions in the connection's life */
 	__u32 tcp_rtt_us;
-	__s64 recv_timeout_ns;	/* SO_RCVTIMEO, or TIMEOUT_NONE, TIMEOUT_UNKNOWN */
-	char path[];		/* AF_UNIX: path of the named end, its end told by size or a NUL */
+	__s64 recv_timeout_ns; /* SO_RCVTIMEO, or TIMEOUT_NONE, TIMEOUT_UNKNOWN */
+	char path[];           /* AF_UNIX: path of the named end, its end told by size or a NUL */
 };
 
 struct ev_close {
 	struct event h;
-	__u64 sock;		/* EV_CLOSE */
-	__u64 tls;		/* EV_TLS_FREE */
-	__u64 timed_out_ns;	/* when a wait of this thread ran into its time limit last, 0 never */
+	__u64 sock;         /* EV_CLOSE */
+	__u64 tls;          /* EV_TLS_FREE */
+	__u64 timed_out_ns; /* when a wait of this thread ran into its time limit last, 0 never */
 	__s32 fd;
 	__u32 pad;
 };
@@ -161,17 +161,17 @@ struct ev_close {
  * end of the last record of an operation and total was not captured. */
 struct ev_data {
 	struct event h;
-	__u64 start_ns;		/* entry of the call that moved the bytes */
-	__u64 sock;		/* inode; EV_TLS: of the socket used inside the call, 0 if none */
-	__u64 tls;		/* EV_TLS: address of the TLS object */
-	__u64 task;		/* asyncio task that ran, 0 where not known */
-	__u64 pos;		/* bytes this direction had moved before, since it is followed: a jump is a loss */
+	__u64 start_ns; /* entry of the call that moved the bytes */
+	__u64 sock;     /* inode; EV_TLS: of the socket used inside the call, 0 if none */
+	__u64 tls;      /* EV_TLS: address of the TLS object */
+	__u64 task;     /* asyncio task that ran, 0 where not known */
+	__u64 pos; /* bytes this direction had moved before, since it is followed: a jump is a loss */
 	__u64 total;
 	__u32 off;
 	__u32 n;
 	__s32 fd;
-	__u16 err;		/* errno of a call that failed, total is 0 then */
-	__u8 dir;		/* enum event_dir */
+	__u16 err; /* errno of a call that failed, total is 0 then */
+	__u8 dir;  /* enum event_dir */
 	__u8 pad;
 	__u8 data[];
 };
@@ -189,18 +189,18 @@ struct ev_body {
 
 struct ev_mapped {
 	struct event h;
-	__u64 start;		/* address of the mapping */
+	__u64 start; /* address of the mapping */
 };
 
 struct ev_activity {
 	struct event h;
-	__u64 syscalls;		/* all, since attach */
-	__u64 useful;		/* those that did something: no waits, no timeouts, no errors, no socket data
+	__u64 syscalls; /* all, since attach */
+	__u64 useful; /* those that did something: no waits, no timeouts, no errors, no socket data
 				 * (EV_DATA tells that, and to whom) */
-	__u64 last_ns;		/* when the newest was entered, when the newest useful one returned; 0 none yet */
+	__u64 last_ns; /* when the newest was entered, when the newest useful one returned; 0 none yet */
 	__u64 useful_ns;
-	__u64 written;		/* bytes written to anything but sockets */
-	__u64 cpu_ns;		/* user and system time of the thread */
+	__u64 written; /* bytes written to anything but sockets */
+	__u64 cpu_ns;  /* user and system time of the thread */
 };
 
 /* Most descriptors a waiting thread is shown with. */
@@ -208,63 +208,63 @@ struct ev_activity {
 
 struct ev_thread {
 	struct event h;
-	__u64 blocked_since_ns;	/* left the CPU; 0 running or unknown */
+	__u64 blocked_since_ns; /* left the CPU; 0 running or unknown */
 	__u64 args[6];
-	__s64 timeout_ns;	/* of the blocked call, from its start; or TIMEOUT_* */
-	__u64 switches;		/* voluntary and involuntary context switches */
-	__s32 syscall;		/* number, -1 not in one */
+	__s64 timeout_ns; /* of the blocked call, from its start; or TIMEOUT_* */
+	__u64 switches;   /* voluntary and involuntary context switches */
+	__s32 syscall;    /* number, -1 not in one */
 	__u32 pad;
-	__u8 state;		/* as in /proc/PID/stat: R S D T Z ... */
+	__u8 state; /* as in /proc/PID/stat: R S D T Z ... */
 	__u8 pad2;
-	__u16 fds_total;	/* descriptors waited for; more than EVENT_FDS_MAX are not listed */
+	__u16 fds_total; /* descriptors waited for; more than EVENT_FDS_MAX are not listed */
 	__u32 nfds;
 	__s32 fds[EVENT_FDS_MAX];
-	char text[];		/* name NUL wait channel NUL kernel stack, frames joined by ';' */
+	char text[]; /* name NUL wait channel NUL kernel stack, frames joined by ';' */
 };
 
 struct ev_fd {
 	struct event h;
-	__u64 sock;		/* inode when a socket, else 0 */
+	__u64 sock; /* inode when a socket, else 0 */
 	__s32 fd;
 	__u32 pad;
-	char text[];		/* what /proc/PID/fd/N points to */
+	char text[]; /* what /proc/PID/fd/N points to */
 };
 
 enum lib_state { LIB_HOOKED = 1, LIB_NO_SYMBOLS, LIB_FAILED };
 
 struct ev_tls_lib {
 	struct event h;
-	__u16 state;		/* enum lib_state */
-	__u16 err;		/* errno of LIB_FAILED */
-	__u32 functions;	/* hooked */
-	char text[];		/* path as the target sees it */
+	__u16 state;     /* enum lib_state */
+	__u16 err;       /* errno of LIB_FAILED */
+	__u32 functions; /* hooked */
+	char text[];     /* path as the target sees it */
 };
 
 struct ev_lost {
 	struct event h;
-	__u64 ring;		/* records that found no room in the ring buffer */
-	__u64 slots;		/* records that found no free scratch slot */
-	__u64 faults;		/* captures that could not read the target's memory */
-	__u64 received;		/* records that did arrive */
+	__u64 ring;     /* records that found no room in the ring buffer */
+	__u64 slots;    /* records that found no free scratch slot */
+	__u64 faults;   /* captures that could not read the target's memory */
+	__u64 received; /* records that did arrive */
 };
 
 enum action_kind { ACTION_ALERT = 1, ACTION_STOP };
 
 struct ev_action {
 	struct event h;
-	__u32 kind;		/* enum action_kind */
-	__s32 result;		/* alert: wait status; stop: signal sent or -errno */
+	__u32 kind;   /* enum action_kind */
+	__s32 result; /* alert: wait status; stop: signal sent or -errno */
 	__s32 signo;
 	__u32 pad;
-	char text[];		/* what was done, for people */
+	char text[]; /* what was done, for people */
 };
 
 enum end_reason { END_EXITED = 1, END_INTERRUPTED, END_TERMINATED, END_FAILED };
 
 struct ev_end {
 	struct event h;
-	__u32 reason;		/* enum end_reason */
-	__s32 code;		/* END_EXITED: as wait(2) reports it, -1 unknown */
+	__u32 reason; /* enum end_reason */
+	__s32 code;   /* END_EXITED: as wait(2) reports it, -1 unknown */
 };
 
 #ifndef __bpf__

@@ -57,8 +57,9 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		return 0;
 	last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	header(&e.h, EV_EXIT, last ? EVF_LAST : 0, sizeof(e));
-	e.code = last && BPF_CORE_READ(task, signal, group_exit_code) ? BPF_CORE_READ(task, signal, group_exit_code) :
-									BPF_CORE_READ(task, exit_code);
+	e.code = last && BPF_CORE_READ(task, signal, group_exit_code)
+	                 ? BPF_CORE_READ(task, signal, group_exit_code)
+	                 : BPF_CORE_READ(task, exit_code);
 	emit(&e, sizeof(e));
 	bpf_map_delete_elem(&threads, &tid);
 	if (last)

@@ -133,9 +133,10 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 		e->h.flags |= EVF_LISTEN;
 	if (e->family == AF_UNIX)
 		path = unix_path(sk, e->path);
-	tcp = e->family != AF_UNIX && e->kind == SOCK_STREAM && !(e->h.flags & EVF_LISTEN) && CONFIG_HZ ?
-		      (struct tcp_sock *)sk :
-		      0;
+	tcp = e->family != AF_UNIX && e->kind == SOCK_STREAM && !(e->h.flags & EVF_LISTEN) &&
+	                      CONFIG_HZ
+	              ? (struct tcp_sock *)sk
+	              : 0;
 	if (tcp) {
 		__u32 now = (__u32)bpf_jiffies64();
 
@@ -143,7 +144,8 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 		e->tcp_retransmits = BPF_CORE_READ(tcp, inet_conn.icsk_retransmits);
 		e->tcp_unacked = BPF_CORE_READ(tcp, packets_out);
 		e->tcp_last_sent_ns = jiffies_ns(now - BPF_CORE_READ(tcp, lsndtime));
-		e->tcp_last_recv_ns = jiffies_ns(now - BPF_CORE_READ(tcp, inet_conn.icsk_ack.lrcvtime));
+		e->tcp_last_recv_ns =
+			jiffies_ns(now - BPF_CORE_READ(tcp, inet_conn.icsk_ack.lrcvtime));
 		e->tcp_last_ack_ns = jiffies_ns(now - BPF_CORE_READ(tcp, rcv_tstamp));
 		e->tcp_bytes_sent = BPF_CORE_READ(tcp, bytes_sent);
 		e->tcp_bytes_recv = BPF_CORE_READ(tcp, bytes_received);

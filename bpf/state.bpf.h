@@ -17,7 +17,7 @@
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 
-extern volatile int ready;		/* 0: attached, but nothing is reported yet */
+extern volatile int ready; /* 0: attached, but nothing is reported yet */
 
 /* Watched processes: tgid -> 1. Filled by the loader for what exists, by fork for what comes. */
 struct targets {
@@ -213,7 +213,8 @@ static __always_inline __u32 unix_path(struct sock *sk, char *to)
 	len = BPF_CORE_READ(a, len) - 2; /* sun_family */
 	if (len <= 0 || len > UNIX_PATH_MAX)
 		return 0;
-	if (bpf_probe_read_kernel(to, len & 127, (const char *)a + bpf_core_field_offset(a->name) + 2))
+	if (bpf_probe_read_kernel(to, len & 127,
+	                          (const char *)a + bpf_core_field_offset(a->name) + 2))
 		return 0;
 	return len & 127;
 }

@@ -3,11 +3,11 @@
 #ifndef WHYSTUCK_STATE_H
 #define WHYSTUCK_STATE_H
 
-#define TARGETS_MAX 8192	/* processes of a tree */
-#define THREADS_MAX 32768	/* threads of a tree */
-#define SOCKS_MAX 65536		/* sockets remembered; the least used is forgotten and announced anew */
-#define TLS_MAX 65536		/* TLS objects remembered; the least used is forgotten */
-#define SLOTS_MAX 16		/* records being built at once; more than CPUs that can preempt each other */
+#define TARGETS_MAX 8192  /* processes of a tree */
+#define THREADS_MAX 32768 /* threads of a tree */
+#define SOCKS_MAX 65536   /* sockets remembered; the least used is forgotten and announced anew */
+#define TLS_MAX 65536     /* TLS objects remembered; the least used is forgotten */
+#define SLOTS_MAX 16 /* records being built at once; more than CPUs that can preempt each other */
 #define RING_BYTES (16 << 20)
 #define UNIX_PATH_MAX 108
 
@@ -16,19 +16,19 @@
 #define CAPTURE_CHUNKS (CAPTURE_DEFAULT / EVENT_DATA_MAX)
 
 struct losses {
-	__u64 ring;	/* records that found no room */
-	__u64 slots;	/* records that found no slot */
-	__u64 faults;	/* captures whose memory could not be read */
-	__u64 sent;	/* records that left */
+	__u64 ring;   /* records that found no room */
+	__u64 slots;  /* records that found no slot */
+	__u64 faults; /* captures whose memory could not be read */
+	__u64 sent;   /* records that left */
 };
 
 struct tls_call {
-	__u64 sp;	/* stack pointer at its entry, 0 none */
+	__u64 sp; /* stack pointer at its entry, 0 none */
 	__u64 object;
 	__u64 buf;
-	__u64 out;	/* address of the _ex forms' result */
+	__u64 out; /* address of the _ex forms' result */
 	__u64 start_ns;
-	__u64 sock;	/* inode of the socket used inside, 0 none */
+	__u64 sock; /* inode of the socket used inside, 0 none */
 	__s32 fd;
 	__u32 pad;
 };
@@ -36,17 +36,17 @@ struct tls_call {
 struct thread_state {
 	__u32 tgid;
 	__u32 pad;
-	__u64 enter_ns;		/* entry of the system call it is in, 0 unknown */
-	__u64 syscalls, useful, last_ns, useful_ns, written;	/* as in struct ev_activity */
-	__u64 timed_out_ns;	/* newest return of a wait that slept and ran into its time limit */
+	__u64 enter_ns; /* entry of the system call it is in, 0 unknown */
+	__u64 syscalls, useful, last_ns, useful_ns, written; /* as in struct ev_activity */
+	__u64 timed_out_ns; /* newest return of a wait that slept and ran into its time limit */
 	/* the outermost TLS calls it is in, by direction: Node writes from a callback inside a read */
 	struct tls_call tls[2];
 };
 
 struct sock_state {
-	__u32 ignored;	/* nobody's endpoint: an unnamed unix socket (pipes of event loops) */
+	__u32 ignored; /* nobody's endpoint: an unnamed unix socket (pipes of event loops) */
 	__u32 pad;
-	__u64 moved[2];	/* bytes by direction since it is followed */
+	__u64 moved[2]; /* bytes by direction since it is followed */
 };
 
 struct tls_key {
@@ -55,16 +55,16 @@ struct tls_key {
 };
 
 /* Where a CPython process keeps what tells the asyncio task that runs on a thread (bpf/python.bpf.h follows it). */
-#define PYTHON_DICT_USED 16	/* of PyDictObject: ma_used, then version, keys, values */
+#define PYTHON_DICT_USED 16 /* of PyDictObject: ma_used, then version, keys, values */
 struct python {
-	__u64 current_tasks;	/* address of asyncio's dict {loop: task} */
-	__u32 tstate_at;	/* from pthread_self(): the pointer to the thread's PyThreadState */
-	__u16 thread_id_at;	/* in it: pthread_self() ... */
-	__u16 dict_at;		/* ... and the thread's dict, which has the running loop, */
-	__u16 loop_at;		/* ... or the running loop itself; 0: in the dict */
-	__u16 text_at;		/* in an ASCII str: its characters */
-	__u8 holder;		/* the dict has an object that has the loop */
-	__u8 dict_log2;		/* a dict's keys begin as they do from 3.11 on */
+	__u64 current_tasks; /* address of asyncio's dict {loop: task} */
+	__u32 tstate_at;     /* from pthread_self(): the pointer to the thread's PyThreadState */
+	__u16 thread_id_at;  /* in it: pthread_self() ... */
+	__u16 dict_at;       /* ... and the thread's dict, which has the running loop, */
+	__u16 loop_at;       /* ... or the running loop itself; 0: in the dict */
+	__u16 text_at;       /* in an ASCII str: its characters */
+	__u8 holder;         /* the dict has an object that has the loop */
+	__u8 dict_log2;      /* a dict's keys begin as they do from 3.11 on */
 	__u16 pad;
 };
 
@@ -82,17 +82,17 @@ enum tls_function {
 #define SNAP_STACK_MAX 24
 struct snap_thread {
 	__u32 tgid, tid;
-	__u32 state;		/* task->__state | exit_state << 16 */
+	__u32 state; /* task->__state | exit_state << 16 */
 	__u32 on_cpu;
 	__u64 switches;
-	__u64 last_arrival;	/* sched clock */
-	__u64 last_run;		/* ns of its last run */
+	__u64 last_arrival; /* sched clock */
+	__u64 last_run;     /* ns of its last run */
 	__u64 last_queued;
-	__u64 me_last_arrival;	/* of the reader: calibrates the sched clock */
+	__u64 me_last_arrival; /* of the reader: calibrates the sched clock */
 	__s64 syscall;
 	__u64 args[6];
 	__u64 sp, ip;
-	__s32 kstack_n;		/* frames */
+	__s32 kstack_n; /* frames */
 	__u32 pad;
 	__u64 kstack[SNAP_STACK_MAX];
 	char comm[16];

@@ -3,8 +3,10 @@
 #include "python.bpf.h"
 #include "syscall_nr.h"
 
-#define IOV_MAX_SEEN 16 /* buffers of one readv/writev/sendmsg that are captured; the rest counts as not captured */
-#define WAITED_NS 1000000 /* a wait that was meant to wait; event loops also poll with no time at all */
+#define IOV_MAX_SEEN \
+	16 /* buffers of one readv/writev/sendmsg that are captured; the rest counts as not captured */
+#define WAITED_NS \
+	1000000 /* a wait that was meant to wait; event loops also poll with no time at all */
 #define PROT_EXEC 4
 #define MSG_PEEK 2
 #define S_IFREG 0100000
@@ -48,8 +50,8 @@ struct msghdr_user {
 /* A data call: where its bytes are. */
 struct io {
 	__u8 dir;
-	__u8 vector;	/* p is an array of iovecs, len their number */
-	__u8 message;	/* p is a msghdr */
+	__u8 vector;  /* p is an array of iovecs, len their number */
+	__u8 message; /* p is a msghdr */
 	__u8 peek;
 	const void *p;
 	__u64 len;
@@ -92,7 +94,8 @@ static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *
 	return 0;
 }
 
-static __noinline int iov_send(struct slot *s, const struct iovec_user *iov, __u64 iovlen, __u32 want)
+static __noinline int iov_send(struct slot *s, const struct iovec_user *iov, __u64 iovlen,
+                               __u32 want)
 {
 	for (__u32 i = 0; i < IOV_MAX_SEEN; i++) {
 		struct iovec_user v;
@@ -128,7 +131,7 @@ static __always_inline void tls_uses(struct tls_call *c, __u64 ino, int fd)
 
 /* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno. */
 static __always_inline void socket_io(struct sock_ref *r, const struct io *io, int fd, long ret,
-				      struct thread_state *t)
+                                      struct thread_state *t)
 {
 	struct sock_state *st;
 	struct slot *s;
@@ -138,7 +141,8 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 
 	tls_uses(&t->tls[DIR_IN], r->ino, fd);
 	tls_uses(&t->tls[DIR_OUT], r->ino, fd);
-	if (io->peek || ret == -EAGAIN || ret == -EINTR || (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4))
+	if (io->peek || ret == -EAGAIN || ret == -EINTR ||
+	    (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4))
 		return;
 	if (r->kind != SOCK_STREAM && ret <= 0)
 		return;
@@ -206,7 +210,8 @@ static __always_inline bool file_io(int fd, const struct io *io, long ret, struc
 }
 
 static __always_inline void socket_opened(__u16 type, struct sock_ref *r, int fd, long ret,
-					  const struct thread_state *t, const void *addr, __u32 addrlen)
+                                          const struct thread_state *t, const void *addr,
+                                          __u32 addrlen)
 {
 	struct slot *s = slot_take();
 	struct ev_socket *e;
@@ -332,8 +337,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		switch (nr) {
 		case NR_connect:
 			if (sock_of_fd(fd, &r))
-				socket_opened(EV_CONNECT, &r, fd, ret, t, (const void *)ARG(regs, 2),
-					      (__u32)ARG(regs, 3));
+				socket_opened(EV_CONNECT, &r, fd, ret, t,
+				              (const void *)ARG(regs, 2), (__u32)ARG(regs, 3));
 			useful = ret == 0;
 			break;
 		case NR_accept:

@@ -33,7 +33,8 @@ static __always_inline __u8 tls_dir(__u64 which)
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
 {
-	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx);
+	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx),
+	      which = bpf_get_attach_cookie(ctx);
 	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 	struct tls_call *c;
@@ -75,7 +76,8 @@ int tls_enter(struct pt_regs *ctx)
 SEC("uretprobe")
 int tls_exit(struct pt_regs *ctx)
 {
-	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx), which = bpf_get_attach_cookie(ctx), n = 0;
+	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx),
+	      which = bpf_get_attach_cookie(ctx), n = 0;
 	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 	struct tls_call *c;
@@ -115,7 +117,8 @@ int tls_exit(struct pt_regs *ctx)
 	d->start_ns = c->start_ns;
 	d->sock = c->sock;
 	d->tls = c->object;
-	d->task = python_task(id >> 32); /* the same as at the call's entry: a task does not change within it */
+	d->task = python_task(
+		id >> 32); /* the same as at the call's entry: a task does not change within it */
 	d->fd = c->fd;
 	d->dir = dir;
 	d->pos = pos;

@@ -27,8 +27,8 @@ static uint64_t file_offset(Elf *elf, uint64_t addr)
 	return 0;
 }
 
-static int scan_table(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, const char *const *names, size_t n,
-		      uint64_t *offsets)
+static int scan_table(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, const char *const *names,
+                      size_t n, uint64_t *offsets)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	size_t count = data && sh->sh_entsize ? data->d_size / sh->sh_entsize : 0;
@@ -63,7 +63,8 @@ static Elf *elf_open(int fd)
 	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
 	if (!elf)
 		return NULL;
-	if (elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh) && gelf_getclass(elf) == ELFCLASS64)
+	if (elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh) &&
+	    gelf_getclass(elf) == ELFCLASS64)
 		return elf;
 	elf_end(elf);
 	return NULL;
@@ -113,8 +114,8 @@ static bool mapping_address(Elf *elf, uint64_t off, uint64_t *addr)
 	return false;
 }
 
-static int scan_objects(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, const char *const *names, size_t n, uint64_t base,
-			struct elf_object *objects)
+static int scan_objects(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, const char *const *names,
+                        size_t n, uint64_t base, struct elf_object *objects)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	size_t count = data && sh->sh_entsize ? data->d_size / sh->sh_entsize : 0;
@@ -138,7 +139,8 @@ static int scan_objects(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, const char 
 	return found;
 }
 
-int elf_sym_objects(int fd, const char *const *names, size_t n, uint64_t off, struct elf_object *objects)
+int elf_sym_objects(int fd, const char *const *names, size_t n, uint64_t off,
+                    struct elf_object *objects)
 {
 	Elf_Scn *scn = NULL;
 	uint64_t base;

@@ -12,12 +12,13 @@ int elf_sym_offsets(int fd, const char *const *names, size_t n, uint64_t *offset
 
 /* A variable: size is 0 where it is not defined. */
 struct elf_object {
-	uint64_t addr;	/* from the start of the mapping asked for; may lie before it, modulo 2^64 */
+	uint64_t addr; /* from the start of the mapping asked for; may lie before it, modulo 2^64 */
 	uint64_t size;
 };
 
 /* Looks names[n] up among the variables that fd exports (.dynsym). off: file offset of an executable mapping of it, which
  * tells where all the rest lies. Returns how many were found, or -errno as above; -ENOENT: no segment is mapped so. */
-int elf_sym_objects(int fd, const char *const *names, size_t n, uint64_t off, struct elf_object *objects);
+int elf_sym_objects(int fd, const char *const *names, size_t n, uint64_t off,
+                    struct elf_object *objects);
 
 #endif

@@ -37,8 +37,9 @@ static bool probe_btf(char *why, size_t n)
 	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
 		return true;
 	uname(&u);
-	snprintf(why, n, "/sys/kernel/btf/vmlinux: %s (kernel %s built without CONFIG_DEBUG_INFO_BTF?)", strerror(errno),
-		 u.release);
+	snprintf(why, n,
+	         "/sys/kernel/btf/vmlinux: %s (kernel %s built without CONFIG_DEBUG_INFO_BTF?)",
+	         strerror(errno), u.release);
 	return false;
 }
 
@@ -111,7 +112,8 @@ static bool probe_process(char *why, size_t n)
 
 static bool probe_iterators(char *why, size_t n)
 {
-	return attach_program(why, n, "snapshot_thread") && attach_program(why, n, "snapshot_socket");
+	return attach_program(why, n, "snapshot_thread") &&
+	       attach_program(why, n, "snapshot_socket");
 }
 
 struct own_code {
@@ -136,9 +138,12 @@ static bool probe_uprobe_multi(char *why, size_t n)
 
 	procfs_each_exec_map((uint32_t)getpid(), own_code, &code);
 	if (!skel)
-		return say(why, n, "not known to this kernel (it came with Linux 6.6); single probes are used", errno);
-	fd = uprobe_multi_attach(bpf_program__fd(skel->progs.tls_enter), getpid(), "/proc/self/exe", &code.offset, &cookie, 1,
-				 false);
+		return say(
+			why, n,
+			"not known to this kernel (it came with Linux 6.6); single probes are used",
+			errno);
+	fd = uprobe_multi_attach(bpf_program__fd(skel->progs.tls_enter), getpid(), "/proc/self/exe",
+	                         &code.offset, &cookie, 1, false);
 	whystuck_bpf__destroy(skel);
 	if (fd < 0)
 		return say(why, n, "attaching", -fd);
@@ -181,16 +186,23 @@ static bool probe_symbols(char *why, size_t n)
 
 const struct host_feature host_features[] = {
 	{ "root", "everything below", "only replay works", probe_root },
-	{ "process descriptors", "knowing for sure that the target ended", "watch and run do not work", probe_pidfd },
-	{ "kernel types (BTF)", "kernel programs that fit this kernel", "watch and run do not work", probe_btf },
-	{ "kernel programs (BPF)", "observing at all", "watch and run do not work", probe_programs },
-	{ "system call tracepoints", "connections, calls, activity", "watch and run do not work", probe_syscalls },
-	{ "process tracepoints", "children of the target", "watch and run do not work", probe_process },
-	{ "iterators", "what began before we came: sockets, threads", "watch and run do not work", probe_iterators },
-	{ "many probes in one link", "TLS plaintext, detached in milliseconds", "single probes: leaving takes seconds",
-	  probe_uprobe_multi },
-	{ "reading the target's memory", "decoded arguments of blocked calls", "waiting threads without descriptors",
-	  probe_memory },
-	{ "kernel symbols", "names in kernel stacks", "kernel stacks without names", probe_symbols },
+	{ "process descriptors", "knowing for sure that the target ended",
+	  "watch and run do not work", probe_pidfd },
+	{ "kernel types (BTF)", "kernel programs that fit this kernel", "watch and run do not work",
+	  probe_btf },
+	{ "kernel programs (BPF)", "observing at all", "watch and run do not work",
+	  probe_programs },
+	{ "system call tracepoints", "connections, calls, activity", "watch and run do not work",
+	  probe_syscalls },
+	{ "process tracepoints", "children of the target", "watch and run do not work",
+	  probe_process },
+	{ "iterators", "what began before we came: sockets, threads", "watch and run do not work",
+	  probe_iterators },
+	{ "many probes in one link", "TLS plaintext, detached in milliseconds",
+	  "single probes: leaving takes seconds", probe_uprobe_multi },
+	{ "reading the target's memory", "decoded arguments of blocked calls",
+	  "waiting threads without descriptors", probe_memory },
+	{ "kernel symbols", "names in kernel stacks", "kernel stacks without names",
+	  probe_symbols },
 	{ 0 },
 };

@@ -6,10 +6,10 @@
 #include <stddef.h>
 
 struct host_feature {
-	const char *name;	/* "kernel type information (BTF)" */
-	const char *gives;	/* what works with it */
-	const char *without;	/* what happens without */
-	bool (*probe)(char *why, size_t n);	/* why: of a no, or a remark on a yes; "" none */
+	const char *name;                   /* "kernel type information (BTF)" */
+	const char *gives;                  /* what works with it */
+	const char *without;                /* what happens without */
+	bool (*probe)(char *why, size_t n); /* why: of a no, or a remark on a yes; "" none */
 };
 
 /* In the order they depend on each other; NULL name at the end. */

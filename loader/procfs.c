@@ -56,8 +56,9 @@ int procfs_stat(uint32_t pid, struct proc_stat *st)
 		return (int)n;
 	p = strrchr(buf, ')'); /* the name may hold anything, parentheses too */
 	if (!p || sscanf(p + 1,
-			 " %c %" SCNu32 " %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-			 &st->state, &st->ppid, &flags, &start) != 4)
+	                 " %c %" SCNu32
+	                 " %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	                 &st->state, &st->ppid, &flags, &start) != 4)
 		return -EPROTO;
 	st->kernel_thread = (flags & PF_KTHREAD) != 0;
 	st->start_ns = start * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
@@ -156,8 +157,10 @@ int procfs_each_exec_map(uint32_t pid, void (*fn)(void *ctx, const struct proc_m
 		int at = 0;
 
 		if (sscanf(line,
-			   "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %" SCNx32 ":%" SCNx32 " %" SCNu64 " %n",
-			   &m.start, &m.end, perms, &m.off, &m.dev_major, &m.dev_minor, &m.ino, &at) < 7)
+		           "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %" SCNx32 ":%" SCNx32
+		           " %" SCNu64 " %n",
+		           &m.start, &m.end, perms, &m.off, &m.dev_major, &m.dev_minor, &m.ino,
+		           &at) < 7)
 			continue;
 		if (perms[2] != 'x' || m.ino == 0 || line[at] != '/')
 			continue;

@@ -14,7 +14,7 @@ struct proc_stat {
 	uint32_t ppid;
 	char state;
 	bool kernel_thread;
-	uint64_t start_ns;	/* CLOCK_BOOTTIME */
+	uint64_t start_ns; /* CLOCK_BOOTTIME */
 };
 int procfs_stat(uint32_t pid, struct proc_stat *st);
 
@@ -32,7 +32,7 @@ void procfs_each_fd(uint32_t pid, void (*fn)(void *ctx, int fd, const char *targ
 struct proc_map {
 	uint64_t start, end, off, ino;
 	uint32_t dev_major, dev_minor;
-	const char *path;	/* as the target sees it, may end in " (deleted)" */
+	const char *path; /* as the target sees it, may end in " (deleted)" */
 };
 int procfs_each_exec_map(uint32_t pid, void (*fn)(void *ctx, const struct proc_map *m), void *ctx);
 

@@ -21,7 +21,7 @@
 #include "procfs.h"
 #include "state.h"
 
-#define FDS_LISTED_MAX 4096	/* descriptors of one process that are listed */
+#define FDS_LISTED_MAX 4096 /* descriptors of one process that are listed */
 #define CMDLINE_MAX_SEEN 4096
 
 struct symbol {
@@ -39,9 +39,9 @@ struct snapshot {
 	struct bpf_link *thread_link, *socket_link;
 	event_fn emit;
 	void *ctx;
-	struct symbol *symbols;	/* of the kernel, sorted; read at the first use */
+	struct symbol *symbols; /* of the kernel, sorted; read at the first use */
 	size_t nsymbols;
-	struct socket_seen *sockets;	/* of this snapshot: receive timeouts by descriptor */
+	struct socket_seen *sockets; /* of this snapshot: receive timeouts by descriptor */
 	size_t nsockets, sockets_room;
 	uint64_t room[EVENT_SIZE_MAX / 8];
 };
@@ -85,7 +85,8 @@ void snapshot_free(struct snapshot *s)
 	free(s);
 }
 
-static void *start(struct snapshot *s, enum event_type type, size_t size, uint32_t pid, uint32_t tid)
+static void *start(struct snapshot *s, enum event_type type, size_t size, uint32_t pid,
+                   uint32_t tid)
 {
 	struct event *e = (struct event *)s->room;
 
@@ -120,7 +121,7 @@ int snapshot_process(struct snapshot *s, uint32_t pid)
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	e->ppid = st.ppid;
 	e->start_ns = st.start_ns + e->h.ts_ns -
-		      ((uint64_t)boot.tv_sec * 1000000000u + (uint64_t)boot.tv_nsec);
+	              ((uint64_t)boot.tv_sec * 1000000000u + (uint64_t)boot.tv_nsec);
 	procfs_uid(pid, &e->uid);
 	n = procfs_read(pid, "cmdline", cmdline, sizeof(cmdline));
 	if (n > 0)
@@ -152,7 +153,8 @@ static void symbols_read(struct snapshot *s)
 		    (type != 't' && type != 'T'))
 			continue;
 		if (s->nsymbols == room) {
-			struct symbol *more = realloc(s->symbols, (room = room ? room * 2 : 1 << 16) * sizeof(*more));
+			struct symbol *more = realloc(
+				s->symbols, (room = room ? room * 2 : 1 << 16) * sizeof(*more));
 
 			if (!more)
 				break;
@@ -282,7 +284,7 @@ static int64_t socket_timeout(const struct snapshot *s, uint32_t pid, int fd)
 	return TIMEOUT_UNKNOWN;
 }
 
-#define MS_NS(ms) ((int32_t)(ms) < 0 ? TIMEOUT_NONE : (int64_t)(int32_t)(ms) * 1000000)
+#define MS_NS(ms) ((int32_t)(ms) < 0 ? TIMEOUT_NONE : (int64_t)(int32_t)(ms)*1000000)
 #define FUTEX_CMD 0x7f
 #define FUTEX_REALTIME 0x100
 #define FUTEX_WAIT_OP 0
@@ -387,7 +389,8 @@ static void thread_row(struct snapshot *s, const struct snap_thread *r, int64_t 
 	if (!r->on_cpu && e->state != 'R') {
 		int64_t left = (int64_t)(r->last_arrival + r->last_run) - skew;
 
-		e->blocked_since_ns = left > 0 && (uint64_t)left < e->h.ts_ns ? (uint64_t)left : e->h.ts_ns;
+		e->blocked_since_ns = left > 0 && (uint64_t)left < e->h.ts_ns ? (uint64_t)left
+		                                                              : e->h.ts_ns;
 		e->syscall = (int32_t)r->syscall;
 		memcpy(e->args, r->args, sizeof(e->args));
 	}
@@ -463,7 +466,8 @@ static void threads_take(struct snapshot *s, const uint32_t *pids, size_t npids)
 		return;
 	if (n >= sizeof(struct snap_thread)) {
 		skew = (int64_t)(((struct snap_thread *)rows)->me_last_arrival - before);
-		for (size_t at = 0; at + sizeof(struct snap_thread) <= n; at += sizeof(struct snap_thread)) {
+		for (size_t at = 0; at + sizeof(struct snap_thread) <= n;
+		     at += sizeof(struct snap_thread)) {
 			const struct snap_thread *r = (const void *)(rows + at);
 
 			if (listed(pids, npids, r->tgid))
@@ -513,7 +517,8 @@ static void sockets_take(struct snapshot *s, const uint32_t *pids, size_t npids)
 			}
 		}
 		if (s->nsockets < s->sockets_room)
-			s->sockets[s->nsockets++] = (struct socket_seen){ e->h.pid, e->fd, e->recv_timeout_ns };
+			s->sockets[s->nsockets++] =
+				(struct socket_seen){ e->h.pid, e->fd, e->recv_timeout_ns };
 		s->emit(s->ctx, &e->h);
 	}
 	free(rows);

@@ -31,10 +31,10 @@ struct source {
 };
 
 struct source_config {
-	uint32_t pid;		/* bpf: the target */
-	bool tree;		/* bpf: its descendants too */
-	const char *program;	/* bpf: the file the target is about to run, NULL: it runs already */
-	uint32_t tick_ms;	/* bpf: between EV_TICKs */
+	uint32_t pid;        /* bpf: the target */
+	bool tree;           /* bpf: its descendants too */
+	const char *program; /* bpf: the file the target is about to run, NULL: it runs already */
+	uint32_t tick_ms;    /* bpf: between EV_TICKs */
 	event_fn on_event;
 	void *ctx;
 };
@@ -43,6 +43,7 @@ struct source_config {
 struct source *source_bpf_open(const struct source_config *c, char *why, size_t n);
 
 /* Opens a recording. NULL with errno set and why[n]. */
-struct source *source_replay_open(const char *path, event_fn on_event, void *ctx, char *why, size_t n);
+struct source *source_replay_open(const char *path, event_fn on_event, void *ctx, char *why,
+                                  size_t n);
 
 #endif

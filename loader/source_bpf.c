@@ -25,11 +25,11 @@
 #include "uprobe_multi.h"
 #include "whystuck.skel.h"
 
-#define ACTIVITY_NS 1000000000ull	/* between two looks at the threads' counters */
-#define ACTIVITY_MANY 64		/* more threads than this are looked at less often */
+#define ACTIVITY_NS 1000000000ull /* between two looks at the threads' counters */
+#define ACTIVITY_MANY 64          /* more threads than this are looked at less often */
 #define ACTIVITY_MANY_NS 5000000000ull
-#define ACTIVITY_SEEN 4096		/* slots that remember what was said of a thread */
-#define ALERTS_MAX 8			/* alert commands running at once */
+#define ACTIVITY_SEEN 4096 /* slots that remember what was said of a thread */
+#define ALERTS_MAX 8       /* alert commands running at once */
 
 struct seen {
 	uint32_t tid;
@@ -45,12 +45,14 @@ struct source_bpf {
 	struct pythons *pythons;
 	struct snapshot *snapshot;
 	int pidfd;
-	uint32_t *pids;		/* of the tree, alive */
+	uint32_t *pids; /* of the tree, alive */
 	size_t npids, pids_room;
 	uint64_t next_tick_ns, next_activity_ns;
-	struct losses said;	/* losses as last reported */
+	struct losses said; /* losses as last reported */
 	struct seen *seen;
-	struct { pid_t pid; } alerts[ALERTS_MAX];
+	struct {
+		pid_t pid;
+	} alerts[ALERTS_MAX];
 	bool exited, ended;
 	int exit_code;
 };
@@ -188,7 +190,8 @@ static int on_record(void *ctx, void *data, size_t n)
 	return 0;
 }
 
-static void report_tls(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned n, const char *path)
+static void report_tls(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned n,
+                       const char *path)
 {
 	struct source_bpf *s = ctx;
 	size_t len = strnlen(path, 1024);
@@ -206,13 +209,15 @@ static void report_tls(void *ctx, uint32_t pid, enum lib_state state, int err, u
 	deliver(s, &u.e);
 }
 
-static void *attach_one(void *ctx, uint32_t pid, const char *path, uint64_t offset, uint64_t cookie, bool ret)
+static void *attach_one(void *ctx, uint32_t pid, const char *path, uint64_t offset, uint64_t cookie,
+                        bool ret)
 {
 	struct source_bpf *s = ctx;
 	LIBBPF_OPTS(bpf_uprobe_opts, o, .bpf_cookie = cookie, .retprobe = ret);
 
-	return bpf_program__attach_uprobe_opts(ret ? s->skel->progs.tls_exit : s->skel->progs.tls_enter, (pid_t)pid,
-					       path, offset, &o);
+	return bpf_program__attach_uprobe_opts(ret ? s->skel->progs.tls_exit
+	                                           : s->skel->progs.tls_enter,
+	                                       (pid_t)pid, path, offset, &o);
 }
 
 static void detach_one(void *handle)
@@ -293,7 +298,8 @@ static void tick(struct source_bpf *s)
 	s->next_tick_ns = e.ts_ns + (uint64_t)s->config.tick_ms * 1000000;
 }
 
-static void action_tell(struct source_bpf *s, enum action_kind kind, int result, int signo, const char *text)
+static void action_tell(struct source_bpf *s, enum action_kind kind, int result, int signo,
+                        const char *text)
 {
 	union {
 		struct ev_action e;
@@ -315,7 +321,8 @@ static void alerts_reap(struct source_bpf *s)
 	for (size_t i = 0; i < ALERTS_MAX; i++) {
 		int status;
 
-		if (s->alerts[i].pid && waitpid(s->alerts[i].pid, &status, WNOHANG) == s->alerts[i].pid) {
+		if (s->alerts[i].pid &&
+		    waitpid(s->alerts[i].pid, &status, WNOHANG) == s->alerts[i].pid) {
 			s->alerts[i].pid = 0;
 			action_tell(s, ACTION_ALERT, status, 0, "the alert command ended");
 		}
@@ -484,8 +491,8 @@ static void hello(struct source_bpf *s)
 		after = now_ns();
 		if (after - before < best) {
 			best = after - before;
-			u.e.wall_offset_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec -
-					     (before + best / 2);
+			u.e.wall_offset_ns = (uint64_t)wall.tv_sec * 1000000000u +
+			                     (uint64_t)wall.tv_nsec - (before + best / 2);
 		}
 	}
 	u.e.h.size += (uint32_t)snprintf(u.e.text, 64, "whystuck %s", WHYSTUCK_VERSION);
@@ -517,10 +524,13 @@ static struct source *fail(struct source_bpf *s, char *why, size_t n, const char
 	int err = errno;
 
 	if (err == EPERM || err == EACCES)
-		snprintf(why, n, "%s: %s; run it with sudo (CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are needed)", what,
-			 strerror(err));
+		snprintf(why, n,
+		         "%s: %s; run it with sudo (CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are "
+		         "needed)",
+		         what, strerror(err));
 	else
-		snprintf(why, n, "%s: %s; `whystuck check` tells what this kernel allows", what, strerror(err));
+		snprintf(why, n, "%s: %s; `whystuck check` tells what this kernel allows", what,
+		         strerror(err));
 	bpf_close(&s->source);
 	errno = err;
 	return NULL;
@@ -537,8 +547,12 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 		return NULL;
 	s->config = *c;
 	s->exit_code = -1;
-	s->source = (struct source){ .poll = bpf_poll, .inspect = bpf_inspect, .act = bpf_act,
-				     .capture = bpf_capture, .finish = bpf_finish, .close = bpf_close };
+	s->source = (struct source){ .poll = bpf_poll,
+		                     .inspect = bpf_inspect,
+		                     .act = bpf_act,
+		                     .capture = bpf_capture,
+		                     .finish = bpf_finish,
+		                     .close = bpf_close };
 	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
 	s->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (!s->seen || s->pidfd < 0)
@@ -550,8 +564,8 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 			return fail(s, why, n, "loading the kernel programs");
 	}
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_record, s, NULL);
-	s->snapshot = snapshot_new(s->skel->progs.snapshot_thread, s->skel->progs.snapshot_socket, c->on_event,
-				   c->ctx);
+	s->snapshot = snapshot_new(s->skel->progs.snapshot_thread, s->skel->progs.snapshot_socket,
+	                           c->on_event, c->ctx);
 	ops = (struct tls_probes_ops){
 		.enter_fd = bpf_program__fd(s->skel->progs.tls_enter),
 		.exit_fd = bpf_program__fd(s->skel->progs.tls_exit),

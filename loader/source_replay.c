@@ -14,8 +14,8 @@ struct source_replay {
 	FILE *f;
 	event_fn on_event;
 	void *ctx;
-	uint64_t at;		/* offset of the next record */
-	char *why;		/* the caller's room for a sentence */
+	uint64_t at; /* offset of the next record */
+	char *why;   /* the caller's room for a sentence */
 	size_t why_n;
 	bool ended;
 	uint64_t room[EVENT_SIZE_MAX / 8 + 1];
@@ -30,26 +30,31 @@ static int next_record(struct source_replay *s)
 	if (n == 0 && !ferror(s->f))
 		return 0;
 	if (n < sizeof(*e)) {
-		snprintf(s->why, s->why_n, "the recording is cut short at byte %llu", (unsigned long long)s->at + n);
+		snprintf(s->why, s->why_n, "the recording is cut short at byte %llu",
+		         (unsigned long long)s->at + n);
 		return -EPROTO;
 	}
-	if (s->at == 0 && (e->type != EV_HELLO || e->size < sizeof(struct ev_hello) || e->size > EVENT_SIZE_MAX)) {
+	if (s->at == 0 && (e->type != EV_HELLO || e->size < sizeof(struct ev_hello) ||
+	                   e->size > EVENT_SIZE_MAX)) {
 		snprintf(s->why, s->why_n, "this is not a whystuck recording");
 		return -EPROTO;
 	}
 	if (e->size < sizeof(*e) || e->size > EVENT_SIZE_MAX) {
-		snprintf(s->why, s->why_n, "the recording is damaged at byte %llu", (unsigned long long)s->at);
+		snprintf(s->why, s->why_n, "the recording is damaged at byte %llu",
+		         (unsigned long long)s->at);
 		return -EPROTO;
 	}
 	n += fread((char *)e + sizeof(*e), 1, e->size - sizeof(*e), s->f);
 	if (n < e->size) {
-		snprintf(s->why, s->why_n, "the recording is cut short at byte %llu", (unsigned long long)s->at + n);
+		snprintf(s->why, s->why_n, "the recording is cut short at byte %llu",
+		         (unsigned long long)s->at + n);
 		return -EPROTO;
 	}
 	if (event_check(e, n)) {
-		snprintf(s->why, s->why_n, s->at ? "the recording is damaged at byte %llu" :
-						   "this is not a whystuck recording (byte %llu)",
-			 (unsigned long long)s->at);
+		snprintf(s->why, s->why_n,
+		         s->at ? "the recording is damaged at byte %llu"
+		               : "this is not a whystuck recording (byte %llu)",
+		         (unsigned long long)s->at);
 		return -EPROTO;
 	}
 	s->at += n;
@@ -68,7 +73,8 @@ static int replay_poll(struct source *source, int timeout_ms)
 		if (got < 0)
 			return got;
 		if (got == 0) {
-			snprintf(s->why, s->why_n, "the recording has no end: whystuck was killed while it wrote it");
+			snprintf(s->why, s->why_n,
+			         "the recording has no end: whystuck was killed while it wrote it");
 			return -ENODATA;
 		}
 		s->ended = e->type == EV_END;
@@ -114,7 +120,8 @@ static void replay_close(struct source *source)
 	free(s);
 }
 
-struct source *source_replay_open(const char *path, event_fn on_event, void *ctx, char *why, size_t n)
+struct source *source_replay_open(const char *path, event_fn on_event, void *ctx, char *why,
+                                  size_t n)
 {
 	struct source_replay *s = calloc(1, sizeof(*s));
 
@@ -133,7 +140,11 @@ struct source *source_replay_open(const char *path, event_fn on_event, void *ctx
 	s->why_n = n;
 	s->on_event = on_event;
 	s->ctx = ctx;
-	s->source = (struct source){ .poll = replay_poll, .inspect = replay_inspect, .act = replay_act,
-				     .capture = replay_capture, .finish = replay_finish, .close = replay_close };
+	s->source = (struct source){ .poll = replay_poll,
+		                     .inspect = replay_inspect,
+		                     .act = replay_act,
+		                     .capture = replay_capture,
+		                     .finish = replay_finish,
+		                     .close = replay_close };
 	return &s->source;
 }

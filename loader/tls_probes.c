@@ -25,20 +25,20 @@ static const struct {
 	enum tls_function function;
 	bool ret; /* reported at its return */
 } functions[] = {
-	{ "SSL_read", TLS_READ, true },	      { "SSL_read_ex", TLS_READ_EX, true },
-	{ "SSL_write", TLS_WRITE, true },     { "SSL_write_ex", TLS_WRITE_EX, true },
+	{ "SSL_read", TLS_READ, true },           { "SSL_read_ex", TLS_READ_EX, true },
+	{ "SSL_write", TLS_WRITE, true },         { "SSL_write_ex", TLS_WRITE_EX, true },
 	{ "SSL_write_ex2", TLS_WRITE_EX2, true }, { "SSL_free", TLS_FREE, false },
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
 struct tls_file {
-	uint32_t major, minor;		/* as memory maps show it; 0 not seen in one yet */
-	dev_t dev;			/* as stat shows it: not the same on overlay file systems */
+	uint32_t major, minor; /* as memory maps show it; 0 not seen in one yet */
+	dev_t dev;             /* as stat shows it: not the same on overlay file systems */
 	uint64_t ino;
-	int fd;				/* keeps the file reachable, whatever becomes of its path; -1 */
-	bool library;			/* else an executable: of one process, not expected in the next */
-	char path[256];			/* for people */
-	int found;			/* functions, or -errno */
+	int fd;         /* keeps the file reachable, whatever becomes of its path; -1 */
+	bool library;   /* else an executable: of one process, not expected in the next */
+	char path[256]; /* for people */
+	int found;      /* functions, or -errno */
 	uint64_t offsets[FUNCTIONS];
 	struct tls_file *next;
 };
@@ -46,8 +46,8 @@ struct tls_file {
 struct hook {
 	uint32_t pid;
 	const struct tls_file *file;
-	int links[2];			/* multi: enter, exit; -1 none */
-	void *handles[2 * FUNCTIONS];	/* else */
+	int links[2];                 /* multi: enter, exit; -1 none */
+	void *handles[2 * FUNCTIONS]; /* else */
 	struct hook *next;
 };
 
@@ -120,8 +120,8 @@ static int map_open(uint32_t pid, const struct proc_map *m)
 	char path[700];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)m->start,
-		 (unsigned long long)m->end);
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid,
+	         (unsigned long long)m->start, (unsigned long long)m->end);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
@@ -196,8 +196,9 @@ static struct tls_file *file_learn(struct tls_probes *t, const char *path)
 
 static void learn_system(struct tls_probes *t)
 {
-	static const char *const patterns[] = { "/usr/lib/*/libssl.so.*", "/usr/lib64/libssl.so.*", "/usr/lib/libssl.so.*",
-						"/usr/local/lib/libssl.so.*" };
+	static const char *const patterns[] = { "/usr/lib/*/libssl.so.*", "/usr/lib64/libssl.so.*",
+		                                "/usr/lib/libssl.so.*",
+		                                "/usr/local/lib/libssl.so.*" };
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
 		glob_t g;
@@ -227,11 +228,13 @@ static int hook_multi(struct tls_probes *t, struct hook *h, const char *path)
 			rets = n;
 	}
 	if (rets) {
-		h->links[1] = uprobe_multi_attach(t->ops.exit_fd, (pid_t)h->pid, path, offsets, cookies, rets, true);
+		h->links[1] = uprobe_multi_attach(t->ops.exit_fd, (pid_t)h->pid, path, offsets,
+		                                  cookies, rets, true);
 		if (h->links[1] < 0)
 			return h->links[1];
 	}
-	h->links[0] = uprobe_multi_attach(t->ops.enter_fd, (pid_t)h->pid, path, offsets, cookies, n, false);
+	h->links[0] = uprobe_multi_attach(t->ops.enter_fd, (pid_t)h->pid, path, offsets, cookies, n,
+	                                  false);
 	return h->links[0] < 0 ? h->links[0] : 0;
 }
 
@@ -241,8 +244,9 @@ static int hook_single(struct tls_probes *t, struct hook *h, const char *path)
 
 	for (size_t i = 0; i < FUNCTIONS; i++) {
 		for (int ret = functions[i].ret; ret >= 0 && h->file->offsets[i]; ret--) {
-			void *handle = t->ops.attach_one(t->ops.ctx, h->pid, path, h->file->offsets[i],
-							 functions[i].function, ret);
+			void *handle = t->ops.attach_one(t->ops.ctx, h->pid, path,
+			                                 h->file->offsets[i], functions[i].function,
+			                                 ret);
 
 			if (!handle)
 				return errno ? -errno : -EINVAL;
@@ -270,7 +274,8 @@ static void map_visit(void *ctx, const struct proc_map *m)
 	bool is_ssl = strstr(base, "libssl") != NULL;
 	const struct tls_file *f;
 
-	if (!is_exe && !is_ssl && strncmp(base, "libpython", 9) != 0 && strncmp(base, "libnode", 7) != 0)
+	if (!is_exe && !is_ssl && strncmp(base, "libpython", 9) != 0 &&
+	    strncmp(base, "libnode", 7) != 0)
 		return;
 	f = file_look(s->t, s->pid, m);
 	if (f && (f->found > 0 || is_ssl))
@@ -291,12 +296,14 @@ static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file 
 	h->next = t->hooks;
 	t->hooks = h; /* also when it fails: said once, not at every scan */
 	if (f->found <= 0) {
-		t->ops.report(t->ops.ctx, pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found, 0, f->path);
+		t->ops.report(t->ops.ctx, pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found, 0,
+		              f->path);
 		return;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
 	err = t->ops.dry ? 0 : t->ops.multi ? hook_multi(t, h, path) : hook_single(t, h, path);
-	t->ops.report(t->ops.ctx, pid, err ? LIB_FAILED : LIB_HOOKED, -err, err ? 0 : (unsigned)f->found, f->path);
+	t->ops.report(t->ops.ctx, pid, err ? LIB_FAILED : LIB_HOOKED, -err,
+	              err ? 0 : (unsigned)f->found, f->path);
 }
 
 void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program)
@@ -329,9 +336,9 @@ int tls_probes_scan(struct tls_probes *t, uint32_t pid)
 }
 
 int tls_probes_list(uint32_t pid,
-		    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
-				   const char *path),
-		    void *ctx)
+                    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err,
+                                   unsigned functions, const char *path),
+                    void *ctx)
 {
 	struct tls_probes_ops ops = { .dry = true, .report = report, .ctx = ctx };
 	struct tls_probes *t = tls_probes_new(&ops);

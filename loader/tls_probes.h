@@ -13,11 +13,13 @@ struct tls_probes;
 struct tls_probes_ops {
 	int enter_fd, exit_fd;
 	bool multi;
-	bool dry;	/* find and report, attach nothing */
-	void *(*attach_one)(void *ctx, uint32_t pid, const char *path, uint64_t offset, uint64_t cookie, bool ret);
+	bool dry; /* find and report, attach nothing */
+	void *(*attach_one)(void *ctx, uint32_t pid, const char *path, uint64_t offset,
+	                    uint64_t cookie, bool ret);
 	void (*detach_one)(void *handle);
 	/* Each library found, hooked or not, once per process. */
-	void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions, const char *path);
+	void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
+	               const char *path);
 	void *ctx;
 };
 
@@ -31,9 +33,9 @@ void tls_probes_expect(struct tls_probes *t, uint32_t pid);
 void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program);
 /* Reports what a scan would find, LIB_HOOKED standing for what could be hooked, and attaches nothing. 0 or -errno. */
 int tls_probes_list(uint32_t pid,
-		    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
-				   const char *path),
-		    void *ctx);
+                    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err,
+                                   unsigned functions, const char *path),
+                    void *ctx);
 /* pid is gone. */
 void tls_probes_forget(struct tls_probes *t, uint32_t pid);
 /* Detaches everything. */

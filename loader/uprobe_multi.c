@@ -19,8 +19,8 @@ struct link_create_uprobe_multi {
 	uint32_t cnt, multi_flags, pid, pad;
 };
 
-int uprobe_multi_attach(int prog_fd, pid_t pid, const char *path, const uint64_t *offsets, const uint64_t *cookies,
-			size_t n, bool ret)
+int uprobe_multi_attach(int prog_fd, pid_t pid, const char *path, const uint64_t *offsets,
+                        const uint64_t *cookies, size_t n, bool ret)
 {
 	struct link_create_uprobe_multi a;
 	long fd;

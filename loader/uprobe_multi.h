@@ -12,7 +12,7 @@
 
 /* Attaches prog_fd to n offsets of the file, for process pid only; cookies tell the probes apart. ret: at the functions'
  * return. Returns a link descriptor (closing it detaches, in milliseconds) or -errno; -EINVAL on kernels before 6.6. */
-int uprobe_multi_attach(int prog_fd, pid_t pid, const char *path, const uint64_t *offsets, const uint64_t *cookies,
-			size_t n, bool ret);
+int uprobe_multi_attach(int prog_fd, pid_t pid, const char *path, const uint64_t *offsets,
+                        const uint64_t *cookies, size_t n, bool ret);
 
 #endif

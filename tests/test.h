@@ -12,9 +12,10 @@ static int checks, failures;
 
 /* The sentence says what behaviour the checks behind it show. */
 #define TEST(sentence) printf("# %s\n", sentence)
-#define CHECK(x)                                                                                  \
-	((x) ? (void)printf("ok %d\n", ++checks) :                                                \
-	       (void)(failures++, printf("not ok %d - %s:%d: %s\n", ++checks, __FILE__, __LINE__, #x)))
+#define CHECK(x)                                 \
+	((x) ? (void)printf("ok %d\n", ++checks) \
+	     : (void)(failures++,                \
+	              printf("not ok %d - %s:%d: %s\n", ++checks, __FILE__, __LINE__, #x)))
 #define DONE() (printf("1..%d\n", checks), failures != 0 || checks == 0)
 
 /* A copy of p that ends where an unreadable page begins: one byte of over-read crashes. Give it back with
@@ -22,7 +23,8 @@ static int checks, failures;
 static inline char *guarded(const void *p, size_t n)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (n + page - 1) / page * page;
-	char *m = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *m =
+		mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (m == MAP_FAILED)
 		abort();

@@ -63,8 +63,12 @@ const char *call_class_name(enum call_class c)
 const char *call_status_name(enum call_status s)
 {
 	static const char *const names[] = {
-		[CALL_OK] = "ok",	    [CALL_ERROR] = "error",	[CALL_RATE_LIMITED] = "rate_limited",
-		[CALL_TIMEOUT] = "timeout", [CALL_ABORTED] = "aborted", [CALL_UNKNOWN] = "unknown",
+		[CALL_OK] = "ok",
+		[CALL_ERROR] = "error",
+		[CALL_RATE_LIMITED] = "rate_limited",
+		[CALL_TIMEOUT] = "timeout",
+		[CALL_ABORTED] = "aborted",
+		[CALL_UNKNOWN] = "unknown",
 	};
 	return names[s];
 }
@@ -84,7 +88,7 @@ const char *partial_name(enum partial p)
 const char *llm_role_name(enum llm_role r)
 {
 	static const char *const names[] = {
-		[LLM_ROLE_NONE] = NULL,	  [LLM_ROLE_SYSTEM] = "system",
+		[LLM_ROLE_NONE] = NULL,   [LLM_ROLE_SYSTEM] = "system",
 		[LLM_ROLE_USER] = "user", [LLM_ROLE_ASSISTANT] = "assistant",
 		[LLM_ROLE_TOOL] = "tool",
 	};

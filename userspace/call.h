@@ -8,28 +8,28 @@
 #include "base/bytes.h"
 
 enum call_class {
-	CALL_OTHER,		/* nothing we know: neither LLM nor storage */
+	CALL_OTHER, /* nothing we know: neither LLM nor storage */
 	CALL_LLM,
 	CALL_STORAGE,
-	CALL_HEARTBEAT,		/* health checks and protocol pings: neither progress nor part of a turn */
+	CALL_HEARTBEAT, /* health checks and protocol pings: neither progress nor part of a turn */
 };
 
 enum call_status {
 	CALL_OK,
-	CALL_ERROR,		/* the peer said so */
-	CALL_RATE_LIMITED,	/* 429 and its kin */
-	CALL_TIMEOUT,		/* the client gave up waiting and closed */
-	CALL_ABORTED,		/* the connection ended before the reply did */
-	CALL_UNKNOWN,		/* the outcome was not observed */
+	CALL_ERROR,        /* the peer said so */
+	CALL_RATE_LIMITED, /* 429 and its kin */
+	CALL_TIMEOUT,      /* the client gave up waiting and closed */
+	CALL_ABORTED,      /* the connection ended before the reply did */
+	CALL_UNKNOWN,      /* the outcome was not observed */
 };
 
 /* Why part of a call was not seen; the first reason stays. */
 enum partial {
 	PARTIAL_NONE,
-	PARTIAL_ATTACHED_LATE,	/* it began before we came */
+	PARTIAL_ATTACHED_LATE, /* it began before we came */
 	PARTIAL_EVENTS_LOST,
-	PARTIAL_TRUNCATED,	/* more bytes than the capture keeps */
-	PARTIAL_NO_PLAINTEXT,	/* encrypted, and the TLS code was not found */
+	PARTIAL_TRUNCATED,    /* more bytes than the capture keeps */
+	PARTIAL_NO_PLAINTEXT, /* encrypted, and the TLS code was not found */
 };
 
 /* -1 = not seen */
@@ -38,7 +38,12 @@ struct llm_tokens {
 };
 
 /* What kind of exchange with an LLM endpoint. Only chat opens turns. */
-enum llm_kind { LLM_NONE, LLM_CHAT, LLM_EMBEDDING, LLM_AUXILIARY /* token counts, model lists, batches */ };
+enum llm_kind {
+	LLM_NONE,
+	LLM_CHAT,
+	LLM_EMBEDDING,
+	LLM_AUXILIARY /* token counts, model lists, batches */
+};
 
 enum llm_role { LLM_ROLE_NONE, LLM_ROLE_SYSTEM, LLM_ROLE_USER, LLM_ROLE_ASSISTANT, LLM_ROLE_TOOL };
 
@@ -48,63 +53,65 @@ enum llm_role { LLM_ROLE_NONE, LLM_ROLE_SYSTEM, LLM_ROLE_USER, LLM_ROLE_ASSISTAN
 
 struct llm_message {
 	uint64_t hash;
-	uint8_t role;		/* enum llm_role */
+	uint8_t role; /* enum llm_role */
 };
 
 struct llm_history {
 	uint32_t n;
 	uint32_t dropped;
-	bool complete;		/* the whole request was seen; false: cut or lost, hold nothing against it */
-	struct llm_message *messages;	/* n of them, oldest first */
+	bool complete; /* the whole request was seen; false: cut or lost, hold nothing against it */
+	struct llm_message *messages; /* n of them, oldest first */
 };
 
 struct llm_call {
 	enum llm_kind kind;
-	char provider[24];	/* "openai", "anthropic", "gemini", "ollama", ... "" unknown */
-	char model[96];		/* of the reply, else of the request; "" unknown */
+	char provider[24]; /* "openai", "anthropic", "gemini", "ollama", ... "" unknown */
+	char model[96];    /* of the reply, else of the request; "" unknown */
 	bool streamed;
-	enum llm_role last_role;	/* of the last message; a tool result is LLM_ROLE_TOOL whatever the API calls it */
+	enum llm_role
+		last_role; /* of the last message; a tool result is LLM_ROLE_TOOL whatever the API calls it */
 	struct llm_history history;
-	uint64_t first_content_ns;	/* first content of the reply: no ping, no role-only chunk */
+	uint64_t first_content_ns; /* first content of the reply: no ping, no role-only chunk */
 	uint64_t last_content_ns;
-	bool finished;		/* the reply said it is complete */
+	bool finished; /* the reply said it is complete */
 	struct llm_tokens tokens;
 };
 
 #define CALL_OP_MAX 64
 
 struct call {
-	uint64_t id;		/* counts from 1 in the order calls were opened */
-	uint64_t conn;		/* id of its connection */
-	uint32_t pid, tid;	/* who sent the request's first byte */
-	uint64_t task;		/* asyncio task that did, 0 unknown */
+	uint64_t id;       /* counts from 1 in the order calls were opened */
+	uint64_t conn;     /* id of its connection */
+	uint32_t pid, tid; /* who sent the request's first byte */
+	uint64_t task;     /* asyncio task that did, 0 unknown */
 
-	uint64_t start_ns;	/* first request byte (or connect(), see docs/metrics.md) */
-	uint64_t request_ns;	/* first request byte, always */
-	uint64_t sent_ns;	/* last request byte, 0 while it is being sent */
-	uint64_t first_byte_ns;	/* first reply byte */
-	uint64_t last_byte_ns;	/* newest reply byte */
-	uint64_t end_ns;	/* last reply byte, 0 while open */
-	bool at_least;		/* start_ns is a bound: it began then or earlier */
+	uint64_t start_ns;      /* first request byte (or connect(), see docs/metrics.md) */
+	uint64_t request_ns;    /* first request byte, always */
+	uint64_t sent_ns;       /* last request byte, 0 while it is being sent */
+	uint64_t first_byte_ns; /* first reply byte */
+	uint64_t last_byte_ns;  /* newest reply byte */
+	uint64_t end_ns;        /* last reply byte, 0 while open */
+	bool at_least;          /* start_ns is a bound: it began then or earlier */
 	uint64_t bytes_out, bytes_in;
 
 	enum call_class class;
-	const char *proto;	/* "http", "redis", "postgres", "generic" */
-	char op[CALL_OP_MAX];	/* "POST /v1/messages" (no query), "GET", "SELECT", ... never an argument */
-	bool write;		/* storage: changes what is stored */
-	bool op_known;		/* op and write are facts, not defaults */
-	bool setup;		/* makes the connection usable (log-in): part of the call it is made for */
-	bool blocks;		/* meant to wait (BLPOP, LISTEN, long poll): an old one is no stall */
+	const char *proto; /* "http", "redis", "postgres", "generic" */
+	char op[CALL_OP_MAX]; /* "POST /v1/messages" (no query), "GET", "SELECT", ... never an argument */
+	bool write;           /* storage: changes what is stored */
+	bool op_known;        /* op and write are facts, not defaults */
+	bool setup;  /* makes the connection usable (log-in): part of the call it is made for */
+	bool blocks; /* meant to wait (BLPOP, LISTEN, long poll): an old one is no stall */
 
 	enum call_status status;
-	char error_kind[48];	/* "http_429", "rate_limit_error", "WRONGTYPE", "23505", "connection_reset"; "" none */
-	int http_status;	/* 0 none */
-	int retry_count;	/* what the SDK's own header says, -1 no such header */
-	double retry_after_s;	/* of the reply, < 0 none */
+	char error_kind
+		[48]; /* "http_429", "rate_limit_error", "WRONGTYPE", "23505", "connection_reset"; "" none */
+	int http_status;      /* 0 none */
+	int retry_count;      /* what the SDK's own header says, -1 no such header */
+	double retry_after_s; /* of the reply, < 0 none */
 	enum partial partial;
 
-	char host[128];		/* Host header, else "" */
-	struct llm_call *llm;	/* set for LLM exchanges read in plaintext, else NULL */
+	char host[128];       /* Host header, else "" */
+	struct llm_call *llm; /* set for LLM exchanges read in plaintext, else NULL */
 };
 
 /* One moment on a connection: when the bytes moved, and who moved them. */
@@ -127,6 +134,6 @@ void call_partial(struct call *c, enum partial why);
 
 const char *call_class_name(enum call_class c);
 const char *call_status_name(enum call_status s);
-const char *partial_name(enum partial p);	/* NULL for PARTIAL_NONE */
-const char *llm_role_name(enum llm_role r);	/* NULL for LLM_ROLE_NONE */
+const char *partial_name(enum partial p);   /* NULL for PARTIAL_NONE */
+const char *llm_role_name(enum llm_role r); /* NULL for LLM_ROLE_NONE */
 #endif

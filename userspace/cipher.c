@@ -33,8 +33,8 @@
 /* Plaintext whose socket is not known makes the same thread's ciphertext within this time its likely other side. */
 #define SAME_WRITE_NS 50000000ull
 
-#define HELD_MAX 64	/* writes of one thread that wait for its next event */
-#define WRITES_MAX 16	/* plaintext writes of one thread whose ciphertext has not come yet */
+#define HELD_MAX 64   /* writes of one thread that wait for its next event */
+#define WRITES_MAX 16 /* plaintext writes of one thread whose ciphertext has not come yet */
 
 enum handshake { HS_NONE, HS_HELLO, HS_ANSWERED, HS_DONE };
 
@@ -53,7 +53,7 @@ struct plain_write {
 struct flow_thread {
 	uint32_t tid;
 	const struct conn *last; /* socket used last */
-	uint64_t turns;		/* changes of it */
+	uint64_t turns;          /* changes of it */
 	unsigned nheld, nwrites;
 	struct held_op held[HELD_MAX];
 	struct plain_write writes[WRITES_MAX];
@@ -117,8 +117,8 @@ static unsigned be16(const uint8_t *p)
 /* A record header of a kind and version that exist. */
 static bool is_record(const uint8_t *p, size_t n)
 {
-	return n >= RECORD_HEADER && p[0] >= RECORD_CCS && p[0] <= RECORD_DATA && p[1] == 3 && p[2] <= 4 &&
-	       be16(p + 3) <= RECORD_PLAIN_MAX + 2048;
+	return n >= RECORD_HEADER && p[0] >= RECORD_CCS && p[0] <= RECORD_DATA && p[1] == 3 &&
+	       p[2] <= 4 && be16(p + 3) <= RECORD_PLAIN_MAX + 2048;
 }
 
 static bool is_client_hello(const uint8_t *p, size_t n)
@@ -157,7 +157,8 @@ static bool hello_sni(const uint8_t *p, size_t n, char *to, size_t room)
 		p += 4;
 		if ((size_t)(end - p) < len)
 			return false;
-		if (type == 0 && len >= 5 && p[2] == 0 && be16(p + 3) <= len - 5u && be16(p + 3) < room) {
+		if (type == 0 && len >= 5 && p[2] == 0 && be16(p + 3) <= len - 5u &&
+		    be16(p + 3) < room) {
 			memcpy(to, p + 5, be16(p + 3));
 			to[be16(p + 3)] = '\0';
 			return true;
@@ -183,14 +184,15 @@ void conn_look(struct conn *c, const struct ev_data *e)
 
 	if (!c->sock)
 		return;
-	if (e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT) && is_client_hello(e->data, e->n)) {
+	if (e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT) &&
+	    is_client_hello(e->data, e->n)) {
 		if (!c->ciphertext)
 			becomes_ciphertext(c, &at);
 		c->handshake = HS_HELLO;
 		if (hello_sni(e->data, e->n, name, sizeof(name)))
 			conn_host(c, name);
 	} else if (!c->ciphertext && !c->from_start && (!c->proto || c->proto == &proto_generic) &&
-		   e->n >= RECORD_HEADER && e->data[0] == RECORD_DATA && is_record(e->data, e->n)) {
+	           e->n >= RECORD_HEADER && e->data[0] == RECORD_DATA && is_record(e->data, e->n)) {
 		becomes_ciphertext(c, &at);
 		c->handshake = HS_DONE;
 	}
@@ -240,7 +242,8 @@ void held_flush(struct conns *t, uint32_t tid, const struct ev_data *now)
 
 	if (!f || !f->nheld)
 		return;
-	if (now && now->h.type == EV_DATA && now->dir == DIR_OUT && f->held[0].c && now->sock == f->held[0].c->sock)
+	if (now && now->h.type == EV_DATA && now->dir == DIR_OUT && f->held[0].c &&
+	    now->sock == f->held[0].c->sock)
 		return;
 	if (now && now->h.type == EV_TLS && f->held[0].c && now->sock == f->held[0].c->sock) {
 		f->nheld = 0;
@@ -292,7 +295,8 @@ static void held_add(struct conns *t, struct conn *c, const struct ev_data *e)
 
 static void join(struct conn *tls, struct conn *sock)
 {
-	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid, 0 };
+	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid,
+		            0 };
 
 	if (tls->peer == sock)
 		return;
@@ -337,7 +341,8 @@ static bool records_fit(const struct conn *sock, uint64_t n, uint64_t total)
 	uint64_t records = (n + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX;
 	uint64_t extra = sock->handshake == HS_DONE ? 0 : HANDSHAKE_ADDS_MAX;
 
-	return total >= n + RECORD_ADDS_MIN * records && total <= n + RECORD_ADDS_MAX * records + extra;
+	return total >= n + RECORD_ADDS_MIN * records &&
+	       total <= n + RECORD_ADDS_MAX * records + extra;
 }
 
 /* The thread's oldest plaintext write(s) of one object, if they are what this operation carries. */

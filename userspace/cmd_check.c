@@ -30,7 +30,8 @@ struct tally {
 	unsigned found, usable;
 };
 
-static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions, const char *path)
+static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
+                   const char *path)
 {
 	struct tally *t = ctx;
 	char name[512];
@@ -39,9 +40,12 @@ static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsig
 	text_clean(name, sizeof(name), path, false);
 	t->found++;
 	if (state == LIB_NO_SYMBOLS) {
-		printf("  %s: no SSL_read or SSL_write in it; its plaintext is not seen, times are\n", name);
+		printf("  %s: no SSL_read or SSL_write in it; its plaintext is not seen, times "
+		       "are\n",
+		       name);
 	} else if (state == LIB_FAILED) {
-		printf("  %s: cannot be read: %s; its plaintext is not seen, times are\n", name, strerror(err));
+		printf("  %s: cannot be read: %s; its plaintext is not seen, times are\n", name,
+		       strerror(err));
 	} else {
 		t->usable++;
 		printf("  %s: %u functions to hook\n", name, functions);
@@ -56,17 +60,20 @@ static int check_process(uint32_t pid)
 	int err = procfs_stat(pid, &st);
 
 	if (err) {
-		fprintf(stderr, "whystuck: cannot look at %u: %s\n", pid, err == -ENOENT ? "no such process" : strerror(-err));
+		fprintf(stderr, "whystuck: cannot look at %u: %s\n", pid,
+		        err == -ENOENT ? "no such process" : strerror(-err));
 		return EXIT_ERROR;
 	}
 	printf("\nTLS code in process %u:\n", pid);
 	err = tls_probes_list(pid, report, &t);
 	if (err) {
-		fprintf(stderr, "whystuck: cannot look at %u's memory map: %s; run it with sudo\n", pid, strerror(-err));
+		fprintf(stderr, "whystuck: cannot look at %u's memory map: %s; run it with sudo\n",
+		        pid, strerror(-err));
 		return EXIT_ERROR;
 	}
 	if (!t.found)
-		printf("  none known by name or symbol (libssl, OpenSSL in the executable): if it uses TLS, calls have times "
+		printf("  none known by name or symbol (libssl, OpenSSL in the executable): if it "
+		       "uses TLS, calls have times "
 		       "and host names, no tokens\n");
 	return EXIT_OK;
 }

@@ -66,7 +66,9 @@ static int scrub_file(const struct options *o)
 	int err;
 
 	if (same_file(o->file, o->scrub)) {
-		log_error("cannot write the scrubbed copy to %s: that is the recording itself; name another file", o->scrub);
+		log_error("cannot write the scrubbed copy to %s: that is the recording itself; "
+		          "name another file",
+		          o->scrub);
 		return EXIT_ERROR;
 	}
 	/* a key of its own for every copy, and forgotten: masks of two copies cannot be compared */

@@ -16,17 +16,22 @@ static bool target_fits(uint32_t pid)
 	int err = procfs_stat(pid, &st);
 
 	if (err == -ENOENT || err == -ESRCH)
-		log_error("cannot attach to %u: there is no such process; `pgrep -af python` lists candidates", pid);
+		log_error("cannot attach to %u: there is no such process; `pgrep -af python` lists "
+		          "candidates",
+		          pid);
 	else if (err)
-		log_error("cannot attach to %u: reading /proc/%u/stat: %s", pid, pid, strerror(-err));
+		log_error("cannot attach to %u: reading /proc/%u/stat: %s", pid, pid,
+		          strerror(-err));
 	else if (st.kernel_thread)
-		log_error("cannot attach to %u: it is a kernel thread and makes no calls to observe; give the PID of the "
-			  "program",
-			  pid);
+		log_error("cannot attach to %u: it is a kernel thread and makes no calls to "
+		          "observe; give the PID of the "
+		          "program",
+		          pid);
 	else if (st.state == 'Z' || st.state == 'X')
-		log_error("cannot attach to %u: it has ended and waits for its parent %u to notice (zombie); look at the "
-			  "parent",
-			  pid, st.ppid);
+		log_error("cannot attach to %u: it has ended and waits for its parent %u to notice "
+		          "(zombie); look at the "
+		          "parent",
+		          pid, st.ppid);
 	else if (pid == (uint32_t)getpid())
 		log_error("cannot attach to %u: that is whystuck itself", pid);
 	else
@@ -38,8 +43,9 @@ bool watch_privileged(void)
 {
 	if (geteuid() == 0)
 		return true;
-	log_error("cannot attach: not root, and loading kernel programs needs it; run it with sudo (replay and --help work "
-		  "without)");
+	log_error("cannot attach: not root, and loading kernel programs needs it; run it with sudo "
+	          "(replay and --help work "
+	          "without)");
 	return false;
 }
 
@@ -62,9 +68,9 @@ struct source *watch_attach(struct session *s, uint32_t pid, const char *program
 		return NULL;
 	}
 	session_source(s, source);
-	log_info("attached to %u (%s): %zu connections open, %u TLS %s hooked; writing to %s", pid, what,
-		 pipeline_connections(p), pipeline_tls_libraries(p),
-		 pipeline_tls_libraries(p) == 1 ? "library" : "libraries", session_dir(s));
+	log_info("attached to %u (%s): %zu connections open, %u TLS %s hooked; writing to %s", pid,
+	         what, pipeline_connections(p), pipeline_tls_libraries(p),
+	         pipeline_tls_libraries(p) == 1 ? "library" : "libraries", session_dir(s));
 	return source;
 }
 
@@ -87,7 +93,9 @@ int cmd_watch(struct options *o)
 		err = session_loop(s, NULL, NULL);
 		status = session_end(s);
 		if (err) {
-			log_error("reading the kernel's events failed: %s; what was seen until then is written", strerror(-err));
+			log_error("reading the kernel's events failed: %s; what was seen until "
+			          "then is written",
+			          strerror(-err));
 			status = EXIT_ERROR;
 		}
 	}

@@ -15,17 +15,18 @@
 #include "proto/generic.h"
 
 #define BUCKETS 4096
-#define PENDING_BYTES_MAX 65536		/* before the protocol is known; then it is "generic" */
-#define DETECT_BYTES 4096		/* a protocol that cannot be told by then cannot be told */
+#define PENDING_BYTES_MAX 65536 /* before the protocol is known; then it is "generic" */
+#define DETECT_BYTES 4096       /* a protocol that cannot be told by then cannot be told */
 /* More time than this between set-up and the first request: the connection was made in advance. */
-#define SETUP_IDLE_NS 1000000000ull	/* HTTP */
-#define SETUP_NEXT_NS 1000000ull	/* others: the very next thing */
-#define TIMED_OUT_NS 100000000ull	/* a connection closed so soon after a wait timed out was given up for that */
+#define SETUP_IDLE_NS 1000000000ull /* HTTP */
+#define SETUP_NEXT_NS 1000000ull    /* others: the very next thing */
+#define TIMED_OUT_NS \
+	100000000ull /* a connection closed so soon after a wait timed out was given up for that */
 
 /* An operation that waits for the protocol to be known. */
 struct pending_op {
 	struct stamp at;
-	uint64_t gap;		/* not seen, after n bytes */
+	uint64_t gap; /* not seen, after n bytes */
 	size_t n;
 	int dir;
 	enum partial why;
@@ -65,7 +66,8 @@ static void sink_done(struct call_sink *s, struct call *call)
 	c->table->ops.done(c->table->ops.ctx, c, call);
 }
 
-struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules, uint64_t attach_ns)
+struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules,
+                        uint64_t attach_ns)
 {
 	struct conns *t = calloc(1, sizeof(*t));
 
@@ -257,7 +259,9 @@ static void address_text(const struct ev_socket *e, char *to, size_t n)
 
 		/* an abstract name begins with NUL, shown as people write it */
 		if (len == 0 && e->h.size > sizeof(*e) + 1)
-			snprintf(to, n, "@%.*s", (int)strnlen(e->path + 1, e->h.size - sizeof(*e) - 1), e->path + 1);
+			snprintf(to, n, "@%.*s",
+			         (int)strnlen(e->path + 1, e->h.size - sizeof(*e) - 1),
+			         e->path + 1);
 		else
 			snprintf(to, n, "%.*s", (int)len, e->path);
 	} else if (e->family == AF_INET6 && memcmp(e->remote, mapped, sizeof(mapped)) == 0) {
@@ -272,7 +276,8 @@ static void address_text(const struct ev_socket *e, char *to, size_t n)
 /* Sent later than anything came back: somebody waits for a reply. */
 static bool outstanding(const struct ev_socket *e)
 {
-	if (!(e->h.flags & EVF_TCP) || e->tcp_state != 1 || e->role == ROLE_SERVER || !e->tcp_bytes_sent)
+	if (!(e->h.flags & EVF_TCP) || e->tcp_state != 1 || e->role == ROLE_SERVER ||
+	    !e->tcp_bytes_sent)
 		return false;
 	return !e->tcp_bytes_recv || e->tcp_last_sent_ns < e->tcp_last_recv_ns;
 }
@@ -304,15 +309,20 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 			c->connect_tid = e->h.tid;
 			c->connect_turns = thread_turns(t, e->h.tid, c);
 		}
-		if (e->h.type == EV_CONNECT && e->ret < 0 && e->ret != -EINPROGRESS && e->ret != -EALREADY)
+		if (e->h.type == EV_CONNECT && e->ret < 0 && e->ret != -EINPROGRESS &&
+		    e->ret != -EALREADY)
 			c->connect_ns = 0;
 		return;
 	}
-	if (e->h.flags & EVF_SEEDED && !c->bytes[0] && !c->bytes[1] && !c->from_start && t->seeding) {
+	if (e->h.flags & EVF_SEEDED && !c->bytes[0] && !c->bytes[1] && !c->from_start &&
+	    t->seeding) {
 		c->from_start = e->h.flags & EVF_TCP && !e->tcp_bytes_sent && !e->tcp_bytes_recv;
-		c->idle = e->h.flags & EVF_TCP && !outstanding(e) && !e->tcp_unread && !e->tcp_unacked;
+		c->idle = e->h.flags & EVF_TCP && !outstanding(e) && !e->tcp_unread &&
+		          !e->tcp_unacked;
 		c->outstanding = outstanding(e);
-		c->seed_sent_ns = e->h.flags & EVF_TCP && e->tcp_bytes_sent ? e->h.ts_ns - e->tcp_last_sent_ns : 0;
+		c->seed_sent_ns = e->h.flags & EVF_TCP && e->tcp_bytes_sent
+		                          ? e->h.ts_ns - e->tcp_last_sent_ns
+		                          : 0;
 		c->fd = e->fd;
 	}
 }
@@ -325,7 +335,8 @@ void conns_thread(struct conns *t, const struct ev_thread *e)
 		return;
 	for (size_t i = 0; i < BUCKETS; i++) {
 		for (struct conn *c = t->buckets[i]; c; c = c->next) {
-			if (c->pid != e->h.pid || c->fd != e->fds[0] || c->role == ROLE_SERVER || !c->seed_sent_ns)
+			if (c->pid != e->h.pid || c->fd != e->fds[0] || c->role == ROLE_SERVER ||
+			    !c->seed_sent_ns)
 				continue;
 			c->outstanding = true;
 			c->idle = false;
@@ -372,7 +383,7 @@ static void start_proto(struct conn *c, const struct proto *p)
 {
 	struct proto_hint hint = hint_of(c);
 
-	c->state = p->new(&c->sink, &hint);
+	c->state = p->new (&c->sink, &hint);
 	if (!c->state)
 		return;
 	c->proto = p;
@@ -382,7 +393,8 @@ static void start_proto(struct conn *c, const struct proto *p)
 		c->table->ops.enough(c->table->ops.ctx, c->sock, GENERIC_CAPTURE);
 }
 
-static const struct proto *detect(const struct conn *c, struct bytes out, struct bytes in, bool *maybe)
+static const struct proto *detect(const struct conn *c, struct bytes out, struct bytes in,
+                                  bool *maybe)
 {
 	struct proto_hint hint = hint_of(c);
 
@@ -404,12 +416,15 @@ static void replay_pending(struct conn *c)
 	size_t at[2] = { 0, 0 };
 
 	c->pending[0] = c->pending[1] = c->order = (struct buf){ 0 };
-	for (size_t i = 0; i + sizeof(struct pending_op) <= order.n; i += sizeof(struct pending_op)) {
+	for (size_t i = 0; i + sizeof(struct pending_op) <= order.n;
+	     i += sizeof(struct pending_op)) {
 		struct pending_op op;
 
 		memcpy(&op, order.p + i, sizeof(op));
 		if (op.n)
-			c->proto->feed(c->state, op.dir, (struct bytes){ pending[op.dir].p + at[op.dir], op.n }, &op.at);
+			c->proto->feed(c->state, op.dir,
+			               (struct bytes){ pending[op.dir].p + at[op.dir], op.n },
+			               &op.at);
 		if (op.gap)
 			c->proto->gap(c->state, op.dir, op.gap, op.why, &op.at);
 		at[op.dir] += op.n;
@@ -451,13 +466,16 @@ static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
 	start_proto(c, p);
 }
 
-static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at);
+static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
+                 const struct stamp *at);
 
 /* A reply to something we did not see. Its beginning proves that a request was under way when we came; its tail says
  * nothing. */
-static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
+static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partial why,
+                       const struct stamp *at)
 {
-	struct stamp attach = { c->table->attach_ns, c->table->attach_ns, at->pid, at->tid, at->task };
+	struct stamp attach = { c->table->attach_ns, c->table->attach_ns, at->pid, at->tid,
+		                at->task };
 
 	const struct conn *s = thread_socket(c->table, at->tid);
 
@@ -474,7 +492,8 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 }
 
 /* dir: of the parser, 1 = request. */
-static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
+static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
+                 const struct stamp *at)
 {
 	struct pending_op op = { .at = *at, .gap = gap, .n = b.n, .dir = dir, .why = why };
 
@@ -506,7 +525,8 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 		decide(c);
 }
 
-void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at)
+void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
+               const struct stamp *at)
 {
 	feed(c, c->role == ROLE_SERVER ? !dir : dir, b, gap, why, at);
 }
@@ -542,7 +562,8 @@ static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
 
 void conns_data(struct conns *t, const struct ev_data *e)
 {
-	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0, e->h.type == EV_TLS ? e->tls : 0, e->h.pid);
+	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0,
+	                      e->h.type == EV_TLS ? e->tls : 0, e->h.pid);
 	struct stamp at = stamp_of(e);
 	struct bytes b = { (const char *)e->data, e->n };
 	uint64_t missing, rest = 0;
@@ -578,7 +599,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 			cipher_data(c, e);
 	} else {
 		if (missing)
-			conn_feed(c, e->dir, (struct bytes){ "", 0 }, missing, PARTIAL_EVENTS_LOST, &at);
+			conn_feed(c, e->dir, (struct bytes){ "", 0 }, missing, PARTIAL_EVENTS_LOST,
+			          &at);
 		conn_feed(c, e->dir, b, rest, PARTIAL_TRUNCATED, &at);
 	}
 	if (c->open)
@@ -592,19 +614,21 @@ void conns_body(struct conns *t, const struct ev_body *e)
 
 	if (c && c->proto && c->proto->decoded)
 		c->proto->decoded(c->state, dir,
-				  (struct bytes){ (const char *)e->data, e->h.size - sizeof(*e) });
+		                  (struct bytes){ (const char *)e->data, e->h.size - sizeof(*e) });
 }
 
 void conns_close(struct conns *t, const struct ev_close *e)
 {
-	struct conn *c = e->h.type == EV_CLOSE ? find(t, e->sock, 0, 0) : find(t, 0, e->tls, e->h.pid);
+	struct conn *c = e->h.type == EV_CLOSE ? find(t, e->sock, 0, 0)
+	                                       : find(t, 0, e->tls, e->h.pid);
 	struct stamp at = { e->h.ts_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
 	enum done_why why;
 
 	if (!c || (e->h.type == EV_CLOSE && !(e->h.flags & EVF_LAST)))
 		return;
 	held_flush(t, e->h.tid, NULL);
-	why = e->timed_out_ns && e->h.ts_ns - e->timed_out_ns < TIMED_OUT_NS ? DONE_TIMED_OUT : DONE_CLOSED;
+	why = e->timed_out_ns && e->h.ts_ns - e->timed_out_ns < TIMED_OUT_NS ? DONE_TIMED_OUT
+	                                                                     : DONE_CLOSED;
 	if (c->sock && c->peer)
 		conn_stop(c->peer, why, &at);
 	conn_free(c, why, &at);

@@ -32,59 +32,63 @@ struct conn_ops {
 };
 
 struct conn {
-	uint64_t id;		/* from 1, in order of appearance */
-	uint64_t sock;		/* inode, 0 for a TLS object */
-	uint64_t tls;		/* address, 0 for a socket */
-	uint32_t pid;		/* who used it last */
-	struct conn *peer;	/* the socket of a TLS object, the TLS object of a socket; NULL not joined */
+	uint64_t id;   /* from 1, in order of appearance */
+	uint64_t sock; /* inode, 0 for a TLS object */
+	uint64_t tls;  /* address, 0 for a socket */
+	uint32_t pid;  /* who used it last */
+	struct conn
+		*peer; /* the socket of a TLS object, the TLS object of a socket; NULL not joined */
 	struct endpoint endpoint;
-	uint16_t port;		/* of the other end */
-	uint8_t role;		/* enum socket_role */
-	bool from_start;	/* seen from its first byte */
-	bool ciphertext;	/* a socket that carries TLS */
-	bool ignored;		/* datagrams, unnamed unix sockets: nothing to parse */
-	bool plaintext_seen;	/* ciphertext: its TLS object was found */
-	enum call_class carries;	/* the class of the newest call on it that is LLM or storage: the owner's */
-	uint64_t connect_ns;	/* entry of connect(), 0 not seen */
-	uint64_t setup_ns;	/* newest sign of being set up: connect done, handshake, log-in */
-	uint32_t connect_tid;	/* who connected, and what that thread had done by then */
+	uint16_t port;       /* of the other end */
+	uint8_t role;        /* enum socket_role */
+	bool from_start;     /* seen from its first byte */
+	bool ciphertext;     /* a socket that carries TLS */
+	bool ignored;        /* datagrams, unnamed unix sockets: nothing to parse */
+	bool plaintext_seen; /* ciphertext: its TLS object was found */
+	enum call_class
+		carries; /* the class of the newest call on it that is LLM or storage: the owner's */
+	uint64_t connect_ns;  /* entry of connect(), 0 not seen */
+	uint64_t setup_ns;    /* newest sign of being set up: connect done, handshake, log-in */
+	uint32_t connect_tid; /* who connected, and what that thread had done by then */
 	uint64_t connect_turns;
-	uint64_t bytes[2];	/* by direction, as moved (ciphertext where it is that) */
+	uint64_t bytes[2]; /* by direction, as moved (ciphertext where it is that) */
 	uint64_t last_ns[2];
-	uint64_t gaps;		/* places where bytes were not seen */
-	unsigned calls;		/* opened so far */
-	unsigned open;		/* calls open */
-	unsigned real_calls;	/* done so far that are no log-ins */
+	uint64_t gaps;       /* places where bytes were not seen */
+	unsigned calls;      /* opened so far */
+	unsigned open;       /* calls open */
+	unsigned real_calls; /* done so far that are no log-ins */
 
 	/* conn.c's own */
-	struct conn *next;	/* in its bucket */
+	struct conn *next; /* in its bucket */
 	struct conns *table;
 	struct call_sink sink;
 	const struct proto *proto;
 	void *state;
-	struct buf pending[2];	/* bytes before the protocol was known, by the parser's direction */
-	struct buf order;	/* struct pending_op: how they came */
-	uint64_t pos[2];	/* bytes of each direction accounted for */
+	struct buf pending[2]; /* bytes before the protocol was known, by the parser's direction */
+	struct buf order;      /* struct pending_op: how they came */
+	uint64_t pos[2];       /* bytes of each direction accounted for */
 	bool pos_known[2];
-	uint64_t op_off[2];	/* captured so far of the operation under way */
-	uint64_t seed_sent_ns;	/* snapshot: when it sent last, 0 never */
-	int32_t fd;		/* snapshot: its descriptor in pid */
-	bool outstanding;	/* snapshot: a request was */
-	uint8_t handshake;	/* enum handshake of a ciphertext socket */
-	bool idle;		/* snapshot: nothing was outstanding */
-	bool spoke;		/* a request was seen */
+	uint64_t op_off[2];    /* captured so far of the operation under way */
+	uint64_t seed_sent_ns; /* snapshot: when it sent last, 0 never */
+	int32_t fd;            /* snapshot: its descriptor in pid */
+	bool outstanding;      /* snapshot: a request was */
+	uint8_t handshake;     /* enum handshake of a ciphertext socket */
+	bool idle;             /* snapshot: nothing was outstanding */
+	bool spoke;            /* a request was seen */
 };
 
 struct conns;
 
 /* attach_ns: what was under way then began earlier. */
-struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules, uint64_t attach_ns);
+struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules *rules,
+                        uint64_t attach_ns);
 void conns_free(struct conns *t);
 
-void conns_socket(struct conns *t, const struct ev_socket *e);	/* EV_SOCKET, EV_CONNECT, EV_ACCEPT */
-void conns_data(struct conns *t, const struct ev_data *e);	/* EV_DATA, EV_TLS */
+void conns_socket(struct conns *t,
+                  const struct ev_socket *e);              /* EV_SOCKET, EV_CONNECT, EV_ACCEPT */
+void conns_data(struct conns *t, const struct ev_data *e); /* EV_DATA, EV_TLS */
 void conns_body(struct conns *t, const struct ev_body *e);
-void conns_close(struct conns *t, const struct ev_close *e);	/* EV_CLOSE, EV_TLS_FREE */
+void conns_close(struct conns *t, const struct ev_close *e); /* EV_CLOSE, EV_TLS_FREE */
 void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns);
 /* The first snapshot ended: what was outstanding before we came becomes an open call. */
 void conns_seeded(struct conns *t);

@@ -5,9 +5,9 @@
 #include "conn.h"
 
 #define THREAD_BUCKETS 1024
-#define GENERIC_CAPTURE 64	/* bytes of an operation that tell whether a known protocol begins */
-#define CIPHER_CAPTURE 128	/* record headers, and a client's Finished with what follows it */
-#define CAPTURE_ALL (2u << 20)	/* bpf/state.h CAPTURE_DEFAULT */
+#define GENERIC_CAPTURE 64     /* bytes of an operation that tell whether a known protocol begins */
+#define CIPHER_CAPTURE 128     /* record headers, and a client's Finished with what follows it */
+#define CAPTURE_ALL (2u << 20) /* bpf/state.h CAPTURE_DEFAULT */
 
 struct flow_thread;
 
@@ -18,12 +18,13 @@ struct conns {
 	struct flow_thread **threads;
 	size_t n;
 	uint64_t ids, forgotten;
-	bool seeding;	/* the first snapshot has not ended */
+	bool seeding; /* the first snapshot has not ended */
 	uint64_t attach_ns;
 };
 
 /* Feeds a connection's parser; dir as in the event. */
-void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why, const struct stamp *at);
+void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
+               const struct stamp *at);
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at);
 void conn_part(struct conn *c);
 void conn_rename(struct conn *c);

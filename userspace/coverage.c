@@ -7,7 +7,7 @@
 
 #include "out/metrics.h"
 
-#define ENDPOINTS_MAX 64	/* endpoints without plaintext that are named; the rest is counted */
+#define ENDPOINTS_MAX 64 /* endpoints without plaintext that are named; the rest is counted */
 #define LIBRARIES_MAX 64
 
 struct unread {
@@ -105,8 +105,9 @@ static void unread_seen(struct coverage *v, const struct conn *c)
 		v->nunread++;
 		snprintf(u->name, sizeof(u->name), "%s", c->endpoint.name);
 		snprintf(u->why, sizeof(u->why), "%s",
-			 v->hooked ? "its TLS code is not in a library that was hooked" :
-				     "no TLS library with known functions was found in the process");
+		         v->hooked
+		                 ? "its TLS code is not in a library that was hooked"
+		                 : "no TLS library with known functions was found in the process");
 	}
 	u->connections++;
 	u->bytes += c->bytes[0] + c->bytes[1];
@@ -146,7 +147,8 @@ static json_t *partial_json(const struct coverage *v)
 
 	for (int i = PARTIAL_NONE + 1; i <= PARTIAL_NO_PLAINTEXT; i++)
 		if (v->partial[i])
-			json_object_set_new(o, partial_name((enum partial)i), json_integer((json_int_t)v->partial[i]));
+			json_object_set_new(o, partial_name((enum partial)i),
+			                    json_integer((json_int_t)v->partial[i]));
 	return o;
 }
 
@@ -155,10 +157,11 @@ static json_t *unread_json(const struct coverage *v)
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < v->nunread; i++)
-		json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I}", "endpoint", metrics_text(v->unread[i].name),
-						   "why", v->unread[i].why, "connections",
-						   (json_int_t)v->unread[i].connections, "bytes",
-						   (json_int_t)v->unread[i].bytes));
+		json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I}", "endpoint",
+		                                   metrics_text(v->unread[i].name), "why",
+		                                   v->unread[i].why, "connections",
+		                                   (json_int_t)v->unread[i].connections, "bytes",
+		                                   (json_int_t)v->unread[i].bytes));
 	return a;
 }
 
@@ -170,24 +173,29 @@ static json_t *libraries_json(const struct coverage *v)
 	for (size_t i = 0; i < v->nlibraries; i++) {
 		const struct library *l = &v->libraries[i];
 
-		json_array_append_new(a, json_pack("{s:o, s:s, s:i, s:i}", "path", metrics_text(l->path), "state",
-						   l->state <= LIB_FAILED ? states[l->state] : "", "functions",
-						   (int)l->functions, "processes", (int)l->processes));
+		json_array_append_new(
+			a, json_pack("{s:o, s:s, s:i, s:i}", "path", metrics_text(l->path), "state",
+		                     l->state <= LIB_FAILED ? states[l->state] : "", "functions",
+		                     (int)l->functions, "processes", (int)l->processes));
 	}
 	return a;
 }
 
 json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten)
 {
-	return json_pack("{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:I, "
-			 "s:I}",
-			 "events_seen", (json_int_t)v->events, "events_lost", "ring_full", (json_int_t)v->ring,
-			 "no_slot", (json_int_t)v->slots, "unreadable", (json_int_t)v->faults, "calls", "llm",
-			 (json_int_t)v->calls[CALL_LLM], "storage", (json_int_t)v->calls[CALL_STORAGE], "heartbeat",
-			 (json_int_t)v->calls[CALL_HEARTBEAT], "other", (json_int_t)v->calls[CALL_OTHER],
-			 "calls_partial", partial_json(v), "calls_at_least", (json_int_t)v->at_least,
-			 "stream_gaps", (json_int_t)v->gaps, "llm_bytes", (json_int_t)v->llm_bytes,
-			 "llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext", unread_json(v),
-			 "no_plaintext_more", (json_int_t)v->unread_more, "tls_libraries", libraries_json(v),
-			 "connections_forgotten", (json_int_t)forgotten, "turns_unwritten", (json_int_t)unwritten);
+	return json_pack("{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, "
+	                 "s:I, s:o, s:I, s:o, s:I, "
+	                 "s:I}",
+	                 "events_seen", (json_int_t)v->events, "events_lost", "ring_full",
+	                 (json_int_t)v->ring, "no_slot", (json_int_t)v->slots, "unreadable",
+	                 (json_int_t)v->faults, "calls", "llm", (json_int_t)v->calls[CALL_LLM],
+	                 "storage", (json_int_t)v->calls[CALL_STORAGE], "heartbeat",
+	                 (json_int_t)v->calls[CALL_HEARTBEAT], "other",
+	                 (json_int_t)v->calls[CALL_OTHER], "calls_partial", partial_json(v),
+	                 "calls_at_least", (json_int_t)v->at_least, "stream_gaps",
+	                 (json_int_t)v->gaps, "llm_bytes", (json_int_t)v->llm_bytes,
+	                 "llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext",
+	                 unread_json(v), "no_plaintext_more", (json_int_t)v->unread_more,
+	                 "tls_libraries", libraries_json(v), "connections_forgotten",
+	                 (json_int_t)forgotten, "turns_unwritten", (json_int_t)unwritten);
 }

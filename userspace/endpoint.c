@@ -13,13 +13,13 @@
 
 #include "llm/llm.h"
 
-#define RULES_MAX 64	/* options of each kind; more are refused */
+#define RULES_MAX 64 /* options of each kind; more are refused */
 
 struct rule {
-	char label[32];	/* storage only */
+	char label[32]; /* storage only */
 	char host[128];
-	char path[128];	/* heartbeat only */
-	uint16_t port;	/* 0 any */
+	char path[128]; /* heartbeat only */
+	uint16_t port;  /* 0 any */
 };
 
 struct rules {
@@ -36,15 +36,23 @@ static const struct {
 	uint16_t port;
 	const char *system;
 } store_ports[] = {
-	{ 6379, "redis" },	 { 5432, "postgres" },	 { 6432, "postgres" },	{ 6333, "qdrant" },
-	{ 6334, "qdrant" },	 { 7687, "neo4j" },	 { 7474, "neo4j" },	{ 8108, "typesense" },
-	{ 9200, "elasticsearch" }, { 7700, "meilisearch" }, { 3306, "mysql" },	{ 27017, "mongodb" },
-	{ 11211, "memcached" },	 { 19530, "milvus" },
+	{ 6379, "redis" },       { 5432, "postgres" },  { 6432, "postgres" },
+	{ 6333, "qdrant" },      { 6334, "qdrant" },    { 7687, "neo4j" },
+	{ 7474, "neo4j" },       { 8108, "typesense" }, { 9200, "elasticsearch" },
+	{ 7700, "meilisearch" }, { 3306, "mysql" },     { 27017, "mongodb" },
+	{ 11211, "memcached" },  { 19530, "milvus" },
 };
 
 /* Paths that are health checks whatever the host. */
-static const char *const health_paths[] = { "/health", "/healthz", "/livez", "/readyz", "/ping", "/_cluster/health",
-					    "/v1/.well-known/ready", "/v1/.well-known/live", "/api/v2/heartbeat" };
+static const char *const health_paths[] = { "/health",
+	                                    "/healthz",
+	                                    "/livez",
+	                                    "/readyz",
+	                                    "/ping",
+	                                    "/_cluster/health",
+	                                    "/v1/.well-known/ready",
+	                                    "/v1/.well-known/live",
+	                                    "/api/v2/heartbeat" };
 
 struct endpoint_rules *endpoint_rules_new(void)
 {
@@ -168,7 +176,8 @@ static void addr_host(const char *addr, char *to, size_t n)
 
 static bool is_loopback(const char *host)
 {
-	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0;
+	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+	       strcasecmp(host, "localhost") == 0;
 }
 
 static bool rule_matches(const struct rule *r, const struct endpoint *e, uint16_t port)
@@ -201,7 +210,8 @@ static const char *store_system(uint16_t port, const char *proto)
 	return NULL;
 }
 
-void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port, const char *proto)
+void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port,
+                   const char *proto)
 {
 	const char *system = store_system(port, proto);
 	const char *provider = llm_provider_of_host(bytes_of(e->host));
@@ -218,7 +228,10 @@ void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t 
 	if ((rule = rule_find(&r->storage, e, port))) {
 		e->class = CALL_STORAGE;
 		snprintf(e->label, sizeof(e->label), "%s", rule->label);
-		snprintf(e->system, sizeof(e->system), "%s", system ? system : *proto ? proto : "unknown");
+		snprintf(e->system, sizeof(e->system), "%s",
+		         system   ? system
+		         : *proto ? proto
+		                  : "unknown");
 	} else if (rule_find(&r->llm, e, port) || provider) {
 		e->class = CALL_LLM;
 		snprintf(e->label, sizeof(e->label), "%s", provider ? provider : "");
@@ -229,10 +242,12 @@ void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t 
 	}
 }
 
-static bool is_heartbeat(const struct endpoint_rules *r, const struct endpoint *e, uint16_t port, const char *path)
+static bool is_heartbeat(const struct endpoint_rules *r, const struct endpoint *e, uint16_t port,
+                         const char *path)
 {
 	for (size_t i = 0; i < r->heartbeat.n; i++)
-		if (rule_matches(&r->heartbeat.rule[i], e, port) && strcmp(r->heartbeat.rule[i].path, path) == 0)
+		if (rule_matches(&r->heartbeat.rule[i], e, port) &&
+		    strcmp(r->heartbeat.rule[i].path, path) == 0)
 			return true;
 	for (size_t i = 0; i < sizeof(health_paths) / sizeof(health_paths[0]); i++)
 		if (strcmp(health_paths[i], path) == 0)

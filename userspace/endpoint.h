@@ -9,11 +9,12 @@
 
 struct endpoint {
 	enum call_class class;
-	char label[32];		/* storage: adapter label, else the system's name; llm: provider; "" none */
-	char system[16];	/* storage: "redis", "postgres", ...; else "" */
-	char host[128];		/* best name known, "" none */
-	char addr[128];		/* address:port or path of a unix socket */
-	char name[140];		/* host:port (port left out for 443 and 80), else addr: what people are shown */
+	char label[32]; /* storage: adapter label, else the system's name; llm: provider; "" none */
+	char system[16]; /* storage: "redis", "postgres", ...; else "" */
+	char host[128];  /* best name known, "" none */
+	char addr[128];  /* address:port or path of a unix socket */
+	char name
+		[140]; /* host:port (port left out for 443 and 80), else addr: what people are shown */
 };
 
 struct endpoint_rules;
@@ -28,7 +29,8 @@ int endpoint_rules_add_heartbeat(struct endpoint_rules *r, const char *spec, con
 
 /* Fills e's class, label, system and name from what is known: e->host and e->addr are set by the caller, port and proto
  * ("http", "redis", ..., "" unknown) tell the rest. */
-void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port, const char *proto);
+void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port,
+                   const char *proto);
 
 /* The class of one call at e: LLM paths on unknown hosts are LLM calls, health checks are heartbeats. Sets c->class. */
 void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e, struct call *c);

@@ -8,7 +8,13 @@
 #include "base/log.h"
 #include "endpoint.h"
 
-enum exit_status { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_STALLED = 3, EXIT_UNDECIDED = 4 };
+enum exit_status {
+	EXIT_OK = 0,
+	EXIT_ERROR = 1,
+	EXIT_USAGE = 2,
+	EXIT_STALLED = 3,
+	EXIT_UNDECIDED = 4
+};
 
 enum progress_mode { PROGRESS_TQDM, PROGRESS_NONE };
 
@@ -16,28 +22,31 @@ enum progress_mode { PROGRESS_TQDM, PROGRESS_NONE };
 #define OPTIONS_RULES_MAX 64
 
 struct options {
-	const char *command;		/* "watch", "run", "replay", "check" */
-	uint32_t pid;			/* 0 none */
-	char **argv;			/* run: CMD and its arguments, NULL-terminated */
-	const char *file;		/* replay: the recording */
+	const char *command; /* "watch", "run", "replay", "check" */
+	uint32_t pid;        /* 0 none */
+	char **argv;         /* run: CMD and its arguments, NULL-terminated */
+	const char *file;    /* replay: the recording */
 
-	const char *output;		/* NULL: ./whystuck-PID */
-	double stuck_timeout_minutes;	/* 0 = off */
+	const char *output;           /* NULL: ./whystuck-PID */
+	double stuck_timeout_minutes; /* 0 = off */
 	enum progress_mode progress;
-	uint64_t total;			/* turns expected, 0 unknown */
+	uint64_t total; /* turns expected, 0 unknown */
 	enum log_level log_level;
-	bool verbose, quiet;		/* log_level is LEVEL_DEBUG: a line a turn; is LEVEL_ERROR */
-	const char *turns;		/* "auto" or "llm" */
-	struct { char *spec; char kind; } rules[OPTIONS_RULES_MAX];	/* kind: l llm, s storage, h heartbeat; in order */
+	bool verbose, quiet; /* log_level is LEVEL_DEBUG: a line a turn; is LEVEL_ERROR */
+	const char *turns;   /* "auto" or "llm" */
+	struct {
+		char *spec;
+		char kind;
+	} rules[OPTIONS_RULES_MAX]; /* kind: l llm, s storage, h heartbeat; in order */
 	int nrules;
-	const char *on_stuck;		/* command, NULL none */
+	const char *on_stuck; /* command, NULL none */
 	bool stop, stop_kill;
-	int stop_signal;		/* first signal, SIGINT */
+	int stop_signal; /* first signal, SIGINT */
 	double stop_grace_s;
-	const char *record;		/* NULL none */
-	const char *scrub;		/* replay: file to write, NULL none */
+	const char *record; /* NULL none */
+	const char *scrub;  /* replay: file to write, NULL none */
 
-	uint64_t given;			/* which stood on the command line: a recording does not change these */
+	uint64_t given; /* which stood on the command line: a recording does not change these */
 };
 
 /* The defaults; rules are owned, all other strings stay the caller's (argv) and must outlive o. */

@@ -20,20 +20,21 @@
 #include "stall.h"
 #include "turn.h"
 
-#define ACTIONS_MAX 32			/* due, not yet taken by the caller */
-#define LATE_MAX 64			/* calls from before attach whose endpoint has no name yet */
-#define LOOK_PATIENCE_NS 5000000000ull	/* without a snapshot by then, run_error.json is written from what is known */
+#define ACTIONS_MAX 32 /* due, not yet taken by the caller */
+#define LATE_MAX 64    /* calls from before attach whose endpoint has no name yet */
+#define LOOK_PATIENCE_NS \
+	5000000000ull /* without a snapshot by then, run_error.json is written from what is known */
 
 /* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
 struct tracked {
 	struct call call;
-	struct conn *conn;		/* NULL when done */
+	struct conn *conn; /* NULL when done */
 	struct endpoint endpoint;
 	uint64_t sock;
-	bool first;			/* of its connection, log-ins aside */
-	bool start_known;		/* whether setting up the connection is part of it was decided */
-	bool opened, sent;		/* the turn engine knows */
-	uint64_t content_ns;		/* newest content already counted as progress */
+	bool first;          /* of its connection, log-ins aside */
+	bool start_known;    /* whether setting up the connection is part of it was decided */
+	bool opened, sent;   /* the turn engine knows */
+	uint64_t content_ns; /* newest content already counted as progress */
 	struct tracked *prev, *next;
 };
 
@@ -60,19 +61,19 @@ struct pipeline {
 
 	uint64_t ids, nturns;
 	int64_t last_llm_ns, last_storage_ns;
-	struct tracked *open;		/* newest first */
+	struct tracked *open; /* newest first */
 	size_t nopen;
 	struct tracked *recent[RUN_ERROR_RECENT_MAX];
 	size_t nrecent;
-	struct tracked *late[LATE_MAX];	/* done, waiting for a name */
+	struct tracked *late[LATE_MAX]; /* done, waiting for a name */
 	size_t nlate;
 
 	bool wants_look, error_due;
 	uint64_t error_since_ns;
-	json_t *error;			/* run_error.json as last written */
+	json_t *error; /* run_error.json as last written */
 	struct pipeline_action actions[ACTIONS_MAX];
 	size_t nactions;
-	char *action_text;		/* of the action handed out last */
+	char *action_text; /* of the action handed out last */
 	char stuck_on[160];
 	uint64_t stuck_on_ns;
 };
@@ -122,7 +123,7 @@ static struct call_place place_of(const struct tracked *t)
 	snprintf(place.label, sizeof(place.label), "%s", t->endpoint.label);
 	snprintf(place.system, sizeof(place.system), "%s", t->endpoint.system);
 	snprintf(place.endpoint, sizeof(place.endpoint), "%.127s",
-		 storage && t->endpoint.addr[0] ? t->endpoint.addr : t->endpoint.name);
+	         storage && t->endpoint.addr[0] ? t->endpoint.addr : t->endpoint.name);
 	return place;
 }
 
@@ -148,7 +149,8 @@ static void tell(struct pipeline *p, struct tracked *t, bool sent)
 	}
 }
 
-static void late_settle(struct pipeline *p, const struct conn *c, const struct endpoint *e, enum call_class class);
+static void late_settle(struct pipeline *p, const struct conn *c, const struct endpoint *e,
+                        enum call_class class);
 
 /* What kind of call this is, as far as it can be told by now. */
 static void classify(struct pipeline *p, struct tracked *t)
@@ -235,7 +237,8 @@ static void settle(struct pipeline *p, struct tracked *t)
 
 static bool refused(const char *kind)
 {
-	return strcmp(kind, "WRONGPASS") == 0 || strcmp(kind, "NOAUTH") == 0 || strcmp(kind, "NOPERM") == 0;
+	return strcmp(kind, "WRONGPASS") == 0 || strcmp(kind, "NOAUTH") == 0 ||
+	       strcmp(kind, "NOPERM") == 0;
 }
 
 static void call_ended(void *ctx, struct conn *conn, struct call *call)
@@ -265,7 +268,8 @@ static bool same_peer(const struct tracked *t, const struct conn *c, const struc
 	return t->call.conn == c->id || (e->addr[0] && strcmp(t->endpoint.addr, e->addr) == 0);
 }
 
-static void late_settle(struct pipeline *p, const struct conn *c, const struct endpoint *e, enum call_class class)
+static void late_settle(struct pipeline *p, const struct conn *c, const struct endpoint *e,
+                        enum call_class class)
 {
 	size_t kept = 0, n = p->nlate;
 	struct tracked *late[LATE_MAX];
@@ -285,7 +289,8 @@ static void late_settle(struct pipeline *p, const struct conn *c, const struct e
 	}
 	p->nlate = kept;
 	for (struct tracked *t = p->open; t; t = t->next) {
-		if (t->opened || !t->call.at_least || t->call.class != CALL_OTHER || !same_peer(t, c, e))
+		if (t->opened || !t->call.at_least || t->call.class != CALL_OTHER ||
+		    !same_peer(t, c, e))
 			continue;
 		t->call.class = class;
 		t->endpoint = *e;
@@ -360,13 +365,15 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	if (p->metrics) {
 		err = metrics_write(p->metrics, t);
 		if (err && !p->write_failed) {
-			log_error("cannot write %s/turn_metrics.jsonl: %s; turns are counted, and written again as soon as "
-				  "it works",
-				  p->config.dir, strerror(-err));
+			log_error("cannot write %s/turn_metrics.jsonl: %s; turns are counted, and "
+			          "written again as soon as "
+			          "it works",
+			          p->config.dir, strerror(-err));
 			p->write_failed = true;
 		} else if (!err && p->write_failed) {
-			log_warn("%s/turn_metrics.jsonl is written again; %llu turns are missing in it", p->config.dir,
-				 (unsigned long long)metrics_unwritten(p->metrics));
+			log_warn("%s/turn_metrics.jsonl is written again; %llu turns are missing "
+			         "in it",
+			         p->config.dir, (unsigned long long)metrics_unwritten(p->metrics));
 			p->write_failed = false;
 		}
 	}
@@ -439,7 +446,8 @@ static json_t *error_document(struct pipeline *p, struct diagnosis *d)
 	};
 	diagnosis_make(&look, d);
 	for (size_t i = 0; i < p->nrecent; i++)
-		recent[i] = (struct call_view){ &p->recent[i]->call, &p->recent[i]->endpoint, p->recent[i]->sock };
+		recent[i] = (struct call_view){ &p->recent[i]->call, &p->recent[i]->endpoint,
+			                        p->recent[i]->sock };
 	in.look = &look;
 	in.diagnosis = d;
 	in.wall_offset_ns = p->wall_offset_ns;
@@ -457,11 +465,14 @@ static json_t *error_document(struct pipeline *p, struct diagnosis *d)
 
 static void error_save(struct pipeline *p)
 {
-	int err = p->config.dirfd < 0 || !p->error ? 0 : run_error_write(p->error, p->config.dirfd, "run_error.json");
+	int err = p->config.dirfd < 0 || !p->error
+	                  ? 0
+	                  : run_error_write(p->error, p->config.dirfd, "run_error.json");
 
 	if (err)
-		log_error("cannot write %s/run_error.json: %s; the verdict stands in the line above, the watch goes on",
-			  p->config.dir, strerror(-err));
+		log_error("cannot write %s/run_error.json: %s; the verdict stands in the line "
+		          "above, the watch goes on",
+		          p->config.dir, strerror(-err));
 }
 
 /* The run is stuck and we looked: says so, writes it down, alerts. */
@@ -483,14 +494,15 @@ static void error_report(struct pipeline *p)
 	}
 	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(d->causes[0].kind));
 	p->stuck_on_ns = d->causes[0].since_ns;
-	log_warn("stuck for %s (%s): %s", duration_text(silent, length), verdict_name(d->causes[0].kind),
-		 d->causes[0].summary);
+	log_warn("stuck for %s (%s): %s", duration_text(silent, length),
+	         verdict_name(d->causes[0].kind), d->causes[0].summary);
 	error_save(p);
 	snprintf(path, sizeof(path), "%s/run_error.json", p->config.dir ? p->config.dir : ".");
 	facts = (struct alert_facts){
 		.verdict = verdict_name(d->causes[0].kind),
 		.summary = d->causes[0].summary,
-		.since = timestamp_text((period ? period->since_ns : p->now_ns) + p->wall_offset_ns, since),
+		.since = timestamp_text((period ? period->since_ns : p->now_ns) + p->wall_offset_ns,
+		                        since),
 		.for_ms = (int64_t)(silent / 1000000),
 		.run_error = path,
 		.output = p->config.dir,
@@ -531,7 +543,8 @@ static void action_due(void *ctx, enum action_kind kind, int signo, const char *
 			snprintf(copy, n, "%s\n%s", p->options->on_stuck, text);
 	} else {
 		copy = strdup(text);
-		log_warn("stopping the run: SIG%s to %u", sigabbrev_np(signo) ? sigabbrev_np(signo) : "?", p->pid);
+		log_warn("stopping the run: SIG%s to %u",
+		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?", p->pid);
 	}
 	if (copy)
 		p->actions[p->nactions++] = (struct pipeline_action){ kind, signo, copy };
@@ -573,7 +586,8 @@ static void show_progress(struct pipeline *p, bool last)
 	if (!p->progress)
 		return;
 	for (struct tracked *t = p->open; t; t = t->next) {
-		bool waiting = t->call.proto && strcmp(t->call.proto, "generic") == 0 && t->call.first_byte_ns;
+		bool waiting = t->call.proto && strcmp(t->call.proto, "generic") == 0 &&
+		               t->call.first_byte_ns;
 
 		if (!t->opened || t->call.blocks || waiting)
 			continue;
@@ -581,7 +595,7 @@ static void show_progress(struct pipeline *p, bool last)
 		if (s.oldest && t->call.start_ns >= s.oldest_ns)
 			continue;
 		snprintf(oldest, sizeof(oldest), "%s",
-			 t->endpoint.label[0] ? t->endpoint.label : t->endpoint.name);
+		         t->endpoint.label[0] ? t->endpoint.label : t->endpoint.name);
 		s.oldest = oldest;
 		s.oldest_ns = t->call.start_ns;
 		s.oldest_at_least = t->call.at_least;
@@ -621,7 +635,8 @@ static void on_tick(struct pipeline *p)
 		period = stall_last(p->stall);
 		p->error_due = false;
 		p->stuck_on[0] = '\0';
-		log_warn("moving again after %s", duration_text(period->end_ns - period->since_ns, length));
+		log_warn("moving again after %s",
+		         duration_text(period->end_ns - period->since_ns, length));
 		break;
 	case STALL_NONE:
 		break;
@@ -639,8 +654,8 @@ static void on_tick(struct pipeline *p)
 static void start(struct pipeline *p)
 {
 	struct options *o = p->options;
-	const struct conn_ops ops = { call_opened, call_sent, call_ended,     bytes_moved,
-				      conn_gone,   capture_enough, p };
+	const struct conn_ops ops = { call_opened, call_sent,      call_ended, bytes_moved,
+		                      conn_gone,   capture_enough, p };
 	struct alert_plan plan = {
 		.alert = o->on_stuck != NULL,
 		.stop = o->stop,
@@ -648,8 +663,11 @@ static void start(struct pipeline *p)
 		.stop_signal = o->stop_signal,
 		.grace_ns = (uint64_t)(o->stop_grace_s * 1e9),
 	};
-	struct progress_config bar = { .style = p->config.style, .out = p->config.out, .utf8 = p->config.utf8,
-				       .width = p->config.width, .start_ns = p->now_ns };
+	struct progress_config bar = { .style = p->config.style,
+		                       .out = p->config.out,
+		                       .utf8 = p->config.utf8,
+		                       .width = p->config.width,
+		                       .start_ns = p->now_ns };
 	const char *why;
 
 	p->started = true;
@@ -684,7 +702,8 @@ static void on_hello(struct pipeline *p, const struct ev_hello *e)
 	p->pid = e->h.pid;
 	p->wall_offset_ns = e->wall_offset_ns;
 	if (e->version != EVENT_VERSION)
-		log_warn("the recording was made by another version (%u, this one reads %u)", e->version, EVENT_VERSION);
+		log_warn("the recording was made by another version (%u, this one reads %u)",
+		         e->version, EVENT_VERSION);
 }
 
 static void on_option(struct pipeline *p, const struct ev_text *e)
@@ -709,7 +728,7 @@ static void on_lost(struct pipeline *p, const struct ev_lost *e)
 	for (struct tracked *t = p->open; t; t = t->next)
 		call_partial(&t->call, PARTIAL_EVENTS_LOST);
 	log_warn("%llu events were lost so far: turns they belong to say so",
-		 (unsigned long long)coverage_lost(p->coverage));
+	         (unsigned long long)coverage_lost(p->coverage));
 }
 
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
@@ -831,9 +850,9 @@ int pipeline_finish(struct pipeline *p)
 		return 0;
 	conns_each(p->conns, cover_conn, p->coverage);
 	coverage = coverage_json(p->coverage, p->metrics ? metrics_unwritten(p->metrics) : 0,
-				 conns_forgotten(p->conns));
+	                         conns_forgotten(p->conns));
 	doc = json_pack("{s:o}", "turn_metrics_summary",
-			summary_json(p->summary, coverage_events(p->coverage), coverage));
+	                summary_json(p->summary, coverage_events(p->coverage), coverage));
 	json_decref(coverage);
 	if (!doc)
 		err = -ENOMEM;
@@ -841,13 +860,14 @@ int pipeline_finish(struct pipeline *p)
 		err = run_error_write(doc, p->config.dirfd, "runstats.json");
 	json_decref(doc);
 	if (err)
-		log_error("cannot write %s/runstats.json: %s; the summary below is all there is", p->config.dir,
-			  strerror(-err));
+		log_error("cannot write %s/runstats.json: %s; the summary below is all there is",
+		          p->config.dir, strerror(-err));
 	if (p->config.out)
 		summary_print(p->summary, p->config.out);
 	if (p->metrics && metrics_unwritten(p->metrics)) {
-		log_error("%llu turns could not be written to %s/turn_metrics.jsonl; they are in the summary",
-			  (unsigned long long)metrics_unwritten(p->metrics), p->config.dir);
+		log_error("%llu turns could not be written to %s/turn_metrics.jsonl; they are in "
+		          "the summary",
+		          (unsigned long long)metrics_unwritten(p->metrics), p->config.dir);
 		err = err ? err : -EIO;
 	}
 	return err;
@@ -903,7 +923,8 @@ void pipeline_free(struct pipeline *p)
 	free(p);
 }
 
-void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n), void *ctx)
+void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n),
+                          void *ctx)
 {
 	p->capture = capture;
 	p->capture_ctx = ctx;

@@ -13,15 +13,15 @@
 struct pipeline;
 
 struct pipeline_config {
-	struct options *options;	/* stays the caller's */
-	bool replay;			/* take results-changing options from EV_OPTION */
-	int dirfd;			/* where the files go; -1: none are written */
-	const char *dir;		/* its path, for messages and alerts */
-	int metrics_fd;			/* turn_metrics.jsonl, open for appending; -1 none */
-	FILE *out;			/* for people: progress and the summary; NULL silent */
+	struct options *options; /* stays the caller's */
+	bool replay;             /* take results-changing options from EV_OPTION */
+	int dirfd;               /* where the files go; -1: none are written */
+	const char *dir;         /* its path, for messages and alerts */
+	int metrics_fd;          /* turn_metrics.jsonl, open for appending; -1 none */
+	FILE *out;               /* for people: progress and the summary; NULL silent */
 	enum progress_style style;
 	bool utf8;
-	int (*width)(void *ctx);	/* columns of the terminal now; may be NULL */
+	int (*width)(void *ctx); /* columns of the terminal now; may be NULL */
 };
 
 /* NULL with errno set. */
@@ -29,7 +29,8 @@ struct pipeline *pipeline_new(const struct pipeline_config *c);
 void pipeline_free(struct pipeline *p);
 
 /* Who is asked to capture no more than n bytes of an operation on a socket; nobody before this is called. */
-void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n), void *ctx);
+void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n),
+                          void *ctx);
 
 void pipeline_feed(struct pipeline *p, const struct event *e);
 

@@ -73,27 +73,35 @@ static bool open_files(struct session *s, uint32_t pid)
 	if (o->output)
 		snprintf(s->dir, sizeof(s->dir), "%s", o->output);
 	else
-		snprintf(s->dir, sizeof(s->dir), "./whystuck-%u%s", pid, s->replay ? "-replay" : "");
+		snprintf(s->dir, sizeof(s->dir), "./whystuck-%u%s", pid,
+		         s->replay ? "-replay" : "");
 	s->dirfd = own_dir(s->dir);
 	if (s->dirfd < 0)
-		return fail("open the output directory", s->dir, -s->dirfd, "choose another one with -o DIR");
-	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl", O_WRONLY | O_APPEND | (s->replay ? O_TRUNC : 0));
+		return fail("open the output directory", s->dir, -s->dirfd,
+		            "choose another one with -o DIR");
+	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl",
+	                         O_WRONLY | O_APPEND | (s->replay ? O_TRUNC : 0));
 	if (s->metrics_fd < 0)
-		return fail("write into", s->dir, -s->metrics_fd, "choose another directory with -o DIR");
+		return fail("write into", s->dir, -s->metrics_fd,
+		            "choose another directory with -o DIR");
 	/* what an earlier run left must not be taken for this one's */
 	if (!s->replay)
 		renameat(s->dirfd, "run_error.json", s->dirfd, "run_error.previous.json");
 	else
 		unlinkat(s->dirfd, "run_error.json", 0);
 	/* found out now, not when the first turn is lost */
-	if (write(s->metrics_fd, "\n", 1) != 1 || ftruncate(s->metrics_fd, lseek(s->metrics_fd, -1, SEEK_END)))
-		return fail("write into", s->dir, errno, "make room, or choose another directory with -o DIR");
+	if (write(s->metrics_fd, "\n", 1) != 1 ||
+	    ftruncate(s->metrics_fd, lseek(s->metrics_fd, -1, SEEK_END)))
+		return fail("write into", s->dir, errno,
+		            "make room, or choose another directory with -o DIR");
 	if (o->record && !(s->recording = recording_create(o->record)))
-		return fail("create the recording", o->record, errno, "choose another file, or leave --record out");
+		return fail("create the recording", o->record, errno,
+		            "choose another file, or leave --record out");
 	if (s->recording)
-		log_warn("%s will hold everything the target sends and receives, prompts and keys included; "
-			 "`whystuck replay %s --scrub OUT` makes a copy that can be handed on",
-			 o->record, o->record);
+		log_warn("%s will hold everything the target sends and receives, prompts and keys "
+		         "included; "
+		         "`whystuck replay %s --scrub OUT` makes a copy that can be handed on",
+		         o->record, o->record);
 	return true;
 }
 
@@ -138,8 +146,9 @@ static void take(struct session *s, const struct event *e)
 
 	if (err) {
 		s->recording_failed = true;
-		log_error("cannot write %s any more: %s; the recording ends here, the watch goes on", s->options->record,
-			  strerror(-err));
+		log_error(
+			"cannot write %s any more: %s; the recording ends here, the watch goes on",
+			s->options->record, strerror(-err));
 	}
 	pipeline_feed(s->pipeline, e);
 }
@@ -228,7 +237,8 @@ int session_end(struct session *s)
 		int failed = recording_close(s->recording);
 
 		if (failed && !s->recording_failed)
-			log_error("cannot write %s: %s; it ends early", s->options->record, strerror(-failed));
+			log_error("cannot write %s: %s; it ends early", s->options->record,
+			          strerror(-failed));
 		err = err ? err : failed;
 		s->recording = NULL;
 	}

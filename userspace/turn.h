@@ -10,24 +10,33 @@
 #define TURN_STORES_MAX 16
 
 struct turn_store {
-	char label[32];		/* adapter label or system name */
-	char system[16];	/* "redis", "postgres", ... */
-	char endpoint[80];	/* "127.0.0.1:6379" */
-	double ms;		/* time with at least one call of it open */
+	char label[32];    /* adapter label or system name */
+	char system[16];   /* "redis", "postgres", ... */
+	char endpoint[80]; /* "127.0.0.1:6379" */
+	double ms;         /* time with at least one call of it open */
 	uint32_t calls, errors;
 };
 
-enum turn_status { TURN_OK, TURN_ERROR, TURN_RATE_LIMITED, TURN_TIMEOUT, TURN_ABORTED, TURN_STALLED, TURN_UNKNOWN };
+enum turn_status {
+	TURN_OK,
+	TURN_ERROR,
+	TURN_RATE_LIMITED,
+	TURN_TIMEOUT,
+	TURN_ABORTED,
+	TURN_STALLED,
+	TURN_UNKNOWN
+};
 
 struct turn {
-	uint64_t id;			/* unique in the run, from 1, in the order turns open */
+	uint64_t id; /* unique in the run, from 1, in the order turns open */
 	char session_id[64];
 	uint32_t turn_index;
-	enum llm_role role;		/* of the message that opened it */
+	enum llm_role role; /* of the message that opened it */
 	uint32_t pid, tid;
 	uint64_t start_ns, end_ns;
-	uint64_t llm_ns, storage_ns, backoff_ns, overlap_ns;	/* orchestration = wall - (llm + storage + backoff - overlap) */
-	int64_t ttft_ns;		/* -1 not seen */
+	uint64_t llm_ns, storage_ns, backoff_ns,
+		overlap_ns; /* orchestration = wall - (llm + storage + backoff - overlap) */
+	int64_t ttft_ns;    /* -1 not seen */
 	uint32_t llm_calls, storage_calls, retries;
 	struct turn_store stores[TURN_STORES_MAX];
 	uint32_t nstores;
@@ -37,16 +46,17 @@ struct turn {
 	char error_kind[48], error_endpoint[128];
 	int error_http_status;
 	enum partial partial;
-	bool at_least;			/* start is a bound */
-	bool boundary_guessed;		/* which turn a storage call belongs to was guessed by the largest gap */
-	bool attribution_order;		/* some calls were attributed by order alone: to it, or maybe away from it */
+	bool at_least;         /* start is a bound */
+	bool boundary_guessed; /* which turn a storage call belongs to was guessed by the largest gap */
+	bool attribution_order; /* some calls were attributed by order alone: to it, or maybe away from it */
 };
 
 /* What the engine must know of a call's endpoint, beside the call. Copied. */
 struct call_place {
-	char label[32];			/* "llm:openai" is not here: the adapter label, "L1", or the system's name */
+	char label
+		[32]; /* "llm:openai" is not here: the adapter label, "L1", or the system's name */
 	char system[16];
-	char endpoint[128];		/* host:port for people and metrics */
+	char endpoint[128]; /* host:port for people and metrics */
 };
 
 struct turns;
@@ -76,6 +86,6 @@ const struct turn *turns_last(const struct turns *t);
 const struct turn *turns_open(const struct turns *t);
 uint32_t turns_open_count(const struct turns *t);
 
-double turn_ms(uint64_t ns);	/* ns to ms */
+double turn_ms(uint64_t ns); /* ns to ms */
 const char *turn_status_name(enum turn_status s);
 #endif

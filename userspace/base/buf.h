@@ -11,7 +11,7 @@ struct buf {
 
 /* Appends; false when out of memory (the buffer is unchanged). */
 bool buf_add(struct buf *b, const void *p, size_t n);
-void buf_free(struct buf *b);	/* and empties it */
+void buf_free(struct buf *b); /* and empties it */
 
 static inline struct bytes buf_bytes(const struct buf *b)
 {

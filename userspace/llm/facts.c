@@ -176,8 +176,7 @@ static const struct {
 
 /* Kinds of error that mean "later": waiting cures them. */
 static const char *const rate_limits[] = {
-	"rate_limit",        "resource_exhausted", "throttling",
-	"too_many_requests", "toomanyrequests",
+	"rate_limit", "resource_exhausted", "throttling", "too_many_requests", "toomanyrequests",
 };
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
@@ -485,8 +484,8 @@ static bool is_rate_limit(const char *kind)
 void facts_error(const struct facts *f, struct call *c)
 {
 	const char *quota = "insufficient_quota";
-	bool limited = c->http_status == 429 || f->number == 429 ||
-	               is_rate_limit(f->code) || is_rate_limit(f->type) || is_rate_limit(f->status);
+	bool limited = c->http_status == 429 || f->number == 429 || is_rate_limit(f->code) ||
+	               is_rate_limit(f->type) || is_rate_limit(f->status);
 	const char *kind = f->code[0] ? f->code : f->type[0] ? f->type : f->status;
 
 	if (strcmp(f->code, quota) == 0 || strcmp(f->type, quota) == 0) {

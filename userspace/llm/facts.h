@@ -13,11 +13,11 @@ enum counter {
 	COUNT_IN,
 	COUNT_IN_TOOLS, /* input beside COUNT_IN */
 	COUNT_OUT,
-	COUNT_CACHED,	    /* part of COUNT_IN */
-	COUNT_CACHE_READ,   /* beside COUNT_IN where the API has no COUNT_IN with all in it */
+	COUNT_CACHED,     /* part of COUNT_IN */
+	COUNT_CACHE_READ, /* beside COUNT_IN where the API has no COUNT_IN with all in it */
 	COUNT_CACHE_WRITE,
-	COUNT_REASONING,    /* part of COUNT_OUT, unless the total shows otherwise */
-	COUNT_THOUGHTS,	    /* reasoning beside COUNT_OUT */
+	COUNT_REASONING, /* part of COUNT_OUT, unless the total shows otherwise */
+	COUNT_THOUGHTS,  /* reasoning beside COUNT_OUT */
 	COUNT_TOTAL,
 	COUNTERS,
 };
@@ -27,7 +27,7 @@ enum counter {
 
 struct facts {
 	int64_t n[COUNTERS]; /* -1 not seen */
-	bool all_in;	     /* COUNT_IN has the cache's tokens in it */
+	bool all_in;         /* COUNT_IN has the cache's tokens in it */
 	bool content, finished;
 	bool error;
 	bool flat_error; /* the document itself is the error, its root has the type and code */
@@ -46,7 +46,7 @@ struct facts {
 void facts_init(struct facts *f);
 /* A token of the document, which begins at level base of the scan (1: an element of an array). */
 void facts_token(struct facts *f, const struct json_scan *s, unsigned base,
-		 const struct json_token *t);
+                 const struct json_token *t);
 /* Takes over what a later document says. */
 void facts_merge(struct facts *all, const struct facts *newer);
 

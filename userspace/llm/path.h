@@ -18,10 +18,10 @@ enum llm_shape {
 struct llm_path {
 	enum llm_kind kind; /* LLM_NONE: not a path we know */
 	enum llm_shape shape;
-	bool streams;	     /* the path says so, or the API does unless told otherwise */
-	bool array;	     /* streams as the elements of one JSON array, unless as SSE */
+	bool streams;         /* the path says so, or the API does unless told otherwise */
+	bool array;           /* streams as the elements of one JSON array, unless as SSE */
 	const char *provider; /* by host, else by shape; static */
-	char model[96];	     /* from the path, "" none */
+	char model[96];       /* from the path, "" none */
 };
 
 void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, struct bytes host);

@@ -22,26 +22,26 @@ enum reply_form {
 /* Where in a line of an event stream the next byte lies. */
 enum sse_place { SSE_FIELD, SSE_VALUE, SSE_DATA, SSE_SKIP, SSE_RAW };
 
-#define SSE_NAME_MAX 8	 /* "event", "data"; longer names are nobody's */
-#define SSE_VALUE_MAX 8	 /* "error", "[DONE]" */
+#define SSE_NAME_MAX 8        /* "event", "data"; longer names are nobody's */
+#define SSE_VALUE_MAX 8       /* "error", "[DONE]" */
 #define FRAME_HEADER_MAX 1024 /* the real ones have three short headers */
 
 struct sse {
 	uint8_t place;
-	bool cr;	 /* the last byte was one: a line feed now belongs to it */
-	bool space;	 /* the value has not begun: one space is left out */
-	bool has_data;	 /* the event has a data line already */
+	bool cr;          /* the last byte was one: a line feed now belongs to it */
+	bool space;       /* the value has not begun: one space is left out */
+	bool has_data;    /* the event has a data line already */
 	bool named_error; /* event: error */
 	uint8_t name_n, value_n;
 	char name[SSE_NAME_MAX], value[SSE_VALUE_MAX];
 };
 
 struct frame {
-	uint8_t part;	   /* of enum frame_part */
-	uint32_t left;	   /* bytes of the part to come */
+	uint8_t part;      /* of enum frame_part */
+	uint32_t left;     /* bytes of the part to come */
 	uint32_t payload;  /* bytes of the payload */
-	uint32_t n;	   /* bytes kept in buf */
-	uint32_t size;	   /* of the headers */
+	uint32_t n;        /* bytes kept in buf */
+	uint32_t size;     /* of the headers */
 	bool last, failed; /* what the headers say */
 	char kind[FACTS_ID_MAX];
 	uint8_t buf[FRAME_HEADER_MAX];
@@ -50,10 +50,10 @@ struct frame {
 struct reply {
 	struct call *call;
 	enum reply_form form, declared;
-	bool elements; /* if the body is an array, its elements are documents */
-	bool array;    /* it is */
-	bool lost;     /* a gap: of one JSON document only the tail is of use */
-	bool trailing; /* something follows the document in its line */
+	bool elements;  /* if the body is an array, its elements are documents */
+	bool array;     /* it is */
+	bool lost;      /* a gap: of one JSON document only the tail is of use */
+	bool trailing;  /* something follows the document in its line */
 	bool committed; /* the event's document was whole and is taken over */
 	uint64_t ts_ns; /* of the bytes being read */
 	struct json_scan scan;

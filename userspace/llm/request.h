@@ -12,7 +12,7 @@
 /* The message being read. Elements of the list, or a whole prompt. */
 struct request_message {
 	bool open;
-	bool tool;	/* holds the result of a tool */
+	bool tool;      /* holds the result of a tool */
 	unsigned depth; /* of the value in the document */
 	uint64_t hash;
 	enum llm_role role;

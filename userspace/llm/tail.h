@@ -18,10 +18,10 @@ struct tail_doc {
 	char head[80]; /* opens the containers the body is in */
 	size_t head_n;
 	struct bytes body; /* the tail's, valid until the next tail_*() */
-	unsigned open;	   /* how many containers head opens; 0: body is the whole document */
+	unsigned open;     /* how many containers head opens; 0: body is the whole document */
 };
 
-void tail_gap(struct tail *t);		       /* a gap: starts anew, false alarms cost nothing */
+void tail_gap(struct tail *t);                 /* a gap: starts anew, false alarms cost nothing */
 void tail_add(struct tail *t, struct bytes b); /* nothing before the first gap */
 void tail_free(struct tail *t);
 /* The document is complete. list names the member of the root that the gap began in, "" none.

@@ -15,32 +15,32 @@
 #include "turn.h"
 
 enum progress_style {
-	STYLE_NONE,	/* nothing at all */
-	STYLE_LINES,	/* not a terminal: no control characters; after 10 s, then every 30 s, and one at the end */
-	STYLE_BAR,	/* one line, redrawn at most ten times a second, restored around log lines */
+	STYLE_NONE, /* nothing at all */
+	STYLE_LINES, /* not a terminal: no control characters; after 10 s, then every 30 s, and one at the end */
+	STYLE_BAR, /* one line, redrawn at most ten times a second, restored around log lines */
 };
 
 struct progress_config {
 	enum progress_style style;
-	FILE *out;			/* stays the caller's */
-	bool utf8;			/* else the bar is of # and -, and names are ASCII */
-	int (*width)(void *ctx);	/* columns of the terminal now; NULL, or <= 0: 80 */
+	FILE *out;               /* stays the caller's */
+	bool utf8;               /* else the bar is of # and -, and names are ASCII */
+	int (*width)(void *ctx); /* columns of the terminal now; NULL, or <= 0: 80 */
 	void *ctx;
-	uint64_t start_ns;		/* when the watch began: elapsed time and rate count from here */
+	uint64_t start_ns; /* when the watch began: elapsed time and rate count from here */
 };
 
 /* What there is to show. Strings need to live for the call only. */
 struct progress_state {
-	uint64_t turns;			/* closed */
-	uint64_t total;			/* expected, 0 unknown */
-	int64_t llm_ns, storage_ns;	/* of the newest turn closed, -1 none yet */
-	uint32_t in_flight;		/* LLM and storage calls that are open */
-	const char *oldest;		/* name of the one open longest, when in_flight > 0 */
-	uint64_t oldest_ns;		/* when it began */
-	bool oldest_at_least;		/* it began then or earlier */
-	uint64_t stuck_ns;		/* since when the run is stuck, 0 is not */
-	const char *stuck_on;		/* "llm:openai no byte"; NULL not known */
-	uint64_t stuck_on_ns;		/* since when that holds, 0 not known */
+	uint64_t turns;             /* closed */
+	uint64_t total;             /* expected, 0 unknown */
+	int64_t llm_ns, storage_ns; /* of the newest turn closed, -1 none yet */
+	uint32_t in_flight;         /* LLM and storage calls that are open */
+	const char *oldest;         /* name of the one open longest, when in_flight > 0 */
+	uint64_t oldest_ns;         /* when it began */
+	bool oldest_at_least;       /* it began then or earlier */
+	uint64_t stuck_ns;          /* since when the run is stuck, 0 is not */
+	const char *stuck_on;       /* "llm:openai no byte"; NULL not known */
+	uint64_t stuck_on_ns;       /* since when that holds, 0 not known */
 };
 
 struct progress;

@@ -27,28 +27,29 @@ struct call_sink {
 enum proto_match { PROTO_NO, PROTO_MAYBE, PROTO_YES };
 
 enum done_why {
-	DONE_PEER_CLOSED,	/* end of file from the peer: what reads until close is complete */
-	DONE_CLOSED,		/* our side closed, or the process ended */
-	DONE_TIMED_OUT,		/* our side closed right after a wait of its thread timed out */
-	DONE_RESET,		/* the connection broke (error number known to the caller) */
-	DONE_DETACHED,		/* we stop looking: open calls get status unknown */
-	DONE_SWITCHED,		/* another parser takes the connection */
+	DONE_PEER_CLOSED, /* end of file from the peer: what reads until close is complete */
+	DONE_CLOSED,      /* our side closed, or the process ended */
+	DONE_TIMED_OUT,   /* our side closed right after a wait of its thread timed out */
+	DONE_RESET,       /* the connection broke (error number known to the caller) */
+	DONE_DETACHED,    /* we stop looking: open calls get status unknown */
+	DONE_SWITCHED,    /* another parser takes the connection */
 };
 
 /* What is known of a connection before its bytes. */
 struct proto_hint {
-	uint16_t port;		/* of the peer, 0 none */
-	bool from_start;	/* the connection was seen from its first byte */
-	bool idle;		/* it was not, but nothing was outstanding on it when we came */
-	bool client;		/* our side opened it */
-	const char *path;	/* unix socket path or NULL */
+	uint16_t port;    /* of the peer, 0 none */
+	bool from_start;  /* the connection was seen from its first byte */
+	bool idle;        /* it was not, but nothing was outstanding on it when we came */
+	bool client;      /* our side opened it */
+	const char *path; /* unix socket path or NULL */
 };
 
 struct proto {
 	const char *name;
 	/* Whether the bytes seen so far, out of our side and into it, are this protocol's. Either may be empty. Must not
 	 * say YES for another protocol's bytes; PROTO_MAYBE asks for more. */
-	enum proto_match (*detect)(struct bytes out, struct bytes in, const struct proto_hint *hint);
+	enum proto_match (*detect)(struct bytes out, struct bytes in,
+	                           const struct proto_hint *hint);
 	void *(*new)(struct call_sink *sink, const struct proto_hint *hint);
 	/* dir: enum event_dir, 1 = from the client side to the server side of the call, whoever we are */
 	void (*feed)(void *state, int dir, struct bytes b, const struct stamp *at);
@@ -57,7 +58,7 @@ struct proto {
 	 * where a protocol has no encoded bodies. */
 	void (*decoded)(void *state, int dir, struct bytes b);
 	void (*done)(void *state, enum done_why why, const struct stamp *at);
-	void (*free)(void *state);	/* after done(); free(NULL) is fine */
+	void (*free)(void *state); /* after done(); free(NULL) is fine */
 };
 
 extern const struct proto proto_http1, proto_redis, proto_postgres, proto_generic;
