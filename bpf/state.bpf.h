@@ -223,7 +223,7 @@ static __always_inline __u32 unix_path(struct sock *sk, char *to)
 __hidden struct sock_state *sock_state(struct sock_ref *r);
 
 /* Sends n bytes at user address p as records of the operation *d describes (header fields, total and off set); off is
- * advanced. last: no bytes follow. d is the start of a slot's room. */
-__hidden void data_send(struct slot *s, const void *p, __u32 n, __u32 more);
+ * advanced. more: further bytes follow. A function of its own to the verifier: checked once, not at every call. Returns 0. */
+int data_send(struct slot *s, __u64 p, __u32 n, __u32 more);
 
 #endif

@@ -94,20 +94,24 @@ static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *
 	return 0;
 }
 
-static __noinline int iov_send(struct slot *s, const struct iovec_user *iov, __u64 iovlen,
-                               __u32 want)
+int iov_send(struct slot *s, __u64 iov, __u64 iovlen, __u32 want);
+
+/* At most want bytes of the buffers at user address iov. Like data_send, a function of its own to the verifier. */
+int iov_send(struct slot *s, __u64 iov, __u64 iovlen, __u32 want)
 {
+	if (!s)
+		return 0;
 	for (__u32 i = 0; i < IOV_MAX_SEEN; i++) {
 		struct iovec_user v;
 		__u32 n;
 
 		if (i >= iovlen || want == 0)
 			return 0;
-		if (bpf_probe_read_user(&v, sizeof(v), iov + i))
+		if (bpf_probe_read_user(&v, sizeof(v), (const struct iovec_user *)iov + i))
 			return 0;
 		n = v.len > want ? want : (__u32)v.len;
 		want -= n;
-		data_send(s, v.base, n, want != 0 && i + 1 < iovlen && i + 1 < IOV_MAX_SEEN);
+		data_send(s, (__u64)v.base, n, want != 0 && i + 1 < iovlen && i + 1 < IOV_MAX_SEEN);
 	}
 	return 0;
 }
@@ -176,13 +180,13 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 		struct msghdr_user m;
 
 		if (bpf_probe_read_user(&m, sizeof(m), io->p) == 0)
-			iov_send(s, m.iov, m.iovlen, want);
+			iov_send(s, (__u64)m.iov, m.iovlen, want);
 		else
 			data_send(s, 0, 0, 0);
 	} else if (io->vector && want) {
-		iov_send(s, io->p, io->len, want);
+		iov_send(s, (__u64)io->p, io->len, want);
 	} else {
-		data_send(s, io->p, io->p ? want : 0, 0);
+		data_send(s, (__u64)io->p, io->p ? want : 0, 0);
 	}
 	slot_put(s);
 }

@@ -123,7 +123,7 @@ int tls_exit(struct pt_regs *ctx)
 	d->dir = dir;
 	d->pos = pos;
 	d->total = n;
-	data_send(s, (const void *)c->buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
+	data_send(s, c->buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
 	slot_put(s);
 	return 0;
 }
