@@ -4,9 +4,10 @@
 import json
 import os
 import signal
+import sys
 
 import harness
-from harness import EXIT_OK, LiveTest, Observer
+from harness import EXIT_OK, EXIT_STALLED, LiveTest, Observer, Process
 
 CYCLES = int(os.environ.get("WHYSTUCK_ATTACH_CYCLES", "200"))
 
@@ -122,6 +123,35 @@ class Attach(LiveTest):
         self.assertEqual(turns[0]["status"], "ok")
         self.assertIn(turns[1]["status"], ("aborted", "unknown"))
         self.assertIsNone(turns[1]["tokens_out"])
+
+    def test_a_pid_that_is_used_again_is_another_process(self):
+        """The observer is held up while its target dies and a stranger gets the same PID."""
+        last_pid = "/proc/sys/kernel/ns_last_pid"
+        if not os.access(last_pid, os.W_OK):
+            self.skipTest(f"{last_pid} is not there to choose a PID with")
+        server = self.server()
+        target = Process(["sleep", "600"])
+        self.addCleanup(target.stop)
+        observer = self.watch(target.pid, "--stop", "--stuck-timeout", "0.01")
+        observer.signal(signal.SIGSTOP)
+        target.p.kill()
+        target.p.wait()
+        stranger = None
+        for _ in range(500):  # others start processes too
+            with open(last_pid, "w", encoding="ascii") as f:
+                f.write(str(target.pid - 1))
+            stranger = Process(["sh", "-c", "read line; exec \"$@\"", "sh", sys.executable, "-B",
+                                os.path.join(harness.WORKLOAD, "runner.py"), *server.arguments(), "--turns", "2"])
+            self.addCleanup(stranger.stop)
+            if stranger.pid == target.pid:
+                break
+            stranger.stop()
+        self.assertEqual(stranger.pid, target.pid, "could not get the PID again")
+        observer.signal(signal.SIGCONT)
+        self.assertIn(observer.wait(), (EXIT_OK, EXIT_STALLED), observer.describe())
+        stranger.say()
+        self.assertEqual(stranger.wait(), 0, stranger.describe())
+        self.assertEqual(observer.turns(), [])
 
     def test_child_processes_are_followed(self):
         for mode in ("fork", "spawn"):
