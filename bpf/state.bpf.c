@@ -41,14 +41,7 @@ static __always_inline void socket_announce(struct sock_ref *r)
 
 	if (!s)
 		return;
-	e = (struct ev_socket *)s->room;
-	__builtin_memset(e, 0, sizeof(*e));
-	header(&e->h, EV_SOCKET, 0, 0);
-	e->sock = r->ino;
-	e->family = r->family;
-	e->kind = r->kind;
-	e->fd = -1;
-	sock_addresses(e, r->sk, r->family);
+	e = socket_record(s, EV_SOCKET, r, -1);
 	if (r->family == AF_UNIX)
 		path = unix_path(r->sk, e->path);
 	e->h.size = sizeof(*e) + path;

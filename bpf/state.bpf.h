@@ -219,6 +219,22 @@ static __always_inline __u32 unix_path(struct sock *sk, char *to)
 	return len & 127;
 }
 
+/* Begins a record about a socket of the current process: EV_SOCKET, EV_CONNECT, EV_ACCEPT. */
+static __always_inline struct ev_socket *socket_record(struct slot *s, __u16 type,
+                                                       struct sock_ref *r, int fd)
+{
+	struct ev_socket *e = (struct ev_socket *)s->room;
+
+	__builtin_memset(e, 0, sizeof(*e));
+	header(&e->h, type, 0, 0);
+	e->sock = r->ino;
+	e->fd = fd;
+	e->family = r->family;
+	e->kind = r->kind;
+	sock_addresses(e, r->sk, r->family);
+	return e;
+}
+
 /* The entry of a socket in the current process, EV_SOCKET sent when it is new; NULL: not to be followed. */
 __hidden struct sock_state *sock_state(struct sock_ref *r);
 

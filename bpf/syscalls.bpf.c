@@ -223,17 +223,10 @@ static __always_inline void socket_opened(__u16 type, struct sock_ref *r, int fd
 
 	if (!s)
 		return;
-	e = (struct ev_socket *)s->room;
-	__builtin_memset(e, 0, sizeof(*e));
-	header(&e->h, type, 0, 0);
+	e = socket_record(s, type, r, fd);
 	e->start_ns = t->enter_ns ? t->enter_ns : e->h.ts_ns;
-	e->sock = r->ino;
-	e->fd = fd;
 	e->ret = (__s32)ret;
-	e->family = r->family;
-	e->kind = r->kind;
 	e->role = type == EV_CONNECT ? ROLE_CLIENT : ROLE_SERVER;
-	sock_addresses(e, r->sk, r->family);
 	/* a failed connect leaves no address behind: take it from the call */
 	if (addr && r->family == AF_INET) {
 		bpf_probe_read_user(&e->remote_port, 2, addr + 2);
