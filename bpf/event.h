@@ -130,12 +130,12 @@ struct ev_socket {
 	__u16 remote_port;
 	__u8 local[16]; /* IPv4: the first four bytes */
 	__u8 remote[16];
-	__u8 role;              /* enum socket_role */
-	__u8 tcp_state;         /* include/net/tcp_states.h; 1 = established */
-	__u8 tcp_retransmits;   /* unanswered retransmissions of the oldest segment */
-	__u8 keepalive;         /* SO_KEEPALIVE is set */
-	__u32 tcp_unacked;      /* segments sent, not acknowledged */
-	__u64 tcp_last_sent_ns; /* ages at ts_ns of the last data each way and the last ack */
+	__u8 role;            /* enum socket_role */
+	__u8 tcp_state;       /* include/net/tcp_states.h; 1 = established */
+	__u8 tcp_retransmits; /* unanswered retransmissions of the oldest segment */
+	__u8 keepalive;       /* SO_KEEPALIVE is set */
+	__u32 tcp_unacked;    /* segments sent, not acknowledged */
+	__u64 tcp_last_sent_ns; /* ages at ts_ns, at least, of the last data each way and the last ack */
 	__u64 tcp_last_recv_ns;
 	__u64 tcp_last_ack_ns;
 	__u64 tcp_bytes_sent; /* 0: never sent or received, the ages then mean nothing */

@@ -80,6 +80,12 @@ static __always_inline __u64 jiffies_ns(__u32 j)
 	return (__u64)j * (1000000000ull / (CONFIG_HZ ? CONFIG_HZ : 1));
 }
 
+/* The clock steps: an age of n jiffies is more than n - 1. Ages are lower bounds. */
+static __always_inline __u64 age_ns(__u32 j)
+{
+	return jiffies_ns(j ? j - 1 : 0);
+}
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -143,10 +149,9 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 		e->h.flags |= EVF_TCP;
 		e->tcp_retransmits = BPF_CORE_READ(tcp, inet_conn.icsk_retransmits);
 		e->tcp_unacked = BPF_CORE_READ(tcp, packets_out);
-		e->tcp_last_sent_ns = jiffies_ns(now - BPF_CORE_READ(tcp, lsndtime));
-		e->tcp_last_recv_ns =
-			jiffies_ns(now - BPF_CORE_READ(tcp, inet_conn.icsk_ack.lrcvtime));
-		e->tcp_last_ack_ns = jiffies_ns(now - BPF_CORE_READ(tcp, rcv_tstamp));
+		e->tcp_last_sent_ns = age_ns(now - BPF_CORE_READ(tcp, lsndtime));
+		e->tcp_last_recv_ns = age_ns(now - BPF_CORE_READ(tcp, inet_conn.icsk_ack.lrcvtime));
+		e->tcp_last_ack_ns = age_ns(now - BPF_CORE_READ(tcp, rcv_tstamp));
 		e->tcp_bytes_sent = BPF_CORE_READ(tcp, bytes_sent);
 		e->tcp_bytes_recv = BPF_CORE_READ(tcp, bytes_received);
 		e->tcp_unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);

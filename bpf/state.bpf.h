@@ -106,14 +106,26 @@ struct events {
 };
 extern struct events events SEC(".maps");
 
-/* Writes a record; a failed one is counted. */
+/* What the loader must act on now: look for TLS code before it is used, follow a child, notice the end. */
+static __always_inline bool urgent(const struct event *h)
+{
+	return h->type == EV_MAPPED || h->type == EV_EXEC ||
+	       (h->type == EV_FORK && !(h->flags & EVF_THREAD)) ||
+	       (h->type == EV_EXIT && (h->flags & EVF_LAST));
+}
+
+/* Writes a record; a failed one is counted. Waking the loader for each would cost the target more than the record: it
+ * comes by itself every RING_POLL_MS, sooner when much is waiting or something urgent is. */
 static __always_inline void emit(void *record, __u32 size)
 {
 	struct losses *l = losses_now();
+	bool wake = urgent(record) ||
+	            bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE_BYTES;
 
 	if (!l)
 		return;
-	if (bpf_ringbuf_output(&events, record, size, 0))
+	if (bpf_ringbuf_output(&events, record, size,
+	                       wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
 		__sync_fetch_and_add(&l->ring, 1);
 	else
 		__sync_fetch_and_add(&l->sent, 1);

@@ -9,6 +9,8 @@
 #define TLS_MAX 65536     /* TLS objects remembered; the least used is forgotten */
 #define SLOTS_MAX 16 /* records being built at once; more than CPUs that can preempt each other */
 #define RING_BYTES (16 << 20)
+#define RING_WAKE_BYTES (2 << 20)
+#define RING_POLL_MS 25
 #define UNIX_PATH_MAX 108
 
 /* Bytes captured of one operation until the loader says otherwise. A prompt of 100,000 tokens is half a megabyte. */

@@ -85,8 +85,6 @@ static bool pid_known(const struct source_bpf *s, uint32_t pid)
 
 static bool pid_add(struct source_bpf *s, uint32_t pid)
 {
-	uint32_t one = 1;
-
 	if (pid_known(s, pid))
 		return false;
 	if (s->npids == s->pids_room) {
@@ -99,7 +97,6 @@ static bool pid_add(struct source_bpf *s, uint32_t pid)
 		s->pids_room = room;
 	}
 	s->pids[s->npids++] = pid;
-	bpf_map_update_elem(bpf_map__fd(s->skel->maps.targets), &pid, &one, BPF_ANY);
 	return true;
 }
 
@@ -110,6 +107,43 @@ static void pid_remove(struct source_bpf *s, uint32_t pid)
 			s->pids[i] = s->pids[--s->npids];
 	tls_probes_forget(s->tls, pid);
 	pythons_forget(s->pythons, pid);
+}
+
+static bool alive(uint32_t pid)
+{
+	struct proc_stat st;
+
+	return procfs_stat(pid, &st) == 0 && st.state != 'Z' && st.state != 'X';
+}
+
+/* Watches a process that was there before us. Only these are told to the kernel: what is forked later it adds itself, and
+ * takes out at its end, which may have come before its record is read. An entry too many would never go away: it would
+ * watch whoever gets the PID next. */
+static bool pid_seed(struct source_bpf *s, uint32_t pid)
+{
+	int targets = bpf_map__fd(s->skel->maps.targets);
+	uint32_t one = 1;
+
+	if (!alive(pid) || !pid_add(s, pid))
+		return false;
+	bpf_map_update_elem(targets, &pid, &one, BPF_ANY);
+	if (alive(pid))
+		return true;
+	bpf_map_delete_elem(targets, &pid);
+	pid_remove(s, pid);
+	return false;
+}
+
+/* Forgets those whose end was lost: what the kernel programs no longer watch is gone. */
+static void pids_prune(struct source_bpf *s)
+{
+	uint32_t one;
+
+	for (size_t i = s->npids; i-- > 0;)
+		if (s->pids[i] != s->config.pid &&
+		    bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.targets), &s->pids[i], &one) &&
+		    errno == ENOENT)
+			pid_remove(s, s->pids[i]);
 }
 
 /* Looks for what is to be hooked or read in a process of the tree. */
@@ -130,7 +164,7 @@ static void tree_visit(void *ctx, uint32_t pid)
 	struct proc_stat st;
 
 	if (procfs_stat(pid, &st) == 0 && pid_known(w->s, st.ppid))
-		w->grew |= pid_add(w->s, pid);
+		w->grew |= pid_seed(w->s, pid);
 }
 
 /* Descendants, until a walk finds no new one. */
@@ -146,13 +180,8 @@ static void tree_find(struct source_bpf *s)
 
 /* ---- records from the kernel ---- */
 
-static int on_record(void *ctx, void *data, size_t n)
+static void record_take(struct source_bpf *s, const struct event *e)
 {
-	struct source_bpf *s = ctx;
-	const struct event *e = data;
-
-	if (n < sizeof(*e) || e->size > n)
-		return 0;
 	switch (e->type) {
 	case EV_FORK:
 		deliver(s, e);
@@ -163,31 +192,42 @@ static int on_record(void *ctx, void *data, size_t n)
 			snapshot_process(s->snapshot, child);
 			process_look(s, child);
 		}
-		return 0;
+		return;
 	case EV_EXEC:
 		tls_probes_expect(s->tls, e->pid);
 		deliver(s, e);
 		snapshot_process(s->snapshot, e->pid);
 		pythons_forget(s->pythons, e->pid);
 		process_look(s, e->pid);
-		return 0;
+		return;
 	case EV_MAPPED:
 		tls_probes_scan(s->tls, e->pid);
 		pythons_mapped(s->pythons, e->pid, now_ns());
-		return 0;
+		return;
 	case EV_EXIT:
 		deliver(s, e);
 		if (!(e->flags & EVF_LAST))
-			return 0;
+			return;
 		pid_remove(s, e->pid);
 		if (e->pid == s->config.pid) {
 			s->exited = true;
 			s->exit_code = ((const struct ev_exit *)e)->code;
 		}
-		return 0;
+		return;
 	}
 	deliver(s, e);
-	return 0;
+}
+
+/* Breaks off (-EAGAIN, nothing is lost) when a tick is due: records that come faster than they are read would hold up
+ * ticks and signals for ever. */
+static int on_record(void *ctx, void *data, size_t n)
+{
+	struct source_bpf *s = ctx;
+	const struct event *e = data;
+
+	if (n >= sizeof(*e) && e->size <= n)
+		record_take(s, e);
+	return !s->ended && now_ns() >= s->next_tick_ns ? -EAGAIN : 0;
 }
 
 static void report_tls(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned n,
@@ -286,6 +326,7 @@ static void tick(struct source_bpf *s)
 	if (now >= s->next_activity_ns) {
 		struct thread_walk w = { .s = s };
 
+		pids_prune(s);
 		for (size_t i = 0; i < s->npids; i++) {
 			w.pid = s->pids[i];
 			procfs_each_tid(w.pid, activity_visit, &w);
@@ -364,8 +405,12 @@ static int bpf_poll(struct source *source, int timeout_ms)
 	if (s->next_tick_ns < wake_ns)
 		wake_ns = s->next_tick_ns;
 	until = wake_ns > now ? (int)((wake_ns - now) / 1000000) + 1 : 0;
+	if (timeout_ms > RING_POLL_MS)
+		timeout_ms = RING_POLL_MS;
 	n = ring_buffer__poll(s->ring, timeout_ms < until ? timeout_ms : until);
-	if (n < 0 && n != -EINTR)
+	if (n == 0) /* most records wake nobody */
+		n = ring_buffer__consume(s->ring);
+	if (n < 0 && n != -EINTR && n != -EAGAIN)
 		return n;
 	alerts_reap(s);
 	if (now_ns() >= s->next_tick_ns)
@@ -383,6 +428,8 @@ static int bpf_inspect(struct source *source)
 {
 	struct source_bpf *s = (struct source_bpf *)source;
 
+	if (s->ended) /* nothing follows EV_END */
+		return -ESRCH;
 	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids, true);
 }
 
@@ -582,7 +629,7 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	if (whystuck_bpf__attach(s->skel))
 		return fail(s, why, n, "attaching the kernel programs");
 	hello(s);
-	pid_add(s, c->pid);
+	pid_seed(s, c->pid);
 	tree_find(s);
 	for (size_t i = 0; i < s->npids; i++)
 		process_look(s, s->pids[i]);
