@@ -42,7 +42,7 @@ struct record {
 	struct open_turn *turn; /* active */
 	uint64_t
 		near; /* turn of the process that was active last when this call was opened, 0 none */
-	bool read_ahead; /* the turn `near` may start with this call */
+	bool read_ahead; /* the turn it is given to may start with this call */
 	bool done, chat, write, op_known, at_least, unread;
 	uint64_t id;
 	struct lane_id lane_id;
@@ -91,6 +91,7 @@ struct open_turn {
 	struct llm_tokens tokens;     /* sums of what was seen */
 	bool unseen[4]; /* a reply came without this counter: in, out, cached, reasoning */
 	bool alone;     /* no other turn of the process was open when it opened */
+	bool late;      /* nobody saw who made its first call, which was in flight when we came */
 	bool crowded;   /* another one was open beside it */
 };
 
@@ -109,6 +110,7 @@ struct turns {
 	struct lane *lane_of[BUCKETS];
 	uint32_t ordered[ORDERED_MAX]; /* processes */
 	uint32_t nordered;
+	uint64_t progress_ns; /* latest end of a call that its peer ended */
 	struct turn last;
 	bool any_closed;
 };
@@ -151,6 +153,12 @@ static void turn_partial(struct open_turn *o, enum partial why)
 static bool has_failed(enum call_status s)
 {
 	return s == CALL_ERROR || s == CALL_RATE_LIMITED || s == CALL_TIMEOUT || s == CALL_ABORTED;
+}
+
+/* The peer did not end it: the connection went, or the observer. */
+static bool is_given_up(enum call_status s)
+{
+	return s == CALL_UNKNOWN || s == CALL_ABORTED || s == CALL_TIMEOUT;
 }
 
 static enum turn_status outcome(enum call_status s)
@@ -397,14 +405,17 @@ static void note_order(struct turns *t, const struct open_turn *o)
 		t->ordered[t->nordered++] = o->t.pid;
 }
 
-/* r is o's, as far as the order of things tells. What ended before o began was not its work. */
+/* r is o's, as far as the order of things tells. What ended before o began was its work only if it waited for o. */
 static void give_by_order(struct turns *t, struct open_turn *o, struct record *r)
 {
 	r->lane->settled = true;
 	note_order(t, o);
+	if (r->near == 0 && o->alone && r->op_known && !r->write)
+		r->read_ahead = true;
 	if (r->read_ahead && r->start_ns < o->t.start_ns)
 		o->t.start_ns = r->start_ns;
-	if (r->done && r->end_ns <= o->t.start_ns && r->start_ns < o->t.start_ns) {
+	if (r->near != o->t.id && r->done && r->end_ns <= o->t.start_ns &&
+	    r->start_ns < o->t.start_ns) {
 		record_close(t, r);
 		return;
 	}
@@ -439,13 +450,25 @@ static void give_nobody(struct turns *t, struct record *r)
 	record_close(t, r);
 }
 
-/* A pending call that can wait no longer: its lane's turn, else the one that was near, else the newest. */
+/* The open turn of a process that opened when no other was; NULL: it has closed. */
+static struct open_turn *turn_first(const struct turns *t, uint32_t pid)
+{
+	struct open_turn *o;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	if (o->t.pid == pid && o->alone)
+		return o;
+	return NULL;
+}
+
+/* A pending call that can wait no longer: its lane's turn, else the one that was near (when none was, the first), else
+ * the newest. */
 static void settle(struct turns *t, struct record *r)
 {
 	struct open_turn *o = r->lane->shared ? NULL : r->lane->turn;
 
 	if (!o)
-		o = turn_find(t, r->near);
+		o = r->near ? turn_find(t, r->near) : turn_first(t, r->lane_id.pid);
 	if (!o)
 		o = turn_near(t, r->lane_id.pid);
 	if (o)
@@ -574,12 +597,13 @@ static struct lane *lane_get(struct turns *t, struct lane_id id)
 }
 
 /* Where the lane's pending calls before before_ns divide: those from the record returned on serve the turn that
- * follows. After the last write; where operations are unknown, at the largest gap (*guessed). after_ns: end of the last
- * LLM call before them. NULL: none of them. */
-static struct record *boundary(struct lane *l, uint64_t after_ns, uint64_t before_ns, bool *guessed)
+ * follows o. After the last write, and after o's newest request, wherever that was made; where operations are unknown,
+ * at the largest gap (*guessed). NULL: none of them. */
+static struct record *boundary(struct lane *l, const struct open_turn *o, uint64_t before_ns,
+                               bool *guessed)
 {
 	struct record *r, *known = TAILQ_FIRST(&l->pending), *gap = known;
-	uint64_t widest = 0, end_ns = after_ns, wide;
+	uint64_t widest = 0, end_ns = o->chat_end_ns, wide;
 	bool unknown = false;
 
 	TAILQ_FOREACH(r, &l->pending, link)
@@ -587,7 +611,7 @@ static struct record *boundary(struct lane *l, uint64_t after_ns, uint64_t befor
 		if (r->start_ns >= before_ns)
 			break;
 		unknown |= !r->op_known;
-		if (r->write)
+		if (r->write || r->start_ns < o->newest_ns)
 			known = TAILQ_NEXT(r, link);
 		wide = r->start_ns > end_ns ? r->start_ns - end_ns : 0;
 		if (wide > widest && end_ns) {
@@ -618,17 +642,22 @@ static void give_until(struct turns *t, struct lane *l, struct open_turn *o,
 }
 
 /* The lane goes over to o, which is new or open, with a chat call at ns: shares out what it did before. What is older
- * than an open turn is not its work. */
-static void lane_shift(struct turns *t, struct lane *l, struct open_turn *o, uint64_t ns)
+ * than an open turn is not its work. before: the turn that o goes on from, NULL none. */
+static void lane_shift(struct turns *t, struct lane *l, struct open_turn *before,
+                       struct open_turn *o, uint64_t ns)
 {
-	struct open_turn *before = l->turn;
 	bool guessed = l->guessed;
-	struct record *r;
+	struct record *r, *until;
 
 	if (l->shared)
 		return;
-	if (before && before != o)
-		give_until(t, l, before, boundary(l, before->chat_end_ns, ns, &guessed));
+	if (before && before != o) {
+		until = boundary(l, before, ns, &guessed);
+		if (before == l->turn)
+			give_until(t, l, before, until);
+		while (before != l->turn && (r = TAILQ_FIRST(&l->pending)) && r != until)
+			give_by_order(t, before, r);
+	}
 	if (guessed && before != o) {
 		o->t.boundary_guessed = true;
 		if (before)
@@ -659,53 +688,43 @@ static bool waits_on(const struct open_turn *o, struct lane_id id)
 static void close_own_lane(struct turns *t, struct lane *l, struct open_turn *o, uint64_t ts_ns,
                            bool last)
 {
-	struct record *until = NULL;
+	struct record *until = NULL, *r;
 
 	if (!l->shared && !last) {
-		until = boundary(l, o->chat_end_ns, ts_ns, &l->guessed);
+		until = boundary(l, o, ts_ns, &l->guessed);
 		o->t.boundary_guessed |= l->guessed;
 	}
-	if (!l->shared)
+	if (!l->shared) {
 		give_until(t, l, o, until);
+		TAILQ_FOREACH(r, &l->pending, link)
+		r->near = o->t.id;
+	}
 	l->turn = NULL;
 }
 
 /* The first of a helper's pending calls that may be reads for the turn that follows o: behind the last write and behind
  * o's own end. If the lane was never attributed before, it may yet turn out to have a turn of its own: then all its
- * reads wait as long as the last of them does. */
-static struct record *helper_reads(struct lane *l, uint64_t end_ns)
+ * reads since o's newest request wait as long as the last of them does. What a request of o's followed was read for it. */
+static struct record *helper_reads(struct lane *l, const struct open_turn *o, uint64_t end_ns)
 {
 	struct record *r, *tail = TAILQ_FIRST(&l->pending),
 			  *last = TAILQ_LAST(&l->pending, records);
-	bool late;
+	bool late = !last->done || last->end_ns >= end_ns;
+	uint64_t since_ns = !l->settled && !l->shared && late ? o->newest_ns : end_ns;
 
 	TAILQ_FOREACH(r, &l->pending, link)
 	if (r->write || !r->op_known)
 		tail = TAILQ_NEXT(r, link);
-	late = !last->done || last->end_ns >= end_ns;
-	if (!l->settled && !l->shared && late)
-		return tail;
-	while (tail && tail->start_ns < end_ns)
+	while (tail && tail->start_ns < since_ns)
 		tail = TAILQ_NEXT(tail, link);
 	return tail;
-}
-
-/* The open turn of o's process that opened when no other was; o itself if it is that one. NULL: it has closed. */
-static struct open_turn *turn_first(const struct turns *t, const struct open_turn *o)
-{
-	struct open_turn *first;
-
-	TAILQ_FOREACH(first, &t->open, link)
-	if (first->t.pid == o->t.pid && first->alone)
-		return first;
-	return NULL;
 }
 
 /* A lane with no turn of its own: what it did near o is o's by order; reads behind its end wait for the next turn. */
 static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, uint64_t end_ns,
                          struct open_turn *heir)
 {
-	struct record *reads = heir ? helper_reads(l, end_ns) : NULL, *r, *next;
+	struct record *reads = heir ? helper_reads(l, o, end_ns) : NULL, *r, *next;
 	bool waits = false;
 
 	for (r = TAILQ_FIRST(&l->pending); r; r = next) {
@@ -713,22 +732,16 @@ static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, u
 		if (r->write) /* reads may yet be those of a thread before its first LLM call */
 			note_order(t, o);
 		waits |= r == reads;
-		/* Opened when no turn was: reads of the one that opened first. */
-		if (r->near == 0 && r->start_ns < end_ns && !waits) {
-			struct open_turn *first = turn_first(t, o);
+		if (r->near && r->near != o->t.id)
+			continue;
+		if (waits) {
+			r->near = heir->t.id;
+			r->read_ahead = r->start_ns >= end_ns;
+		} else {
+			struct open_turn *first = r->near ? NULL : turn_first(t, o->t.pid);
 
-			r->read_ahead = first && r->op_known && !r->write;
 			give_by_order(t, first ? first : o, r);
-			continue;
 		}
-		if (r->near != o->t.id)
-			continue;
-		if (!waits) {
-			give_by_order(t, o, r);
-			continue;
-		}
-		r->near = heir->t.id;
-		r->read_ahead = r->start_ns >= end_ns;
 	}
 }
 
@@ -745,15 +758,10 @@ static void close_active(struct turns *t, struct open_turn *o, uint64_t ts_ns)
 	}
 }
 
-enum closing {
-	CLOSING_ALONE,   /* others go on */
-	CLOSING_LAST,    /* nothing of its process follows */
-	CLOSING_STALLED, /* ... because it is stuck */
-};
-
-/* Hands o out and forgets it. heir: the turn whose opening closes it, NULL none. */
-static void turn_close(struct turns *t, struct open_turn *o, uint64_t ts_ns, struct open_turn *heir,
-                       enum closing why)
+/* o closes: gives it all that was done for it. heir: the turn whose opening closes it, NULL none. last: nothing of its
+ * process follows. */
+static void turn_gather(struct turns *t, struct open_turn *o, uint64_t ts_ns,
+                        struct open_turn *heir, bool last)
 {
 	struct lane *l, *next;
 	uint64_t end_ns;
@@ -761,20 +769,23 @@ static void turn_close(struct turns *t, struct open_turn *o, uint64_t ts_ns, str
 	for (l = TAILQ_FIRST(&t->lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		if (l->turn == o)
-			close_own_lane(t, l, o, ts_ns, why != CLOSING_ALONE);
+			close_own_lane(t, l, o, ts_ns, last);
 	}
 	end_ns = TAILQ_EMPTY(&o->active) ? o->t.end_ns : ts_ns;
 	for (l = TAILQ_FIRST(&t->lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
-		if (l->id.pid == o->t.pid && (!l->chats || l->shared) && l->npending)
+		if (l->id.pid == o->t.pid && (!l->turn || l->shared) && l->npending)
 			close_helper(t, l, o, end_ns,
 			             heir && heir->t.pid == o->t.pid ? heir : NULL);
 		if (l->gone && !l->npending)
 			lane_free(t, l);
 	}
 	close_active(t, o, ts_ns);
-	if (why == CLOSING_STALLED)
-		o->t.status = TURN_STALLED;
+}
+
+/* Hands o out and forgets it. */
+static void turn_hand_out(struct turns *t, struct open_turn *o)
+{
 	o->t.attribution_order |= o->crowded && is_ordered(t, o->t.pid);
 	t->last = *balance(o);
 	t->any_closed = true;
@@ -783,6 +794,13 @@ static void turn_close(struct turns *t, struct open_turn *o, uint64_t ts_ns, str
 	t->source->closed(t->state, o->t.id);
 	t->sink->closed(t->sink, &t->last);
 	open_turn_free(o);
+}
+
+static void turn_close(struct turns *t, struct open_turn *o, uint64_t ts_ns, struct open_turn *heir,
+                       bool last)
+{
+	turn_gather(t, o, ts_ns, heir, last);
+	turn_hand_out(t, o);
 }
 
 /* --- Turns: open, continue --- */
@@ -808,6 +826,7 @@ static struct open_turn *turn_new(struct turns *t, const struct record *r,
 	o->t.at_least = ruling->at_least;
 	o->tail = CALL_UNKNOWN;
 	o->alone = !turn_near(t, r->lane_id.pid);
+	o->late = r->at_least && r->unread;
 	TAILQ_INSERT_HEAD(&t->open, o, link);
 	t->nopen++;
 	return o;
@@ -830,28 +849,41 @@ static void turn_join(struct turns *t, struct open_turn *o, struct lane *l, stru
 	give_own(t, o, r);
 }
 
+/* The turn in which the lane worked before the one that the ruling opens: its own; if it has none, the one the new turn
+ * follows, where no other could have had the lane's help, or where it is all that is known of that turn. */
+static struct open_turn *turn_before(const struct turns *t, const struct lane *l,
+                                     const struct ruling *ruling)
+{
+	struct open_turn *o = turn_find(t, ruling->follows);
+
+	if (l->turn || !o || o->t.pid != l->id.pid)
+		return l->turn;
+	return o->late || !o->crowded ? o : NULL;
+}
+
 static void turn_open(struct turns *t, struct lane *l, struct record *r,
                       const struct ruling *ruling)
 {
-	struct open_turn *o = turn_new(t, r, ruling), *old;
+	struct open_turn *before = turn_before(t, l, ruling), *o = turn_new(t, r, ruling), *old;
 
 	if (!o) {
 		give_nobody(t, r);
 		return;
 	}
-	lane_shift(t, l, o, r->start_ns);
+	lane_shift(t, l, before, o, r->start_ns);
+	if (l->turn && waits_on(l->turn, l->id))
+		l->shared = true;
+	l->turn = o;
 	for (int i = 0; i < RULING_CLOSES_MAX; i++) {
 		old = turn_find(t, ruling->closes[i]);
 		if (old && old != o)
-			turn_close(t, old, r->start_ns, o, CLOSING_ALONE);
+			turn_close(t, old, r->start_ns, o, false);
 	}
 	if (t->nopen > OPEN_MAX)
-		turn_close(t, TAILQ_LAST(&t->open, open_turns), r->start_ns, NULL, CLOSING_ALONE);
+		turn_close(t, TAILQ_LAST(&t->open, open_turns), r->start_ns, NULL, false);
 	TAILQ_FOREACH(old, &t->open, link)
 	if (old != o && old->t.pid == o->t.pid)
 		old->crowded = o->crowded = true;
-	if (l->turn && waits_on(l->turn, l->id))
-		l->shared = true;
 	turn_join(t, o, l, r);
 	t->sink->opened(t->sink, balance(o));
 }
@@ -865,7 +897,7 @@ static void turn_continue(struct turns *t, struct lane *l, struct record *r,
 		give_nobody(t, r);
 		return;
 	}
-	lane_shift(t, l, o, r->start_ns);
+	lane_shift(t, l, l->turn, o, r->start_ns);
 	if (l->turn && l->turn != o && waits_on(l->turn, l->id))
 		l->shared = true;
 	if (ruling->kind == RULING_RETRIES) {
@@ -986,6 +1018,8 @@ void turns_call_done(struct turns *t, const struct call *c, const struct call_pl
 		t->source->done(t->state, c);
 	r->done = true;
 	r->end_ns = c->end_ns > r->start_ns ? c->end_ns : r->start_ns;
+	if (!is_given_up(c->status) && r->end_ns > t->progress_ns)
+		t->progress_ns = r->end_ns;
 	if (r->state == RECORD_CLOSED) {
 		record_free(t, r);
 	} else if (r->state == RECORD_ACTIVE) {
@@ -1014,7 +1048,7 @@ static void lane_end(struct turns *t, struct lane *l, uint64_t ts_ns)
 	if (!l->npending)
 		lane_free(t, l);
 	if (home)
-		turn_close(t, o, ts_ns, NULL, CLOSING_ALONE);
+		turn_close(t, o, ts_ns, NULL, false);
 }
 
 static struct lane *lane_find(const struct turns *t, uint32_t pid, uint32_t tid)
@@ -1027,15 +1061,15 @@ static struct lane *lane_find(const struct turns *t, uint32_t pid, uint32_t tid)
 	return NULL;
 }
 
-/* The open turn that opened first, of one process or (pid 0) of all. */
-static struct open_turn *turn_oldest(const struct turns *t, uint32_t pid)
+/* The open turn that opened first after `id`, of one process or (pid 0) of all. */
+static struct open_turn *turn_next(const struct turns *t, uint32_t pid, uint64_t id)
 {
-	struct open_turn *o, *oldest = NULL;
+	struct open_turn *o, *first = NULL;
 
 	TAILQ_FOREACH(o, &t->open, link)
-	if ((pid == 0 || o->t.pid == pid) && (!oldest || o->t.id < oldest->t.id))
-		oldest = o;
-	return oldest;
+	if ((pid == 0 || o->t.pid == pid) && o->t.id > id && (!first || o->t.id < first->t.id))
+		first = o;
+	return first;
 }
 
 /* Lanes with nothing of their own to close have their calls attributed while there still are turns to choose from. */
@@ -1059,7 +1093,7 @@ void turns_thread_exit(struct turns *t, uint32_t pid, uint32_t tid, uint64_t ts_
 	for (o = TAILQ_FIRST(&t->open); o; o = next) {
 		next = TAILQ_NEXT(o, link);
 		if (o->home.pid == pid && o->home.tid == tid)
-			turn_close(t, o, ts_ns, NULL, CLOSING_ALONE);
+			turn_close(t, o, ts_ns, NULL, false);
 	}
 }
 
@@ -1069,8 +1103,8 @@ void turns_process_exit(struct turns *t, uint32_t pid, uint64_t ts_ns)
 	struct lane *l, *next;
 
 	settle_strays(t, pid);
-	while ((o = turn_oldest(t, pid)))
-		turn_close(t, o, ts_ns, NULL, CLOSING_LAST);
+	while ((o = turn_next(t, pid, 0)))
+		turn_close(t, o, ts_ns, NULL, true);
 	for (l = TAILQ_FIRST(&t->lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		if (l->id.pid == pid)
@@ -1081,25 +1115,42 @@ void turns_process_exit(struct turns *t, uint32_t pid, uint64_t ts_ns)
 			t->ordered[i] = t->ordered[--t->nordered];
 }
 
-/* The stall holds in every turn whose last call did not end well, and in the one that was active last: for all
- * that was seen it was not over. */
-static bool is_stalled(const struct open_turn *o, uint64_t newest)
+/* Its last call was given up, and no call of the run has ended well since. */
+static bool hangs(const struct turns *t, const struct open_turn *o)
 {
-	if (o->t.id == newest || !TAILQ_EMPTY(&o->active))
-		return true;
-	return o->tail == CALL_UNKNOWN || o->tail == CALL_ABORTED || o->tail == CALL_TIMEOUT;
+	return is_given_up(o->tail) && o->tail_end_ns >= t->progress_ns;
+}
+
+/* The stall holds in every turn whose last call hung; if none did, in the one that was active last: for all that was
+ * seen it was not over. */
+static void mark_stalled(struct turns *t, struct open_turn *newest)
+{
+	struct open_turn *o;
+	bool any = false;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	{
+		if (!hangs(t, o))
+			continue;
+		o->t.status = TURN_STALLED;
+		any = true;
+	}
+	if (!any && newest)
+		newest->t.status = TURN_STALLED;
 }
 
 void turns_end(struct turns *t, uint64_t ts_ns, bool stalled)
 {
-	uint64_t newest = TAILQ_EMPTY(&t->open) ? 0 : TAILQ_FIRST(&t->open)->t.id;
-	struct open_turn *o;
+	struct open_turn *newest = TAILQ_FIRST(&t->open), *o;
 	struct record *r, *next;
 
 	settle_strays(t, 0);
-	while ((o = turn_oldest(t, 0)))
-		turn_close(t, o, ts_ns, NULL,
-		           stalled && is_stalled(o, newest) ? CLOSING_STALLED : CLOSING_LAST);
+	for (o = turn_next(t, 0, 0); o; o = turn_next(t, 0, o->t.id))
+		turn_gather(t, o, ts_ns, NULL, true);
+	if (stalled)
+		mark_stalled(t, newest);
+	while ((o = turn_next(t, 0, 0)))
+		turn_hand_out(t, o);
 	while (!TAILQ_EMPTY(&t->lanes))
 		lane_free(t, TAILQ_FIRST(&t->lanes));
 	for (r = TAILQ_FIRST(&t->records); r; r = next) {

@@ -33,7 +33,8 @@ struct conv {
 	struct lane_id lane;    /* of its newest request */
 	uint64_t turn;          /* open one, 0 none */
 	uint64_t turn_user;     /* hash of the user message the turn is about */
-	uint64_t call;          /* newest */
+	uint64_t call, conn;    /* newest, and its connection */
+	bool late;              /* all that is known of it is a call in flight when we came */
 	bool in_flight, failed; /* that call */
 	bool carried;           /* requests carried history */
 	uint64_t user;          /* last user message of the newest request */
@@ -356,6 +357,8 @@ static void conv_update(struct llm_source *s, struct conv *v)
 	TAILQ_INSERT_HEAD(&s->convs, v, link);
 	v->lane = q->lane;
 	v->call = q->c->id;
+	v->conn = q->c->conn;
+	v->late = !q->known && q->c->at_least;
 	v->in_flight = true;
 	v->failed = false;
 	if (!q->n)
@@ -425,6 +428,25 @@ static bool goes_on(const struct request *q, const struct conv *v)
 	return q->user == v->turn_user;
 }
 
+/* The turn of a call in flight when we came, of which no history tells what follows: over when its connection or its
+ * lane is used again. */
+static uint64_t late_turn(const struct llm_source *s)
+{
+	const struct request *q = &s->request;
+	struct conv *v;
+
+	TAILQ_FOREACH(v, &s->convs, link)
+	{
+		if (!v->late || !v->turn || v->lane.pid != q->lane.pid)
+			continue;
+		if (q->c->conn && v->conn == q->c->conn)
+			return v->turn;
+		if (lane_same(v->lane, q->lane) && !v->in_flight)
+			return v->turn;
+	}
+	return 0;
+}
+
 static void opens(struct llm_source *s, struct conv *v, bool seen_before, uint64_t lane_turn,
                   uint64_t next_turn, struct ruling *r)
 {
@@ -432,6 +454,8 @@ static void opens(struct llm_source *s, struct conv *v, bool seen_before, uint64
 
 	r->kind = RULING_OPENS;
 	r->closes[0] = v->turn;
+	r->closes[2] = late_turn(s);
+	r->follows = v->turn ? v->turn : r->closes[2];
 	if (lane_turn != v->turn && ends_lane_turn(s, v, lane_turn))
 		r->closes[1] = lane_turn;
 	conv_update(s, v);

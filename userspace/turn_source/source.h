@@ -25,13 +25,15 @@ enum ruling_kind {
 	RULING_RETRIES,   /* the same, after a failure: the time since is backoff */
 };
 
-#define RULING_CLOSES_MAX 2
+#define RULING_CLOSES_MAX 3
 
 struct ruling {
 	enum ruling_kind kind;
 	uint64_t turn; /* continues, retries: which */
 	/* Opens: */
 	uint64_t closes[RULING_CLOSES_MAX]; /* turns that end here; 0 none */
+	uint64_t
+		follows; /* one of them: what was done since for its end or for the new start; 0 none */
 	char session_id[64];
 	uint32_t turn_index;
 	enum llm_role role;
