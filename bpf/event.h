@@ -48,6 +48,7 @@ enum event_type {
 	EV_BODY,      /* scrubbed recordings only: what the next encoded body slice decodes to */
 	EV_TICK,      /* L: time passes, even when nothing happens */
 	EV_END,       /* L: last of a stream, and why */
+	EV_FRAMES,    /* L: snapshot: which functions a thread is in */
 	EV_TYPES
 };
 
@@ -222,6 +223,24 @@ struct ev_thread {
 	char text[]; /* name NUL wait channel NUL kernel stack, frames joined by ';' */
 };
 
+enum frames_kind {
+	FRAMES_PYTHON = 1, /* of the thread */
+	FRAMES_MISSING,    /* tid 0: text says what could not be read of the process, and why */
+};
+enum frames_flag {
+	FRAMES_TORN = 1 << 0, /* the thread ran meanwhile: may mix what it did before and after */
+	FRAMES_CUT = 1 << 1,  /* there are more, further out */
+	FRAMES_GIL = 1 << 2,  /* the thread held the interpreter's lock (GIL) */
+	FRAMES_GIL_WAIT = 1 << 3, /* ... waited for it */
+};
+
+struct ev_frames {
+	struct event h;
+	__u32 kind;  /* enum frames_kind */
+	__u32 flags; /* enum frames_flag */
+	char text[]; /* innermost first, each "function TAB file TAB line LF"; line 0: unknown */
+};
+
 struct ev_fd {
 	struct event h;
 	__u64 sock; /* inode when a socket, else 0 */
@@ -273,5 +292,6 @@ _Static_assert(sizeof(struct ev_socket) == 160, "socket");
 _Static_assert(sizeof(struct ev_data) == 88, "data");
 _Static_assert(sizeof(struct ev_thread) == 240, "thread");
 _Static_assert(sizeof(struct ev_activity) == 72, "activity");
+_Static_assert(sizeof(struct ev_frames) == 32, "frames");
 #endif
 #endif

@@ -58,6 +58,7 @@ int snapshot_thread(struct bpf_iter__task *ctx)
 		r->args[5] = BPF_CORE_READ(regs, r9);
 		r->sp = BPF_CORE_READ(regs, sp);
 		r->ip = BPF_CORE_READ(regs, ip);
+		r->fsbase = t->thread.fsbase;
 #elif defined(__TARGET_ARCH_arm64)
 		r->syscall = BPF_CORE_READ(regs, syscallno);
 		r->args[0] = BPF_CORE_READ(regs, orig_x0);

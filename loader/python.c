@@ -39,14 +39,9 @@
 #define SPECIFIC_MAX 32
 
 /* The same in all versions read here. */
-#define OB_TYPE 8
 #define TYPE_NAME 24
 #define MODULE_DICT 16
-#define STR_LENGTH 16
-#define STR_STATE 32
 #define STR_COMPACT_ASCII (3 << 5)
-#define TSTATE_NEXT 8
-#define TSTATE_INTERP 16
 
 static const struct layout {
 	uint32_t minor;
@@ -99,21 +94,20 @@ struct pythons {
 
 /* ---- the target's memory ---- */
 
-static bool word_at(uint32_t pid, uint64_t addr, uint64_t *to)
+bool python_word(uint32_t pid, uint64_t addr, uint64_t *to)
 {
 	return addr && procfs_memory(pid, addr, to, sizeof(*to)) == 0;
 }
 
-/* Is the object of the type of that name? */
-static bool is_a(uint32_t pid, uint64_t object, const char *type)
+bool python_is_a(uint32_t pid, uint64_t object, const char *type)
 {
 	size_t n = strlen(type) + 1;
 	uint64_t t, name;
 	char text[16];
 
-	return object && word_at(pid, object + OB_TYPE, &t) && word_at(pid, t + TYPE_NAME, &name) &&
-	       name && n <= sizeof(text) && procfs_memory(pid, name, text, n) == 0 &&
-	       memcmp(text, type, n) == 0;
+	return object && python_word(pid, object + PYTHON_OB_TYPE, &t) &&
+	       python_word(pid, t + TYPE_NAME, &name) && name && n <= sizeof(text) &&
+	       procfs_memory(pid, name, text, n) == 0 && memcmp(text, type, n) == 0;
 }
 
 struct dict {
@@ -132,7 +126,7 @@ static bool dict_open(uint32_t pid, const struct layout *l, uint64_t object, str
 	} k;
 	uint64_t index;
 
-	if (!is_a(pid, object, "dict") ||
+	if (!python_is_a(pid, object, "dict") ||
 	    procfs_memory(pid, object + PYTHON_DICT_USED, head, sizeof(head)) || head[3] ||
 	    procfs_memory(pid, head[2], &k, sizeof(k)))
 		return false;
@@ -157,7 +151,7 @@ static bool is_text(uint32_t pid, const struct layout *l, uint64_t str, const ch
 	char have[64];
 
 	return n <= sizeof(have) &&
-	       procfs_memory(pid, str + STR_STATE, &state, sizeof(state)) == 0 &&
+	       procfs_memory(pid, str + PYTHON_STR_STATE, &state, sizeof(state)) == 0 &&
 	       (state & STR_COMPACT_ASCII) == STR_COMPACT_ASCII &&
 	       procfs_memory(pid, str + l->text, have, n) == 0 && memcmp(have, text, n) == 0;
 }
@@ -178,7 +172,7 @@ static bool entries_search(uint32_t pid, const struct layout *l, uint64_t addr, 
 
 		if (!pair[0] || !pair[1]) /* deleted */
 			continue;
-		keys[used] = (struct iovec){ (void *)(uintptr_t)(pair[0] + STR_LENGTH), 8 };
+		keys[used] = (struct iovec){ (void *)(uintptr_t)(pair[0] + PYTHON_STR_LENGTH), 8 };
 		pairs[used++] = pair;
 	}
 	local.iov_len = used * 8;
@@ -220,37 +214,29 @@ static const struct layout *layout_of(uint32_t minor)
 	return NULL;
 }
 
-/* From PY_VERSION_HEX. */
-static const struct layout *layout_of_version(uint64_t hex)
-{
-	return hex >> 24 == 3 ? layout_of(hex >> 16 & 0xff) : NULL;
-}
-
-/* By what the version itself says (3.11 on), else by the size of _PyRuntime, else by the file's name. NULL: one we do
- * not read. */
-static const struct layout *version_find(uint32_t pid, const struct file *f, uint64_t base,
-                                         const char *path)
+/* By what the version itself says (3.11 on), else by the size of _PyRuntime, else by the file's name. 0 unknown. */
+static uint32_t version_find(uint32_t pid, const struct file *f, uint64_t base, const char *path,
+                             bool *free_threaded)
 {
 	uint64_t debug[3], version; /* _Py_DebugOffsets: cookie, version, free-threaded */
 	const char *name;
 	unsigned minor;
 
 	if (f->objects[PY_VERSION].size) {
-		if (procfs_memory(pid, base + f->objects[PY_RUNTIME].addr, debug, sizeof(debug)) ==
-		            0 &&
-		    memcmp(debug, "xdebugpy", 8) == 0 && debug[2])
-			return NULL;
-		return word_at(pid, base + f->objects[PY_VERSION].addr, &version)
-		               ? layout_of_version(version)
-		               : NULL;
+		*free_threaded = procfs_memory(pid, base + f->objects[PY_RUNTIME].addr, debug,
+		                               sizeof(debug)) == 0 &&
+		                 memcmp(debug, "xdebugpy", 8) == 0 && debug[2];
+		return python_word(pid, base + f->objects[PY_VERSION].addr, &version) &&
+		                       version >> 24 == 3
+		               ? version >> 16 & 0xff
+		               : 0;
 	}
 	for (size_t i = 0; i < LAYOUTS; i++)
 		if (layouts[i].runtime_size &&
 		    layouts[i].runtime_size == f->objects[PY_RUNTIME].size)
-			return &layouts[i];
+			return layouts[i].minor;
 	name = strstr(strrchr(path, '/'), "python3.");
-	return name && sscanf(name, "python3.%u", &minor) == 1 && minor < 11 ? layout_of(minor)
-	                                                                     : NULL;
+	return name && sscanf(name, "python3.%u", &minor) == 1 && minor < 11 ? minor : 0;
 }
 
 static const struct file *file_look(struct pythons *p, uint32_t pid, const struct proc_map *m)
@@ -284,7 +270,8 @@ static const struct file *file_look(struct pythons *p, uint32_t pid, const struc
 
 struct scan {
 	struct pythons *pythons;
-	struct process *process;
+	struct python_runtime *to;
+	uint32_t pid;
 	char exe[512];
 	bool library; /* what was found is a libpython: the executable cannot be better */
 };
@@ -298,24 +285,34 @@ static void map_visit(void *ctx, const struct proc_map *m)
 
 	if (s->library || (!library && !strstr(base, "python") && strcmp(m->path, s->exe) != 0))
 		return;
-	f = file_look(s->pythons, s->process->pid, m);
+	f = file_look(s->pythons, s->pid, m);
 	if (!f || f->found <= 0 || !f->objects[PY_RUNTIME].size)
 		return;
-	s->process->runtime = m->start + f->objects[PY_RUNTIME].addr;
-	s->process->layout = version_find(s->process->pid, f, m->start, m->path);
+	*s->to = (struct python_runtime){ .addr = m->start + f->objects[PY_RUNTIME].addr };
+	s->to->minor = version_find(s->pid, f, m->start, m->path, &s->to->free_threaded);
 	s->library = library;
 }
 
-static void runtime_find(struct pythons *p, struct process *process)
+bool pythons_find(struct pythons *p, uint32_t pid, struct python_runtime *to)
 {
-	struct scan s = { .pythons = p, .process = process };
+	struct scan s = { .pythons = p, .to = to, .pid = pid };
+	const struct layout *l;
 	char path[64];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%u/exe", process->pid);
+	*to = (struct python_runtime){ 0 };
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	n = readlink(path, s.exe, sizeof(s.exe) - 1);
 	s.exe[n > 0 ? n : 0] = '\0';
-	procfs_each_exec_map(process->pid, map_visit, &s);
+	procfs_each_exec_map(pid, map_visit, &s);
+	l = layout_of(to->minor);
+	if (l) {
+		to->head = l->head;
+		to->next = l->next;
+		to->threads = l->threads;
+		to->thread_id = l->thread_id;
+	}
+	return to->addr != 0;
 }
 
 /* Where threads keep the pointer to their PyThreadState: shown by one whose state is known. 0 not found. */
@@ -323,17 +320,17 @@ static uint32_t tstate_place(uint32_t pid, const struct layout *l, uint64_t inte
 {
 	uint64_t tstate, owner, thread, specific[SPECIFIC_MAX][2];
 
-	if (!word_at(pid, interp + l->threads, &tstate))
+	if (!python_word(pid, interp + l->threads, &tstate))
 		return 0;
 	for (int n = 0; n < THREADS_LOOKED_AT && tstate; n++) {
-		if (!word_at(pid, tstate + TSTATE_INTERP, &owner) || owner != interp)
+		if (!python_word(pid, tstate + PYTHON_TSTATE_INTERP, &owner) || owner != interp)
 			return 0;
-		if (word_at(pid, tstate + l->thread_id, &thread) && thread &&
+		if (python_word(pid, tstate + l->thread_id, &thread) && thread &&
 		    procfs_memory(pid, thread + SPECIFIC_AT, specific, sizeof(specific)) == 0)
 			for (uint32_t i = 0; i < SPECIFIC_MAX; i++)
 				if (specific[i][1] == tstate)
 					return SPECIFIC_AT + i * 16 + 8;
-		if (!word_at(pid, tstate + TSTATE_NEXT, &tstate))
+		if (!python_word(pid, tstate + PYTHON_TSTATE_NEXT, &tstate))
 			return 0;
 	}
 	return 0;
@@ -344,10 +341,11 @@ static bool tasks_find(uint32_t pid, const struct layout *l, uint64_t interp, ui
 {
 	uint64_t modules, module, names, found;
 
-	if (!word_at(pid, interp + l->modules, &modules) ||
-	    !dict_find(pid, l, modules, "asyncio.tasks", &module) || !is_a(pid, module, "module") ||
-	    !word_at(pid, module + MODULE_DICT, &names) ||
-	    !dict_find(pid, l, names, "_current_tasks", &found) || !is_a(pid, found, "dict"))
+	if (!python_word(pid, interp + l->modules, &modules) ||
+	    !dict_find(pid, l, modules, "asyncio.tasks", &module) ||
+	    !python_is_a(pid, module, "module") ||
+	    !python_word(pid, module + MODULE_DICT, &names) ||
+	    !dict_find(pid, l, names, "_current_tasks", &found) || !python_is_a(pid, found, "dict"))
 		return false;
 	*tasks = found;
 	return true;
@@ -365,7 +363,7 @@ static bool python_find(const struct process *p, struct python *to)
 		               .text_at = l->text,
 		               .holder = l->holder,
 		               .dict_log2 = l->log2 };
-	if (!word_at(p->pid, p->runtime + l->head, &interp))
+	if (!python_word(p->pid, p->runtime + l->head, &interp))
 		return false;
 	for (int n = 0; n < INTERPRETERS_MAX && interp; n++) {
 		uint32_t place = tstate_place(p->pid, l, interp);
@@ -374,7 +372,7 @@ static bool python_find(const struct process *p, struct python *to)
 			to->tstate_at = place;
 			to->current_tasks = tasks;
 		}
-		if (!word_at(p->pid, interp + l->next, &interp))
+		if (!python_word(p->pid, interp + l->next, &interp))
 			break;
 	}
 	return to->tstate_at != 0;
@@ -393,10 +391,13 @@ static struct process **process_slot(struct pythons *p, uint32_t pid)
 
 static void process_look(struct pythons *p, struct process *process, uint64_t now_ns)
 {
+	struct python_runtime runtime;
 	struct python found;
 
-	if (!process->runtime)
-		runtime_find(p, process);
+	if (!process->runtime && pythons_find(p, process->pid, &runtime)) {
+		process->runtime = runtime.addr;
+		process->layout = runtime.free_threaded ? NULL : layout_of(runtime.minor);
+	}
 	if (!process->runtime || !process->layout) {
 		process->state = LEFT_ALONE;
 		return;

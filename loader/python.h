@@ -7,9 +7,11 @@
  * Elsewhere tasks stay unknown: 3.14 and later and free-threaded builds keep them in other places, musl and other
  * machines keep threads differently, the pure Python implementation keeps the running loop where it takes an
  * interpreter to find it.
+ * What is found of an interpreter also serves loader/python_stack.c.
  */
 #ifndef PYTHON_H
 #define PYTHON_H
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pythons;
@@ -28,5 +30,30 @@ void pythons_forget(struct pythons *p, uint32_t pid);
 /* Looks again where it is time to: every ms at a Python that has just mapped something, every second at one without
  * asyncio, never at what is no Python. Returns when it wants to be called next, UINT64_MAX never. */
 uint64_t pythons_poll(struct pythons *p, uint64_t now_ns);
+
+/* An interpreter in a process's memory, and where its lists begin as far as our table has its version. */
+struct python_runtime {
+	uint64_t addr;  /* of _PyRuntime */
+	uint32_t minor; /* CPython 3.minor, 0 unknown */
+	bool free_threaded;
+	uint32_t head;          /* in _PyRuntime: the first interpreter; 0: not in the table */
+	uint32_t next, threads; /* in an interpreter: the next one, its first PyThreadState */
+	uint32_t thread_id;     /* in a PyThreadState: pthread_self() */
+};
+
+/* Searches a process, no matter what is known of it here: p only remembers files. False: no CPython in it. */
+bool pythons_find(struct pythons *p, uint32_t pid, struct python_runtime *to);
+
+/* The same in all versions read here. */
+#define PYTHON_OB_TYPE 8
+#define PYTHON_STR_LENGTH 16
+#define PYTHON_STR_STATE 32
+#define PYTHON_TSTATE_NEXT 8
+#define PYTHON_TSTATE_INTERP 16
+
+/* One word of the target's memory; false if it cannot be read. */
+bool python_word(uint32_t pid, uint64_t addr, uint64_t *to);
+/* Is the object of the type of that name (up to 15 characters)? */
+bool python_is_a(uint32_t pid, uint64_t object, const char *type);
 
 #endif

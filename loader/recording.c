@@ -112,6 +112,7 @@ int event_check(const struct event *e, size_t n)
 		[EV_BODY] = sizeof(struct ev_body),
 		[EV_TICK] = sizeof(struct event),
 		[EV_END] = sizeof(struct ev_end),
+		[EV_FRAMES] = sizeof(struct ev_frames),
 	};
 
 	if (n < sizeof(*e) || e->size < sizeof(*e) || e->size > n || e->size > EVENT_SIZE_MAX)

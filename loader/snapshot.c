@@ -18,11 +18,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "procfs.h"
+#include "python_stack.h"
 #include "state.h"
 
 #define FDS_LISTED_MAX 4096 /* descriptors of one process that are listed */
 #define CMDLINE_MAX_SEEN 4096
+#define FRAMES_LIMIT_NS 2000000000ull /* for the Python frames of all processes */
 
 struct symbol {
 	uint64_t addr;
@@ -43,6 +46,7 @@ struct snapshot {
 	size_t nsymbols;
 	struct socket_seen *sockets; /* of this snapshot: receive timeouts by descriptor */
 	size_t nsockets, sockets_room;
+	struct apart frames; /* who reads Python frames */
 	uint64_t room[EVENT_SIZE_MAX / 8];
 };
 
@@ -450,7 +454,75 @@ static char *iter_read(struct bpf_link *link, size_t *n)
 	return buf;
 }
 
-static void threads_take(struct snapshot *s, const uint32_t *pids, size_t npids)
+/* ---- Python frames ---- */
+
+struct frames_work {
+	const uint32_t *pids;
+	size_t npids;
+	const char *rows; /* of the thread iterator */
+	size_t n;
+};
+
+/* The threads of a process, to be freed; NULL: out of memory. */
+static struct python_thread *threads_of(const struct frames_work *w, uint32_t pid, size_t *n)
+{
+	struct python_thread *threads =
+		calloc(w->n / sizeof(struct snap_thread) + 1, sizeof(*threads));
+
+	*n = 0;
+	for (size_t at = 0; threads && at + sizeof(struct snap_thread) <= w->n;
+	     at += sizeof(struct snap_thread)) {
+		const struct snap_thread *r = (const void *)(w->rows + at);
+
+		if (r->tgid == pid)
+			threads[(*n)++] = (struct python_thread){ r->tid, r->fsbase };
+	}
+	return threads;
+}
+
+static void frames_read(void *ctx, event_fn send, void *send_ctx)
+{
+	const struct frames_work *w = ctx;
+	struct pythons *pythons = pythons_new(-1);
+
+	for (size_t i = 0; pythons && i < w->npids; i++) {
+		struct python_runtime runtime;
+		struct python_thread *threads;
+		size_t n;
+
+		if (!pythons_find(pythons, w->pids[i], &runtime))
+			continue;
+		threads = threads_of(w, w->pids[i], &n);
+		if (threads)
+			python_stack_read(w->pids[i], &runtime, threads, n, send, send_ctx);
+		free(threads);
+	}
+	pythons_free(pythons);
+}
+
+static void frames_take(struct snapshot *s, uint32_t target, struct frames_work *w)
+{
+	int err = apart_run(&s->frames, frames_read, w, FRAMES_LIMIT_NS, s->emit, s->ctx);
+	struct ev_frames *e;
+	char why[160];
+
+	if (!err)
+		return;
+	e = start(s, EV_FRAMES, sizeof(*e), target, 0);
+	e->kind = FRAMES_MISSING;
+	if (err == -ETIMEDOUT || err == -EBUSY)
+		snprintf(why, sizeof(why),
+		         "not all Python frames were read: a process's memory could not be reached "
+		         "within %llu s",
+		         FRAMES_LIMIT_NS / 1000000000);
+	else
+		snprintf(why, sizeof(why), "Python frames could not be read: %s", strerror(-err));
+	add_text(&e->h, why, strlen(why));
+	s->emit(s->ctx, &e->h);
+}
+
+static void threads_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t npids,
+                         bool names)
 {
 	struct timespec nap = { 0, 50000 };
 	uint64_t before;
@@ -474,6 +546,8 @@ static void threads_take(struct snapshot *s, const uint32_t *pids, size_t npids)
 				thread_row(s, r, skew);
 		}
 	}
+	if (names)
+		frames_take(s, target, &(struct frames_work){ pids, npids, rows, n });
 	free(rows);
 }
 
@@ -561,7 +635,7 @@ int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, siz
 
 		procfs_each_fd(pids[i], fd_row, &l);
 	}
-	threads_take(s, pids, n);
+	threads_take(s, target, pids, n, names);
 	e = start(s, EV_SNAPSHOT, sizeof(*e), target, target);
 	s->emit(s->ctx, e);
 	return 0;

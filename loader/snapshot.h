@@ -15,8 +15,9 @@ void snapshot_free(struct snapshot *s);
 /* One process: EV_PROCESS. 0 or -errno. */
 int snapshot_process(struct snapshot *s, uint32_t pid);
 
-/* Everything about the processes listed: EV_SNAPSHOT (begin), EV_PROCESS, EV_SOCKET, EV_FD, EV_THREAD, EV_SNAPSHOT. What
- * vanishes meanwhile is left out. names: with the names in kernel stacks, whose first reading takes 0.2 s. */
+/* Everything about the processes listed: EV_SNAPSHOT (begin), EV_PROCESS, EV_SOCKET, EV_FD, EV_THREAD, EV_FRAMES, EV_SNAPSHOT.
+ * What vanishes meanwhile is left out. names: with the names in kernel stacks, whose first reading takes 0.2 s, and with the
+ * Python frames of the threads, which may take 2 s where a process hangs in the kernel. */
 int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n, bool names);
 
 /* CLOCK_MONOTONIC in ns: the loader's only clock. */

@@ -6,9 +6,11 @@
 #include "evidence.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_FD, ROW_SOCKET, ROW_KINDS };
+enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_FRAMES, ROW_FD, ROW_SOCKET, ROW_KINDS };
 
 struct table {
 	struct event **rows;
@@ -39,6 +41,9 @@ static struct key row_key(enum row_kind kind, const struct event *ev)
 		return (struct key){ ev->pid, 0 };
 	case ROW_THREAD:
 		return (struct key){ ev->pid, ev->tid };
+	case ROW_FRAMES:
+		return (struct key){ ev->pid, (uint64_t)((const struct ev_frames *)ev)->kind << 32 |
+			                              ev->tid };
 	case ROW_FD:
 		return (struct key){ ev->pid, (uint32_t)((const struct ev_fd *)ev)->fd };
 	default:
@@ -231,6 +236,9 @@ static int row_kind_of(const struct event *ev, size_t *smallest)
 	case EV_THREAD:
 		*smallest = sizeof(struct ev_thread);
 		return ROW_THREAD;
+	case EV_FRAMES:
+		*smallest = sizeof(struct ev_frames);
+		return ROW_FRAMES;
 	case EV_FD:
 		*smallest = sizeof(struct ev_fd);
 		return ROW_FD;
@@ -340,13 +348,23 @@ const struct ev_socket *evidence_socket(const struct evidence *e, uint64_t sock)
 	return row_find(e, ROW_SOCKET, (struct key){ sock, 0 });
 }
 
-/* Up to the next NUL or the end; *rest is what follows it. */
-static struct bytes text_part(struct bytes *rest)
+const struct ev_frames *evidence_frames(const struct evidence *e, uint32_t pid, uint32_t tid)
 {
-	const char *nul = rest->n ? memchr(rest->p, 0, rest->n) : NULL;
-	struct bytes part = { rest->p, nul ? (size_t)(nul - rest->p) : rest->n };
+	return row_find(e, ROW_FRAMES, (struct key){ pid, (uint64_t)FRAMES_PYTHON << 32 | tid });
+}
 
-	*rest = bytes_from(*rest, part.n + (nul != NULL));
+const struct ev_frames *evidence_frames_missing(const struct evidence *e, uint32_t pid)
+{
+	return row_find(e, ROW_FRAMES, (struct key){ pid, (uint64_t)FRAMES_MISSING << 32 });
+}
+
+/* Up to the next c or the end; *rest is what follows it. */
+static struct bytes part_to(struct bytes *rest, char c)
+{
+	const char *end = rest->n ? memchr(rest->p, c, rest->n) : NULL;
+	struct bytes part = { rest->p, end ? (size_t)(end - rest->p) : rest->n };
+
+	*rest = bytes_from(*rest, part.n + (end != NULL));
 	return part;
 }
 
@@ -355,9 +373,9 @@ struct thread_text thread_text(const struct ev_thread *t)
 	struct bytes rest = { t->text, t->h.size - sizeof(*t) };
 	struct thread_text text;
 
-	text.name = text_part(&rest);
-	text.wchan = text_part(&rest);
-	text.stack = text_part(&rest);
+	text.name = part_to(&rest, '\0');
+	text.wchan = part_to(&rest, '\0');
+	text.stack = part_to(&rest, '\0');
 	return text;
 }
 
@@ -365,7 +383,7 @@ struct bytes fd_text(const struct ev_fd *f)
 {
 	struct bytes rest = { f->text, f->h.size - sizeof(*f) };
 
-	return text_part(&rest);
+	return part_to(&rest, '\0');
 }
 
 struct bytes process_text(const struct ev_process *p)
@@ -381,4 +399,105 @@ struct bytes socket_path(const struct ev_socket *s)
 uint32_t thread_nfds(const struct ev_thread *t)
 {
 	return t->nfds < EVENT_FDS_MAX ? t->nfds : EVENT_FDS_MAX;
+}
+
+struct bytes frames_text(const struct ev_frames *f)
+{
+	return (struct bytes){ f->text, f->h.size - sizeof(*f) };
+}
+
+static uint32_t number(struct bytes digits)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < digits.n && i < 9 && digits.p[i] >= '0' && digits.p[i] <= '9'; i++)
+		n = n * 10 + (uint32_t)(digits.p[i] - '0');
+	return n;
+}
+
+bool frames_next(struct bytes *rest, struct frame *frame)
+{
+	struct bytes line;
+
+	if (!rest->n)
+		return false;
+	line = part_to(rest, '\n');
+	frame->function = part_to(&line, '\t');
+	frame->file = part_to(&line, '\t');
+	frame->line = number(line);
+	return true;
+}
+
+static bool contains(struct bytes b, const char *s)
+{
+	return memmem(b.p, b.n, s, strlen(s)) != NULL;
+}
+
+/* Of the program itself, not of the standard library or an installed package? */
+static bool frame_own(const struct frame *f)
+{
+	static const char *const others[] = { "/lib/python3", "/lib64/python3", "/site-packages/",
+		                              "/dist-packages/", "<frozen " };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (contains(f->file, others[i]))
+			return false;
+	return true;
+}
+
+static bool has_own(const struct ev_frames *f)
+{
+	struct bytes rest = frames_text(f);
+	struct frame frame;
+
+	while (frames_next(&rest, &frame))
+		if (frame_own(&frame))
+			return true;
+	return false;
+}
+
+static struct bytes base_name(struct bytes path)
+{
+	const char *slash = memrchr(path.p, '/', path.n);
+
+	return slash ? bytes_from(path, (size_t)(slash - path.p) + 1) : path;
+}
+
+/* One frame at *at; false if it does not fit. */
+static bool line_add(char *buf, size_t n, size_t *at, const struct frame *f)
+{
+	struct bytes file = base_name(f->file);
+	char line[16] = "";
+	int k;
+
+	if (f->line)
+		snprintf(line, sizeof(line), ":%" PRIu32, f->line);
+	k = snprintf(buf + *at, n - *at, "%s%.*s (%.*s%s)", *at ? " <- " : "", (int)f->function.n,
+	             f->function.p, (int)file.n, file.p, line);
+	if (k < 0 || (*at && (size_t)k >= n - *at)) {
+		buf[*at] = '\0';
+		return false;
+	}
+	*at += (size_t)k;
+	return *at < n;
+}
+
+char *frames_line(char *buf, size_t n, const struct ev_frames *f, unsigned max)
+{
+	struct bytes rest = frames_text(f);
+	bool own = has_own(f);
+	struct frame frame;
+	size_t at = 0;
+
+	if (!n)
+		return buf;
+	buf[0] = '\0';
+	while (max && frames_next(&rest, &frame)) {
+		if (own && !frame_own(&frame))
+			continue;
+		if (!line_add(buf, n, &at, &frame))
+			break;
+		max--;
+	}
+	return buf;
 }

@@ -673,6 +673,7 @@ static const size_t least[EV_TYPES] = {
 	[EV_BODY] = sizeof(struct ev_body),
 	[EV_TICK] = sizeof(struct event),
 	[EV_END] = sizeof(struct ev_end),
+	[EV_FRAMES] = sizeof(struct ev_frames),
 };
 
 static bool event_whole(const struct event *e)

@@ -433,6 +433,39 @@ static json_t *stack_json(struct doc *d, struct bytes stack)
 	return a;
 }
 
+static json_t *frames_json(struct doc *d, const struct ev_frames *f)
+{
+	struct bytes rest = frames_text(f);
+	json_t *a = json_array();
+	struct frame frame;
+
+	while (frames_next(&rest, &frame)) {
+		json_t *o = json_object();
+
+		set(d, o, "function", string_n(frame.function));
+		set(d, o, "file", string_n(frame.file));
+		set(d, o, "line", frame.line ? json_integer(frame.line) : json_null());
+		append(d, a, o);
+	}
+	return a;
+}
+
+static void python_set(struct doc *d, json_t *o, const struct ev_frames *f)
+{
+	const char *gil = NULL;
+
+	set(d, o, "python", f ? frames_json(d, f) : json_null());
+	if (f && f->flags & FRAMES_TORN)
+		set(d, o, "python_torn", json_true());
+	if (f && f->flags & FRAMES_CUT)
+		set(d, o, "python_cut", json_true());
+	if (f && f->flags & FRAMES_GIL)
+		gil = "holds";
+	else if (f && f->flags & FRAMES_GIL_WAIT)
+		gil = "waits";
+	set(d, o, "gil", string(gil));
+}
+
 static json_t *thread_json(struct doc *d, const struct ev_thread *t)
 {
 	struct thread_text text = thread_text(t);
@@ -450,7 +483,31 @@ static json_t *thread_json(struct doc *d, const struct ev_thread *t)
 	set(d, o, "blocked_for_ms", ago(d, t->blocked_since_ns));
 	set(d, o, "wait_channel", string_n(text.wchan));
 	set(d, o, "kernel_stack", stack_json(d, text.stack));
+	python_set(d, o, evidence_frames(d->look->evidence, t->h.pid, t->h.tid));
 	return o;
+}
+
+/* Why threads of Python have no frames: of each process that has such. */
+static void frames_missing(struct doc *d)
+{
+	const struct ev_process *const *list;
+	char text[STRING_MAX];
+	size_t n, at = 0;
+
+	list = evidence_processes(d->look->evidence, &n);
+	for (size_t i = 0; i < n && at < sizeof(text); i++) {
+		const struct ev_frames *f =
+			evidence_frames_missing(d->look->evidence, list[i]->h.pid);
+		struct bytes why;
+
+		if (!f)
+			continue;
+		why = frames_text(f);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%sprocess %" PRIu32 ": %.*s",
+		                       at ? "; " : "", list[i]->h.pid, (int)why.n, why.p);
+	}
+	if (at)
+		set(d, d->unseen, "threads.python", string(text));
 }
 
 static json_t *threads_json(struct doc *d)
@@ -466,6 +523,7 @@ static json_t *threads_json(struct doc *d)
 	a = json_array();
 	for (size_t i = 0; i < n; i++)
 		append(d, a, thread_json(d, list[i]));
+	frames_missing(d);
 	return a;
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which Python functions the threads of a CPython process are in: names, files and lines, read from its memory, never
+ * locals or values. Stops nothing, believes nothing: each pointer may lie, each chain may be a circle, and what cannot be
+ * read is left out and counted in an EV_FRAMES of FRAMES_MISSING.
+ *
+ * CPython 3.8 to 3.12 by table, from 3.13 on by what the interpreter says of itself (_Py_DebugOffsets, 3.13 to 3.15);
+ * x86-64. Not free-threaded builds. Reading takes the target's memory map lock, which a target may hold for ever: call it
+ * where that does no harm (loader/apart.h).
+ */
+#ifndef PYTHON_STACK_H
+#define PYTHON_STACK_H
+#include <stddef.h>
+#include <stdint.h>
+#include "python.h"
+#include "source.h"
+
+/* A thread of the process as the kernel shows it. */
+struct python_thread {
+	uint32_t tid;
+	uint64_t self; /* pthread_self(): by it a PyThreadState is known, in any PID namespace */
+};
+
+/* Emits an EV_FRAMES for each of the n threads that Python knows, and one of FRAMES_MISSING where something is missing. */
+void python_stack_read(uint32_t pid, const struct python_runtime *runtime,
+                       const struct python_thread *threads, size_t n, event_fn emit, void *ctx);
+
+/* How a code object tells its lines: by pairs of increments (up to 3.9), of ranges (3.10), by entries (3.11 on). */
+enum python_lines { LINES_INCREMENTS, LINES_RANGES, LINES_ENTRIES };
+
+/* The line of the instruction at byte lasti, first being the function's own; 0: it has none, or the table does not say. */
+uint32_t python_line(enum python_lines kind, const uint8_t *table, size_t n, int32_t first,
+                     int64_t lasti);
+
+#endif
