@@ -15,7 +15,8 @@ struct source_replay {
 	event_fn on_event;
 	void *ctx;
 	uint64_t at; /* offset of the next record */
-	char *why;   /* the caller's room for a sentence */
+	struct event last;
+	char *why; /* the caller's room for a sentence */
 	size_t why_n;
 	bool ended;
 	uint64_t room[EVENT_SIZE_MAX / 8 + 1];
@@ -78,6 +79,7 @@ static int replay_poll(struct source *source, int timeout_ms)
 			return -ENODATA;
 		}
 		s->ended = e->type == EV_END;
+		s->last = *e;
 		s->on_event(s->ctx, e);
 	}
 	return s->ended;
@@ -106,8 +108,16 @@ static void replay_capture(struct source *source, uint64_t sock, uint32_t n)
 
 static void replay_finish(struct source *source, enum end_reason why)
 {
-	(void)why;
-	((struct source_replay *)source)->ended = true;
+	struct source_replay *s = (struct source_replay *)source;
+	struct ev_end e = { .h = s->last, .reason = why, .code = -1 };
+
+	if (s->ended || !s->at)
+		return;
+	s->ended = true;
+	e.h.type = EV_END;
+	e.h.size = sizeof(e);
+	e.h.flags = 0;
+	s->on_event(s->ctx, &e.h);
 }
 
 static void replay_close(struct source *source)

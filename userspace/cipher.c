@@ -35,6 +35,9 @@
 
 #define HELD_MAX 64   /* writes of one thread that wait for its next event */
 #define WRITES_MAX 16 /* plaintext writes of one thread whose ciphertext has not come yet */
+/* Threads remembered in each bucket, 32 MB in all; the one used longest ago is forgotten: a run of a week makes millions,
+ * and where events are lost their end is not seen. */
+#define BUCKET_THREADS_MAX 8
 
 enum handshake { HS_NONE, HS_HELLO, HS_ANSWERED, HS_DONE };
 
@@ -52,26 +55,39 @@ struct plain_write {
 
 struct flow_thread {
 	uint32_t tid;
-	const struct conn *last; /* socket used last */
-	uint64_t turns;          /* changes of it */
+	uint64_t last;  /* socket used last, its inode */
+	uint64_t turns; /* changes of it */
 	unsigned nheld, nwrites;
 	struct held_op held[HELD_MAX];
 	struct plain_write writes[WRITES_MAX];
 	struct flow_thread *next;
 };
 
+static void held_release(struct conns *t, struct flow_thread *f);
+
+/* create: makes it when missing, and puts it in front of its bucket; the last of a full bucket, used longest ago, goes. */
 static struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool create)
 {
-	struct flow_thread **p = &t->threads[tid % THREAD_BUCKETS], *f;
+	struct flow_thread **first = &t->threads[tid % THREAD_BUCKETS], **p = first, *f;
+	bool found;
 
-	for (f = *p; f; f = f->next)
-		if (f->tid == tid)
-			return f;
-	if (!create || !(f = calloc(1, sizeof(*f))))
+	for (unsigned n = 1; *p && (*p)->tid != tid && n < BUCKET_THREADS_MAX; n++)
+		p = &(*p)->next;
+	f = *p;
+	found = f && f->tid == tid;
+	if (!create)
+		return found ? f : NULL;
+	if (f)
+		*p = f->next;
+	if (f && !found) {
+		held_release(t, f);
+		free(f);
+	}
+	if (!found && !(f = calloc(1, sizeof(*f))))
 		return NULL;
 	f->tid = tid;
-	f->next = *p;
-	*p = f;
+	f->next = *first;
+	*first = f;
 	return f;
 }
 
@@ -81,17 +97,24 @@ uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c)
 
 	if (!f)
 		return 0;
-	if (f->last != c)
+	if (f->last != c->sock)
 		f->turns++;
-	f->last = c;
+	f->last = c->sock;
 	return f->turns;
+}
+
+uint64_t thread_turns_then(struct conns *t, uint32_t tid, const struct conn *c)
+{
+	const struct flow_thread *f = thread_find(t, tid, false);
+
+	return f ? f->turns + (f->last != c->sock) : 0;
 }
 
 const struct conn *thread_socket(struct conns *t, uint32_t tid)
 {
 	const struct flow_thread *f = thread_find(t, tid, false);
 
-	return f ? f->last : NULL;
+	return f ? conns_by_sock(t, f->last) : NULL;
 }
 
 void threads_free(struct conns *t)
@@ -262,10 +285,10 @@ void held_flush_older(struct conns *t, uint64_t ts_ns)
 
 void held_forget(struct conns *t, const struct conn *c)
 {
+	if (!c->noted)
+		return;
 	for (size_t i = 0; i < THREAD_BUCKETS; i++) {
 		for (struct flow_thread *f = t->threads[i]; f; f = f->next) {
-			if (f->last == c)
-				f->last = NULL;
 			for (unsigned k = 0; k < f->nheld; k++)
 				if (f->held[k].c == c)
 					f->held[k].c = NULL;
@@ -284,6 +307,7 @@ static void held_add(struct conns *t, struct conn *c, const struct ev_data *e)
 		return;
 	if (f->nheld == HELD_MAX)
 		held_release(t, f);
+	c->noted = true;
 	f->held[f->nheld++] = (struct held_op){
 		.c = c,
 		.at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task },
@@ -319,6 +343,18 @@ static void join(struct conn *tls, struct conn *sock)
 	conn_rename(tls);
 }
 
+/* What is older was carried in a way we could not tell (a short write, a lost record) and must not stand in the way of
+ * what comes. */
+static void writes_expire(struct flow_thread *f, uint64_t now_ns)
+{
+	unsigned old = 0;
+
+	while (old < f->nwrites && f->writes[old].ts_ns + SAME_WRITE_NS <= now_ns)
+		old++;
+	f->nwrites -= old;
+	memmove(f->writes, f->writes + old, f->nwrites * sizeof(*f->writes));
+}
+
 void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
 {
 	struct conn *sock = conns_by_sock(t, e->sock);
@@ -330,8 +366,10 @@ void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
 	}
 	if (e->dir != DIR_OUT || e->off || !(f = thread_find(t, e->h.tid, true)))
 		return;
+	writes_expire(f, e->h.ts_ns);
 	if (f->nwrites == WRITES_MAX)
 		memmove(f->writes, f->writes + 1, --f->nwrites * sizeof(*f->writes));
+	c->noted = true;
 	f->writes[f->nwrites++] = (struct plain_write){ c, e->total, e->h.ts_ns };
 }
 
@@ -351,6 +389,8 @@ static bool join_by_length(struct conns *t, struct conn *sock, const struct ev_d
 	struct flow_thread *f = thread_find(t, e->h.tid, false);
 	uint64_t n = 0;
 
+	if (f)
+		writes_expire(f, e->h.ts_ns);
 	for (unsigned i = 0; f && i < f->nwrites; i++) {
 		if (f->writes[i].c != f->writes[0].c)
 			break;

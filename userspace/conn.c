@@ -242,7 +242,7 @@ uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns
 	idle = request_ns > s->setup_ns ? request_ns - s->setup_ns : 0;
 	if (c->proto == &proto_http1)
 		return idle < SETUP_IDLE_NS ? s->connect_ns : request_ns;
-	if (tid != s->connect_tid || thread_turns(c->table, tid, s) != s->connect_turns)
+	if (tid != s->connect_tid || thread_turns_then(c->table, tid, s) != s->connect_turns)
 		return request_ns;
 	return idle < SETUP_NEXT_NS ? s->connect_ns : request_ns;
 }
@@ -323,7 +323,8 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 		c->seed_sent_ns = e->h.flags & EVF_TCP && e->tcp_bytes_sent
 		                          ? e->h.ts_ns - e->tcp_last_sent_ns
 		                          : 0;
-		c->fd = e->fd;
+		/* a socket of several processes is waited for by the descriptor of the one it is known by */
+		c->fd = e->h.pid == c->pid ? e->fd : c->fd;
 	}
 }
 

@@ -75,6 +75,7 @@ struct conn {
 	uint8_t handshake;     /* enum handshake of a ciphertext socket */
 	bool idle;             /* snapshot: nothing was outstanding */
 	bool spoke;            /* a request was seen */
+	bool noted;            /* a thread may hold it, see held_forget() */
 };
 
 struct conns;

@@ -34,6 +34,9 @@ void conn_rename(struct conn *c);
 /* Thread tid uses socket c now: how often it has turned from one socket to another so far. */
 uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c);
 
+/* What that will be once it uses socket c; changes nothing, so it may be asked while a parser is fed. */
+uint64_t thread_turns_then(struct conns *t, uint32_t tid, const struct conn *c);
+
 /* The socket the thread used last, NULL unknown. */
 const struct conn *thread_socket(struct conns *t, uint32_t tid);
 
