@@ -215,6 +215,8 @@ int session_loop(struct session *s, void (*on_terminate)(void *ctx), void *ctx)
 		if (!signo)
 			continue;
 		signalled = 0;
+		if (r < 0) /* what was seen until then ends here, and is written */
+			s->source->finish(s->source, END_FAILED);
 		if (on_terminate) {
 			on_terminate(ctx);
 			continue;
