@@ -73,30 +73,28 @@ static struct whystuck_bpf *load(bool multi)
 	return skel;
 }
 
+/* Loaded by the first probe that needs it, for all of them: loading takes longest. */
+static struct whystuck_bpf *programs;
+
 static bool probe_programs(char *why, size_t n)
 {
-	struct whystuck_bpf *skel = load(false);
-
-	if (!skel)
-		return say(why, n, "loading the kernel programs", errno);
-	whystuck_bpf__destroy(skel);
-	return true;
+	if (!programs)
+		programs = load(false);
+	return programs ? true : say(why, n, "loading the kernel programs", errno);
 }
 
 static bool attach_program(char *why, size_t n, const char *name)
 {
-	struct whystuck_bpf *skel = load(false);
 	struct bpf_program *prog;
 	struct bpf_link *link;
 	int err;
 
-	if (!skel)
-		return say(why, n, "loading the kernel programs", errno);
-	prog = bpf_object__find_program_by_name(skel->obj, name);
+	if (!probe_programs(why, n))
+		return false;
+	prog = bpf_object__find_program_by_name(programs->obj, name);
 	link = prog ? bpf_program__attach(prog) : NULL;
 	err = errno;
 	bpf_link__destroy(link);
-	whystuck_bpf__destroy(skel);
 	return link ? true : say(why, n, name, err);
 }
 

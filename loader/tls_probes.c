@@ -46,6 +46,8 @@ struct tls_file {
 struct hook {
 	uint32_t pid;
 	const struct tls_file *file;
+	int err; /* of hooking, 0 or -errno */
+	bool reported;
 	int links[2];                 /* multi: enter, exit; -1 none */
 	void *handles[2 * FUNCTIONS]; /* else */
 	struct hook *next;
@@ -256,14 +258,15 @@ static int hook_single(struct tls_probes *t, struct hook *h, const char *path)
 	return 0;
 }
 
-static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f);
+static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f, bool mapped);
 
-static bool hooked(const struct tls_probes *t, uint32_t pid, const struct tls_file *f)
+static struct hook *hook_find(const struct tls_probes *t, uint32_t pid, const struct tls_file *f)
 {
-	for (const struct hook *h = t->hooks; h; h = h->next)
-		if (h->pid == pid && h->file == f)
-			return true;
-	return false;
+	struct hook *h = t->hooks;
+
+	while (h && (h->pid != pid || h->file != f))
+		h = h->next;
+	return h;
 }
 
 static void map_visit(void *ctx, const struct proc_map *m)
@@ -279,31 +282,43 @@ static void map_visit(void *ctx, const struct proc_map *m)
 		return;
 	f = file_look(s->t, s->pid, m);
 	if (f && (f->found > 0 || is_ssl))
-		file_hook(s->t, s->pid, f);
+		file_hook(s->t, s->pid, f, true);
 }
 
-static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f)
+/* Told once it is mapped: a library hooked in advance may never be used. */
+static void hook_report(struct tls_probes *t, struct hook *h)
 {
-	struct hook *h;
-	char path[64];
-	int err;
+	const struct tls_file *f = h->file;
 
-	if (hooked(t, pid, f) || !(h = calloc(1, sizeof(*h))))
-		return;
-	h->pid = pid;
-	h->file = f;
-	h->links[0] = h->links[1] = -1;
-	h->next = t->hooks;
-	t->hooks = h; /* also when it fails: said once, not at every scan */
-	if (f->found <= 0) {
-		t->ops.report(t->ops.ctx, pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found, 0,
-		              f->path);
-		return;
+	h->reported = true;
+	if (f->found <= 0)
+		t->ops.report(t->ops.ctx, h->pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found,
+		              0, f->path);
+	else
+		t->ops.report(t->ops.ctx, h->pid, h->err ? LIB_FAILED : LIB_HOOKED, -h->err,
+		              h->err ? 0 : (unsigned)f->found, f->path);
+}
+
+static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f, bool mapped)
+{
+	struct hook *h = hook_find(t, pid, f);
+	char path[64];
+
+	if (!h) {
+		h = calloc(1, sizeof(*h));
+		if (!h)
+			return;
+		h->pid = pid;
+		h->file = f;
+		h->links[0] = h->links[1] = -1;
+		h->next = t->hooks;
+		t->hooks = h; /* also when it fails: tried once, not at every scan */
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+		if (f->found > 0 && !t->ops.dry)
+			h->err = t->ops.multi ? hook_multi(t, h, path) : hook_single(t, h, path);
 	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	err = t->ops.dry ? 0 : t->ops.multi ? hook_multi(t, h, path) : hook_single(t, h, path);
-	t->ops.report(t->ops.ctx, pid, err ? LIB_FAILED : LIB_HOOKED, -err,
-	              err ? 0 : (unsigned)f->found, f->path);
+	if (mapped && !h->reported)
+		hook_report(t, h);
 }
 
 void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program)
@@ -312,7 +327,7 @@ void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program)
 
 	learn_system(t);
 	if (f && f->found > 0)
-		file_hook(t, pid, f);
+		file_hook(t, pid, f, false);
 	tls_probes_expect(t, pid);
 }
 
@@ -320,7 +335,7 @@ void tls_probes_expect(struct tls_probes *t, uint32_t pid)
 {
 	for (const struct tls_file *f = t->files; f; f = f->next)
 		if (f->found > 0 && f->library)
-			file_hook(t, pid, f);
+			file_hook(t, pid, f, false);
 }
 
 int tls_probes_scan(struct tls_probes *t, uint32_t pid)

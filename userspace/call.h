@@ -97,6 +97,7 @@ struct call {
 	enum call_class class;
 	const char *proto; /* "http", "redis", "postgres", "generic" */
 	char op[CALL_OP_MAX]; /* "POST /v1/messages" (no query), "GET", "SELECT", ... never an argument */
+	bool inbound;         /* a request to the target, not one of its own */
 	bool write;           /* storage: changes what is stored */
 	bool op_known;        /* op and write are facts, not defaults */
 	bool setup;  /* makes the connection usable (log-in): part of the call it is made for */

@@ -87,15 +87,14 @@ static void find_program(const char *name, char *to, size_t n)
 	to[0] = '\0';
 }
 
-static int run_child(struct session *s, const struct options *o, pid_t pid, int go_fd, int err_fd)
+static int run_child(struct session *s, const struct options *o, const char *program, pid_t pid,
+                     int go_fd, int err_fd)
 {
-	char program[4096];
 	int err, status, own;
 	const char *name;
 	bool never_ran;
 	ssize_t n;
 
-	find_program(o->argv[0], program, sizeof(program));
 	name = strrchr(o->argv[0], '/');
 	if (!watch_attach(s, (uint32_t)pid, program, name ? name + 1 : o->argv[0])) {
 		kill(pid, SIGKILL); /* still ours: it has not become CMD */
@@ -120,12 +119,19 @@ static int run_child(struct session *s, const struct options *o, pid_t pid, int 
 int cmd_run(struct options *o)
 {
 	int go[2], err[2], status;
+	char program[4096];
 	struct session *s;
 	pid_t pid;
 
 	log_open(o->log_level, stderr);
 	if (!watch_privileged())
 		return EXIT_ERROR;
+	find_program(o->argv[0], program, sizeof(program));
+	if (access(program, X_OK)) {
+		log_error("cannot run %s: %s; nothing was started", o->argv[0],
+		          program[0] ? strerror(errno) : "it is not in PATH");
+		return EXIT_ERROR;
+	}
 	session_signals(true);
 	if (pipe2(go, O_CLOEXEC) || pipe2(err, O_CLOEXEC)) {
 		log_error("cannot start %s: %s", o->argv[0], strerror(errno));
@@ -145,7 +151,7 @@ int cmd_run(struct options *o)
 	o->pid = (uint32_t)pid;
 	s = session_new(o, o->pid, false);
 	if (s) {
-		status = run_child(s, o, pid, go[1], err[0]);
+		status = run_child(s, o, program, pid, go[1], err[0]);
 	} else {
 		close(go[1]); /* the child sees the end of file and leaves */
 		waitpid(pid, NULL, 0);

@@ -68,8 +68,10 @@ struct source *watch_attach(struct session *s, uint32_t pid, const char *program
 		return NULL;
 	}
 	session_source(s, source);
-	log_info("attached to %u (%s): %zu connections open, %u TLS %s hooked; writing to %s", pid,
-	         what, pipeline_connections(p), pipeline_tls_libraries(p),
+	log_info("attached to %u (%s): %zu %s open, %u TLS %s hooked; writing to %s", pid, what,
+	         pipeline_connections(p),
+	         pipeline_connections(p) == 1 ? "connection" : "connections",
+	         pipeline_tls_libraries(p),
 	         pipeline_tls_libraries(p) == 1 ? "library" : "libraries", session_dir(s));
 	return source;
 }

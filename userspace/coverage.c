@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "out/metrics.h"
 
 #define ENDPOINTS_MAX 64 /* endpoints without plaintext that are named; the rest is counted */
@@ -124,6 +125,26 @@ void coverage_conn(struct coverage *v, const struct conn *c)
 		v->llm_plaintext += bytes;
 	if (c->sock && c->ciphertext && !c->plaintext_seen && c->calls)
 		unread_seen(v, c);
+}
+
+void coverage_hint(const struct coverage *v, FILE *out)
+{
+	char name[160];
+
+	if (v->calls[CALL_LLM])
+		return;
+	for (size_t i = 0; i < v->nunread; i++) {
+		text_clean(name, sizeof(name), v->unread[i].name, false);
+		fprintf(out,
+		        "  not read: %s (TLS: %s); if it is the LLM, --llm %s gives its calls "
+		        "their "
+		        "times\n",
+		        name, v->unread[i].why, name);
+	}
+	if (!v->nunread)
+		fprintf(out, "  no call to an LLM was seen: %llu to stores, %llu to others\n",
+		        (unsigned long long)v->calls[CALL_STORAGE],
+		        (unsigned long long)v->calls[CALL_OTHER]);
 }
 
 uint64_t coverage_events(const struct coverage *v)

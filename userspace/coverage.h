@@ -3,6 +3,7 @@
 #ifndef COVERAGE_H
 #define COVERAGE_H
 #include <jansson.h>
+#include <stdio.h>
 
 #include "conn.h"
 #include "event.h"
@@ -22,6 +23,9 @@ uint64_t coverage_events(const struct coverage *v);
 /* Records lost so far. */
 uint64_t coverage_lost(const struct coverage *v);
 unsigned coverage_hooked(const struct coverage *v);
+
+/* Why there may be no turns: connections whose plaintext was not seen, or none at all; one line each, for people. */
+void coverage_hint(const struct coverage *v, FILE *out);
 
 /* New reference; unwritten: lines of turn_metrics.jsonl that could not be written. */
 json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten);

@@ -169,7 +169,7 @@ static struct facts facts_of(const struct look *l, const struct call_view *v)
 	f.sent = f.call->sent_ns || f.replied || (f.late && f.acknowledged);
 	f.silent_ns = call_silent_since(f.call);
 	if (f.late && f.tcp && socket_moved(s))
-		f.silent_ns = f.silent_ns ? smaller(f.silent_ns, socket_moved(s)) : socket_moved(s);
+		f.silent_ns = socket_moved(s); /* it knows more of the time before we came */
 	return f;
 }
 
@@ -370,7 +370,7 @@ static void call_evidence(const struct facts *f, struct cause *c)
 
 	if (f->late)
 		EVIDENCE(c, "the call began before whystuck attached: times are bounds");
-	if (call->sent_ns)
+	if (call->sent_ns && !f->late)
 		EVIDENCE(c,
 		         "request of %" PRIu64 " bytes complete, %" PRIu64 " bytes of reply seen",
 		         call->bytes_out, call->bytes_in);
@@ -530,11 +530,17 @@ static bool counts(const struct call *c)
 	return c->class == CALL_LLM || c->class == CALL_STORAGE;
 }
 
+/* An open request of the target to somebody whose kind nothing told. */
+static bool is_unnamed_wait(const struct call_view *v)
+{
+	return v->call->class == CALL_OTHER && !v->call->inbound && !v->call->first_byte_ns;
+}
+
 static void unknown_make(const struct look *l, struct cause *c)
 {
 	const struct stall_period *p = l->stall && stall_stuck(l->stall) ? stall_last(l->stall)
 	                                                                 : NULL;
-	const struct call_view *waiting = NULL, *young = NULL;
+	const struct call_view *waiting = NULL, *young = NULL, *other = NULL;
 	char silence[64] = "";
 
 	for (size_t i = 0; i < l->nopen; i++) {
@@ -542,12 +548,30 @@ static void unknown_make(const struct look *l, struct cause *c)
 			waiting = &l->open[i];
 		else if (counts(l->open[i].call))
 			young = &l->open[i];
+		else if (is_unnamed_wait(&l->open[i]) &&
+		         (!other || l->open[i].call->start_ns < other->call->start_ns))
+			other = &l->open[i];
 	}
-	*c = (struct cause){ .kind = VERDICT_UNKNOWN, .since_ns = p ? p->since_ns : 0 };
+	*c = (struct cause){ .kind = VERDICT_UNKNOWN,
+		             .since_ns = p ? p->since_ns : 0,
+		             .at_least = p && p->at_least };
 	if (p)
-		snprintf(silence, sizeof(silence), "; no progress for %s",
+		snprintf(silence, sizeof(silence), "; no progress for %s%s",
+		         p->at_least ? "at least " : "",
 		         duration_of(age(l->now_ns, p->since_ns)).text);
-	if (young)
+	if (!young && other) {
+		struct facts f = facts_of(l, other);
+
+		c->view = other;
+		c->since_ns = f.silent_ns;
+		c->at_least = f.late && !f.tcp;
+		say(c->summary,
+		    "a request to %s is unanswered, silent for %s; whether that is an LLM or a "
+		    "store is "
+		    "not known",
+		    endpoint_text(other), duration_of(age(l->now_ns, f.silent_ns)).text);
+		call_evidence(&f, c);
+	} else if (young)
 		say(c->summary,
 		    "%s to %s (%s) is in flight, not silent for long enough to be the cause%s",
 		    op_text(young->call), endpoint_text(young), class_text(young), silence);
@@ -556,11 +580,14 @@ static void unknown_make(const struct look *l, struct cause *c)
 		    op_text(waiting->call), endpoint_text(waiting), silence);
 	else
 		say(c->summary, "nothing in flight on any LLM or storage connection%s", silence);
-	if (p)
+	if (p && p->at_least)
+		EVIDENCE(c, "nothing moved since whystuck attached, %s ago",
+		         duration_of(age(l->now_ns, p->since_ns)).text);
+	else if (p)
 		EVIDENCE(c, "the clock that moved last was %s, %s ago", p->clock,
 		         duration_of(age(l->now_ns, p->since_ns)).text);
 	unknown_evidence(l, c);
-	say(c->wake.why, "what it waits for is not known");
+	say(c->wake.why, "what holds the run back is not known for certain");
 }
 
 /* ---- What to do ---- */
@@ -639,19 +666,19 @@ static void steps_make(const struct look *l, struct diagnosis *d)
 	case VERDICT_STORAGE_NO_RESPONSE:
 		steps_for_storage(d, c->view);
 		step(d,
-		     "sudo ss -tnop | grep 'pid=%u,'   # its connections%s%s, as the kernel sees "
-		     "them",
+		     "sudo ss -tnop | grep 'pid=%u,'   # its connections as the kernel sees "
+		     "them%s%s",
 		     pid, *peer ? "; look for " : "", peer);
 		step(d, "set a time limit on the storage client's reads, so that a silent server "
 		        "becomes an error");
 		break;
 	case VERDICT_LLM_NO_RESPONSE:
 	case VERDICT_LLM_STREAM_STALLED:
-		step(d, "set a read timeout on the LLM client and let it retry; this request alone "
-		        "is lost");
+		step(d, "set a read timeout on the LLM client, so that a silent reply becomes an "
+		        "error it can retry");
 		step(d,
-		     "sudo ss -tnop | grep 'pid=%u,'   # its connections%s%s, as the kernel sees "
-		     "them",
+		     "sudo ss -tnop | grep 'pid=%u,'   # its connections as the kernel sees "
+		     "them%s%s",
 		     pid, *peer ? "; look for " : "", peer);
 		step(d, "kill -INT %u   # stop the run if its results so far are kept", l->pid);
 		break;
@@ -669,6 +696,11 @@ static void steps_make(const struct look *l, struct diagnosis *d)
 		step(d, "kill -INT %u   # stop the run if its results so far are kept", l->pid);
 		break;
 	default:
+		if (*peer)
+			step(d,
+			     "sudo whystuck watch --llm %s %u   # if that is the LLM; --storage "
+			     "NAME=%s if it is a store",
+			     peer, l->pid, peer);
 		step(d, "py-spy dump --pid %u   # where each Python thread is", pid);
 		step(d, "sudo cat /proc/%u/stack   # what the kernel does for its main thread",
 		     pid);

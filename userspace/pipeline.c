@@ -168,6 +168,7 @@ static void classify(struct pipeline *p, struct tracked *t)
 	}
 	if (c->role == ROLE_SERVER) {
 		/* a request to the target: not one of its own calls */
+		call->inbound = true;
 		if (call->class != CALL_HEARTBEAT)
 			call->class = CALL_OTHER;
 		return;
@@ -223,6 +224,9 @@ static void settle(struct pipeline *p, struct tracked *t)
 {
 	struct call_place place;
 
+	/* a log-in that worked is no call of its own */
+	if (t->call.setup && t->call.status == CALL_OK)
+		t->call.class = CALL_HEARTBEAT;
 	coverage_call(p->coverage, &t->call);
 	tell(p, t, true);
 	if (t->opened) {
@@ -480,9 +484,9 @@ static void error_report(struct pipeline *p)
 {
 	const struct stall_period *period = stall_last(p->stall);
 	struct diagnosis *d = calloc(1, sizeof(*d));
-	char since[TIMESTAMP_TEXT_MAX], path[4200], length[DURATION_TEXT_MAX];
-	uint64_t silent = period ? p->now_ns - period->since_ns : 0;
+	char text[TIMESTAMP_TEXT_MAX], path[4200];
 	struct alert_facts facts;
+	uint64_t since;
 
 	p->error_due = false;
 	json_decref(p->error);
@@ -494,16 +498,17 @@ static void error_report(struct pipeline *p)
 	}
 	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(d->causes[0].kind));
 	p->stuck_on_ns = d->causes[0].since_ns;
-	log_warn("stuck for %s (%s): %s", duration_text(silent, length),
-	         verdict_name(d->causes[0].kind), d->causes[0].summary);
+	log_warn("stuck (%s): %s", verdict_name(d->causes[0].kind), d->causes[0].summary);
 	error_save(p);
 	snprintf(path, sizeof(path), "%s/run_error.json", p->config.dir ? p->config.dir : ".");
+	since = d->causes[0].since_ns ? d->causes[0].since_ns
+	        : period              ? period->since_ns
+	                              : p->now_ns;
 	facts = (struct alert_facts){
 		.verdict = verdict_name(d->causes[0].kind),
 		.summary = d->causes[0].summary,
-		.since = timestamp_text((period ? period->since_ns : p->now_ns) + p->wall_offset_ns,
-		                        since),
-		.for_ms = (int64_t)(silent / 1000000),
+		.since = timestamp_text(since + p->wall_offset_ns, text),
+		.for_ms = (int64_t)((p->now_ns - since) / 1000000),
 		.run_error = path,
 		.output = p->config.dir,
 	};
@@ -862,8 +867,11 @@ int pipeline_finish(struct pipeline *p)
 	if (err)
 		log_error("cannot write %s/runstats.json: %s; the summary below is all there is",
 		          p->config.dir, strerror(-err));
-	if (p->config.out)
+	if (p->config.out) {
 		summary_print(p->summary, p->config.out);
+		if (!p->nturns)
+			coverage_hint(p->coverage, p->config.out);
+	}
 	if (p->metrics && metrics_unwritten(p->metrics)) {
 		log_error("%llu turns could not be written to %s/turn_metrics.jsonl; they are in "
 		          "the summary",

@@ -210,7 +210,9 @@ static void begin(struct stall *s, int clocks)
 	s->stuck = true;
 	s->count++;
 	s->progress_at_begin_ns = progress(s);
-	s->last = (struct stall_period){ .since_ns = moved[last], .clock = clock_names[last] };
+	s->last = (struct stall_period){ .since_ns = moved[last],
+		                         .at_least = moved[last] == s->start_ns,
+		                         .clock = clock_names[last] };
 	if (s->nperiods < STALL_PERIODS_MAX)
 		s->periods[s->nperiods++] = s->last;
 }

@@ -27,6 +27,7 @@
 struct stall;
 
 struct stall_period {
+	bool at_least; /* nothing moved since the start of the watch: since then or earlier */
 	uint64_t since_ns, end_ns; /* end_ns 0: it lasts */
 	const char *clock;         /* "content", "calls", "turns", "syscalls": the last to move */
 };

@@ -454,10 +454,37 @@ static void verdicts(void)
 	CHECK(is(world_document(&w), "verdict.kind", "unknown") &&
 	      is(w.doc, "verdict.clock", "content"));
 	CHECK(is(w.doc, "verdict.summary",
-	         "nothing in flight on any LLM or storage connection; no progress for 11 h 5 m"));
+	         "nothing in flight on any LLM or storage connection; no progress for at least "
+	         "11 h 5 m"));
+	CHECK(is(w.doc, "causes.0.evidence.0",
+	         "nothing moved since whystuck attached, 11 h 5 m ago"));
 	CHECK(is(w.doc, "causes.0.evidence.1",
 	         "thread 101 (worker) is in state S, in recvfrom for 8 h 42 m"));
 	stall_free(s);
+	world_free(&w);
+}
+
+static void unnamed(void)
+{
+	struct world w;
+
+	TEST("an unanswered request to somebody unknown is named, with the option that tells what "
+	     "it is");
+	world_make(&w);
+	w.call.class = CALL_OTHER;
+	w.call.first_byte_ns = 0;
+	world_snapshot(&w);
+	CHECK(is(world_document(&w), "verdict.kind", "unknown"));
+	CHECK(strstr(json_string_value(at(w.doc, "verdict.summary")), "is unanswered, silent for"));
+	CHECK(strstr(json_string_value(at(w.doc, "next_steps.0")), "--llm "));
+	world_free(&w);
+	TEST("a request to the target itself is none of its waits");
+	world_make(&w);
+	w.call.class = CALL_OTHER;
+	w.call.inbound = true;
+	world_snapshot(&w);
+	CHECK(strstr(json_string_value(at(world_document(&w), "verdict.summary")),
+	             "nothing in flight"));
 	world_free(&w);
 }
 
@@ -700,6 +727,7 @@ int main(void)
 	without_a_snapshot();
 	turns_calls_actions();
 	verdicts();
+	unnamed();
 	ranking();
 	waking();
 	storage_steps();

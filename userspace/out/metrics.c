@@ -100,8 +100,9 @@ static json_t *error_of(const struct turn *t)
 		return json_null();
 	o = json_object();
 	json_object_set_new(o, "kind",
-	                    metrics_text(t->error_kind[0] ? t->error_kind
-	                                                  : turn_status_name(t->status)));
+	                    metrics_text(t->error_kind[0] && t->status != TURN_STALLED
+	                                         ? t->error_kind
+	                                         : turn_status_name(t->status)));
 	json_object_set_new(o, "message", metrics_text(error_message(t->status)));
 	json_object_set_new(o, "endpoint", metrics_text(t->error_endpoint));
 	json_object_set_new(o, "http_status",

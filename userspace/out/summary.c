@@ -227,7 +227,8 @@ void summary_print(const struct summary *s, FILE *out)
 		print_hist("turn", s->wall, out);
 		print_hist("LLM", s->llm, out);
 		print_hist("first token", s->ttft, out);
-		print_hist("storage", s->storage, out);
+		if (s->nstores)
+			print_hist("storage", s->storage, out);
 		for (uint32_t i = 0; i < s->nstores && i < PRINT_STORES_MAX; i++) {
 			char name[40];
 
