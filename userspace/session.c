@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -48,7 +49,8 @@ static int terminal_width(void *ctx)
 	struct winsize w;
 
 	(void)ctx;
-	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+	/* the last column stays free: what others print there begins a line of its own */
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 0;
 }
 
 static enum progress_style style_of(const struct options *o, bool replay)
@@ -84,6 +86,9 @@ static bool open_files(struct session *s, uint32_t pid)
 	if (s->metrics_fd < 0)
 		return fail("write into", s->dir, -s->metrics_fd,
 		            "choose another directory with -o DIR");
+	if (flock(s->metrics_fd, LOCK_EX | LOCK_NB))
+		return fail("write into", s->dir, errno,
+		            "another whystuck writes there; choose another directory with -o DIR");
 	/* what an earlier run left must not be taken for this one's */
 	if (!s->replay)
 		renameat(s->dirfd, "run_error.json", s->dirfd, "run_error.previous.json");
