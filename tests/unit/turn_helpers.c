@@ -297,7 +297,6 @@ static void test_stalled(void)
 		c = store_open(1, 25);
 		llm(2, 30, 40, "uB");
 		store(2, 41, 42, WRITE);
-		turns_thread_exit(engine, 100, 7, 890 * MS);
 		call_end(c, 900, given_up[i], &llm_place);
 		turns_end(engine, 901 * MS, true);
 		CHECK(turn_of("s1", 0)->status == TURN_STALLED &&
