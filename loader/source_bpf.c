@@ -442,6 +442,9 @@ static pid_t alert_run(const char *text)
 		char *copy = strdup(text), *save = NULL, *command, *line, *plain, *path;
 		sigset_t none;
 
+		/* what we ignore a command would ignore, too */
+		signal(SIGPIPE, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		setsid();

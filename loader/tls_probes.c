@@ -175,12 +175,18 @@ static struct tls_file *file_add(struct tls_probes *t, int fd, const char *path)
 static struct tls_file *file_look(struct tls_probes *t, uint32_t pid, const struct proc_map *m)
 {
 	struct tls_file *f = t->files;
+	struct proc_stat st;
+	int fd;
 
 	while (f && (f->ino != m->ino || f->major != m->dev_major || f->minor != m->dev_minor))
 		f = f->next;
 	if (f)
 		return f;
-	f = file_add(t, map_open(pid, m), m->path);
+	fd = map_open(pid, m);
+	/* a process that is gone says nothing about the file, which others may map */
+	if (fd < 0 && (procfs_stat(pid, &st) || st.state == 'Z' || st.state == 'X'))
+		return NULL;
+	f = file_add(t, fd, m->path);
 	if (f) {
 		f->major = m->dev_major;
 		f->minor = m->dev_minor;
