@@ -219,6 +219,26 @@ static void give_until(struct turns *t, struct lane *l, struct open_turn *o,
 	}
 }
 
+/* No turn was seen before o: what the lane did up to its last write was the end of one before we came, or setting
+ * things up. */
+static void drop_writes(struct turns *t, struct lane *l, uint64_t ns)
+{
+	struct record *r, *last = NULL;
+
+	TAILQ_FOREACH(r, &l->pending, link)
+	{
+		if (r->start_ns >= ns)
+			break;
+		if (r->op_known && r->write)
+			last = r;
+	}
+	while (last && (r = TAILQ_FIRST(&l->pending))) {
+		if (r == last)
+			last = NULL;
+		share_give_nobody(t, r);
+	}
+}
+
 void share_shift(struct turns *t, struct lane *l, struct open_turn *before, struct open_turn *o,
                  uint64_t ns)
 {
@@ -227,6 +247,8 @@ void share_shift(struct turns *t, struct lane *l, struct open_turn *before, stru
 
 	if (l->shared)
 		return;
+	if (!before && !o->newest_ns)
+		drop_writes(t, l, ns);
 	if (before && before != o) {
 		until = boundary(l, before, ns, &guessed);
 		if (before == l->turn)

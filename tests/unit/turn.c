@@ -72,6 +72,16 @@ static void test_splits(void)
 	CHECK(turn_of("s1", 1)->storage_calls == 0);
 	CHECK(turn_of("s1", 2)->storage_calls == 1 && turn_of("s1", 2)->start_ns == 150 * MS);
 
+	TEST("what was written before the first turn seen ends a turn that was not, or sets things "
+	     "up");
+	begin();
+	store(1, 1, 2, READ);
+	store(1, 3, 4, WRITE);
+	store(1, 8, 9, READ);
+	llm(1, 10, 20, "u1");
+	finish(30);
+	CHECK(out.n == 1 && out.turns[0].storage_calls == 1 && out.turns[0].start_ns == 8 * MS);
+
 	TEST("storage calls inside a tool loop are the turn's");
 	begin();
 	llm(1, 10, 20, "u1");
