@@ -94,7 +94,7 @@ struct snap_thread {
 	__s64 syscall;
 	__u64 args[6];
 	__u64 sp, ip;
-	__u64 fsbase; /* of x86-64: pthread_self(); else 0 */
+	__u64 fsbase;   /* of x86-64: pthread_self(); else 0 */
 	__s32 kstack_n; /* frames */
 	__u32 pad;
 	__u64 kstack[SNAP_STACK_MAX];

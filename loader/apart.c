@@ -15,6 +15,8 @@
 #include "recording.h"
 #include "snapshot.h"
 
+#define DEATH_NS 100000000ull /* for a killed child to end; one that does not hangs in the kernel */
+
 /* In the child: whole records, to whoever still reads. */
 static void send_record(void *ctx, const struct event *e)
 {
@@ -44,11 +46,11 @@ static void child(int fd, void (*work)(void *, event_fn, void *), void *work_ctx
 	_exit(0);
 }
 
-/* Waits until fd can be read: 0, -ETIMEDOUT, or another -errno. */
-static int wait_until(int fd, uint64_t end_ns)
+/* Waits for events (0: that the other end is closed): 0, -ETIMEDOUT, or another -errno. */
+static int wait_until(int fd, short events, uint64_t end_ns)
 {
 	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct pollfd p = { .fd = fd, .events = events };
 		uint64_t now = now_ns();
 		int n = now < end_ns ? poll(&p, 1, (int)((end_ns - now) / 1000000) + 1) : 0;
 
@@ -70,7 +72,7 @@ static int receive(int fd, uint64_t end_ns, event_fn emit, void *ctx)
 
 	for (;;) {
 		size_t want = have < sizeof(*e) ? sizeof(*e) : e->size;
-		int err = wait_until(fd, end_ns);
+		int err = wait_until(fd, POLLIN, end_ns);
 		ssize_t n;
 
 		if (err)
@@ -113,8 +115,10 @@ int apart_run(struct apart *a, void (*work)(void *work_ctx, event_fn send, void 
 		err = receive(fds[0], end_ns, emit, ctx);
 		if (err)
 			kill(pid, SIGKILL);
-		/* without an error it has closed its end, which it does by ending */
-		if (waitpid(pid, NULL, err ? WNOHANG : 0) == 0)
+		/* it closes its end by ending, and then there is no more to wait for */
+		if (wait_until(fds[0], 0, now_ns() + DEATH_NS) == 0)
+			waitpid(pid, NULL, 0);
+		else
 			a->left = pid;
 	}
 	close(fds[0]);

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "procfs.h"
+#include "python_lines.h"
 #include "snapshot.h"
 
 #define INTERPRETERS_MAX 16  /* more than any program has */
@@ -31,8 +32,8 @@
 /* struct _gil_runtime_state, in all versions. */
 #define GIL_HOLDER 8
 #define GIL_LOCKED 16
-#define GIL_WAITS \
-	0x20 /* its condition variables and mutexes: who waits for it waits on an address in here */
+/* Its condition variables and mutexes lie between these: who waits for it waits on an address there. */
+#define GIL_WAITS 0x20
 #define GIL_END 0xd0
 
 #define TYPE_NAME 24
@@ -44,90 +45,21 @@
 
 static const struct layout {
 	uint32_t minor;
-	uint32_t head, next, threads, thread_id; /* as in struct python_runtime */
 	uint32_t gil;   /* in an interpreter: a pointer; up to 3.11 in _PyRuntime, itself */
 	uint32_t frame; /* in a PyThreadState: innermost frame, or ... */
 	int32_t cframe; /* ... a struct that has it here; -1 none */
-	uint32_t previous, code, instruction; /* in a frame */
-	uint32_t owner;                       /* there too; 0 none */
-	uint32_t file, name, first, lines;    /* in a code object */
-	uint32_t bytecode;       /* there too: instruction is a pointer into it; 0: an index */
+	/* in a frame */
+	uint32_t previous, code, instruction, owner; /* owner: 0 none */
+	/* in a code object; bytecode: instruction is a pointer into it; 0: it is an index */
+	uint32_t file, name, first, lines, bytecode;
 	uint32_t ascii, compact; /* in a str: the characters */
 	enum python_lines kind;
 } layouts[] = {
-	{ .minor = 8,
-	  .gil = 1152,
-	  .frame = 24,
-	  .cframe = -1,
-	  .previous = 24,
-	  .code = 32,
-	  .instruction = 104,
-	  .file = 104,
-	  .name = 112,
-	  .first = 40,
-	  .lines = 120,
-	  .ascii = 48,
-	  .compact = 72,
-	  .kind = LINES_INCREMENTS },
-	{ .minor = 9,
-	  .gil = 352,
-	  .frame = 24,
-	  .cframe = -1,
-	  .previous = 24,
-	  .code = 32,
-	  .instruction = 104,
-	  .file = 104,
-	  .name = 112,
-	  .first = 40,
-	  .lines = 120,
-	  .ascii = 48,
-	  .compact = 72,
-	  .kind = LINES_INCREMENTS },
-	{ .minor = 10,
-	  .gil = 352,
-	  .frame = 24,
-	  .cframe = -1,
-	  .previous = 24,
-	  .code = 32,
-	  .instruction = 96,
-	  .file = 104,
-	  .name = 112,
-	  .first = 40,
-	  .lines = 120,
-	  .ascii = 48,
-	  .compact = 72,
-	  .kind = LINES_RANGES },
-	{ .minor = 11,
-	  .gil = 360,
-	  .frame = 56,
-	  .cframe = 8,
-	  .previous = 48,
-	  .code = 32,
-	  .instruction = 56,
-	  .file = 112,
-	  .name = 128,
-	  .first = 72,
-	  .lines = 136,
-	  .bytecode = 184,
-	  .ascii = 48,
-	  .compact = 72,
-	  .kind = LINES_ENTRIES },
-	{ .minor = 12,
-	  .gil = 384,
-	  .frame = 56,
-	  .cframe = 0,
-	  .previous = 8,
-	  .code = 0,
-	  .instruction = 56,
-	  .owner = 70,
-	  .file = 112,
-	  .name = 128,
-	  .first = 68,
-	  .lines = 136,
-	  .bytecode = 192,
-	  .ascii = 40,
-	  .compact = 56,
-	  .kind = LINES_ENTRIES },
+	{ 8, 1152, 24, -1, 24, 32, 104, 0, 104, 112, 40, 120, 0, 48, 72, LINES_INCREMENTS },
+	{ 9, 352, 24, -1, 24, 32, 104, 0, 104, 112, 40, 120, 0, 48, 72, LINES_INCREMENTS },
+	{ 10, 352, 24, -1, 24, 32, 96, 0, 104, 112, 40, 120, 0, 48, 72, LINES_RANGES },
+	{ 11, 360, 56, 8, 48, 32, 56, 0, 112, 128, 72, 136, 184, 48, 72, LINES_ENTRIES },
+	{ 12, 384, 56, 0, 8, 0, 56, 70, 112, 128, 68, 136, 192, 40, 56, LINES_ENTRIES },
 };
 #define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
@@ -151,9 +83,11 @@ static const struct debug_index {
 	  41, 42,  44, 48, 50, 51, 52, 56, 59, 61, 88, 90, 91, 92 },
 };
 #define INDICES (sizeof(indices) / sizeof(indices[0]))
+#define DEBUG_OFFSET_MAX (1 << 20) /* the largest struct, an interpreter's, has 0.3 MB */
 
 struct reader {
 	uint32_t pid;
+	struct python_runtime runtime;
 	struct layout layout;
 	uint32_t frame_bytes, code_bytes;
 	const struct python_thread *threads;
@@ -179,64 +113,66 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* From 3.13 on. A release, or a build, that keeps things elsewhere than is read here is refused. */
-static bool layout_from_debug(uint32_t pid, const struct debug_index *x, uint64_t runtime,
-                              struct layout *l)
+/* Do objects, and the lists of threads, look as they do in all versions read here? */
+static bool debug_usual(const struct debug_index *x, const uint64_t *w)
+{
+	return w[x->type] == PYTHON_OB_TYPE && w[x->type_name] == TYPE_NAME &&
+	       w[x->bytes_text] == BYTES_TEXT && w[x->str_state] == PYTHON_STR_STATE &&
+	       w[x->str_length] == PYTHON_STR_LENGTH && w[x->thread_next] == PYTHON_TSTATE_NEXT &&
+	       w[x->thread_interp] == PYTHON_TSTATE_INTERP &&
+	       w[x->gil_holder] - w[x->gil_start] == GIL_HOLDER &&
+	       w[x->gil_locked] - w[x->gil_start] == GIL_LOCKED;
+}
+
+/* From 3.13 on. A build that keeps things elsewhere than is read here is refused. */
+static bool layout_from_debug(struct reader *r, const struct debug_index *x)
 {
 	uint64_t w[DEBUG_WORDS_MAX];
 
-	if (procfs_memory(pid, runtime, w, x->words * sizeof(*w)) ||
-	    memcmp(w, "xdebugpy", 8) != 0 || w[1] >> 16 != (3u << 8 | x->minor) || w[2])
-		return false;
-	if (w[x->type] != PYTHON_OB_TYPE || w[x->type_name] != TYPE_NAME ||
-	    w[x->bytes_text] != BYTES_TEXT || w[x->str_state] != PYTHON_STR_STATE ||
-	    w[x->str_length] != PYTHON_STR_LENGTH || w[x->thread_next] != PYTHON_TSTATE_NEXT ||
-	    w[x->thread_interp] != PYTHON_TSTATE_INTERP ||
-	    w[x->gil_holder] - w[x->gil_start] != GIL_HOLDER ||
-	    w[x->gil_locked] - w[x->gil_start] != GIL_LOCKED)
+	if (procfs_memory(r->pid, r->runtime.addr, w, x->words * sizeof(*w)) ||
+	    memcmp(w, "xdebugpy", 8) != 0 || w[1] >> 16 != (3u << 8 | x->minor) || w[2] ||
+	    !debug_usual(x, w))
 		return false;
 	for (uint8_t i = 3; i < x->words; i++)
-		if (w[i] > 1 << 20)
+		if (w[i] > DEBUG_OFFSET_MAX)
 			return false;
-	*l = (struct layout){ .minor = x->minor,
-		              .head = (uint32_t)w[x->head],
-		              .next = (uint32_t)w[x->next],
-		              .threads = (uint32_t)w[x->threads],
-		              .thread_id = (uint32_t)w[x->thread_id],
-		              .gil = (uint32_t)w[x->gil],
-		              .frame = (uint32_t)w[x->frame],
-		              .cframe = -1,
-		              .previous = (uint32_t)w[x->previous],
-		              .code = (uint32_t)w[x->code],
-		              .instruction = (uint32_t)w[x->instruction],
-		              .owner = (uint32_t)w[x->owner],
-		              .file = (uint32_t)w[x->file],
-		              .name = (uint32_t)w[x->name],
-		              .first = (uint32_t)w[x->first],
-		              .lines = (uint32_t)w[x->lines],
-		              .bytecode = (uint32_t)w[x->bytecode],
-		              .ascii = (uint32_t)w[x->ascii],
-		              .compact = (uint32_t)w[x->ascii] + 16,
-		              .kind = LINES_ENTRIES };
+	r->runtime.head = (uint32_t)w[x->head];
+	r->runtime.next = (uint32_t)w[x->next];
+	r->runtime.threads = (uint32_t)w[x->threads];
+	r->runtime.thread_id = (uint32_t)w[x->thread_id];
+	r->layout = (struct layout){ .minor = x->minor,
+		                     .gil = (uint32_t)w[x->gil],
+		                     .frame = (uint32_t)w[x->frame],
+		                     .cframe = -1,
+		                     .previous = (uint32_t)w[x->previous],
+		                     .code = (uint32_t)w[x->code],
+		                     .instruction = (uint32_t)w[x->instruction],
+		                     .owner = (uint32_t)w[x->owner],
+		                     .file = (uint32_t)w[x->file],
+		                     .name = (uint32_t)w[x->name],
+		                     .first = (uint32_t)w[x->first],
+		                     .lines = (uint32_t)w[x->lines],
+		                     .bytecode = (uint32_t)w[x->bytecode],
+		                     .ascii = (uint32_t)w[x->ascii],
+		                     .compact = (uint32_t)w[x->ascii] + 16,
+		                     .kind = LINES_ENTRIES };
 	return true;
 }
 
-static bool layout_find(uint32_t pid, const struct python_runtime *runtime, struct layout *to)
+static bool layout_find(struct reader *r)
 {
-	if (runtime->free_threaded)
+	uint32_t minor = r->runtime.minor;
+
+	if (r->runtime.free_threaded)
 		return false;
 	for (size_t i = 0; i < INDICES; i++)
-		if (indices[i].minor == runtime->minor)
-			return layout_from_debug(pid, &indices[i], runtime->addr, to);
-	for (size_t i = 0; i < LAYOUTS; i++) {
-		if (layouts[i].minor != runtime->minor || !runtime->head)
-			continue;
-		*to = layouts[i];
-		to->head = runtime->head;
-		to->next = runtime->next;
-		to->threads = runtime->threads;
-		to->thread_id = runtime->thread_id;
-		return true;
+		if (indices[i].minor == minor)
+			return layout_from_debug(r, &indices[i]);
+	for (size_t i = 0; i < LAYOUTS && r->runtime.head; i++) {
+		if (layouts[i].minor == minor) {
+			r->layout = layouts[i];
+			return true;
+		}
 	}
 	return false;
 }
@@ -266,118 +202,6 @@ static int32_t int_in(const uint8_t *bytes, uint32_t at)
 
 	memcpy(&i, bytes + at, sizeof(i));
 	return i;
-}
-
-/* ---- lines ---- */
-
-static uint32_t line_checked(int64_t line)
-{
-	return line > 0 && line <= INT32_MAX ? (uint32_t)line : 0;
-}
-
-/* Objects/lnotab_notes.txt, up to 3.9 */
-static uint32_t line_by_increments(const uint8_t *p, size_t n, int64_t line, int64_t lasti)
-{
-	int64_t addr = 0;
-
-	for (size_t i = 0; i + 2 <= n; i += 2) {
-		addr += p[i];
-		if (addr > lasti)
-			break;
-		line += (int8_t)p[i + 1];
-	}
-	return line_checked(line);
-}
-
-/* Objects/lnotab_notes.txt, 3.10 */
-static uint32_t line_by_ranges(const uint8_t *p, size_t n, int64_t line, int64_t lasti)
-{
-	int64_t end = 0;
-
-	for (size_t i = 0; i + 2 <= n; i += 2) {
-		int8_t delta = (int8_t)p[i + 1];
-
-		end += p[i];
-		if (delta != INT8_MIN)
-			line += delta;
-		if (lasti < end)
-			return delta == INT8_MIN ? 0 : line_checked(line);
-	}
-	return 0;
-}
-
-/* A number in groups of six bits, lowest first; bit 6 says that more follow. */
-static uint32_t varint(const uint8_t **p, const uint8_t *end)
-{
-	uint32_t value = 0;
-
-	for (unsigned shift = 0; *p < end; shift += 6) {
-		uint8_t byte = *(*p)++;
-
-		if (shift < 32)
-			value |= (uint32_t)(byte & 63) << shift;
-		if (!(byte & 64))
-			break;
-	}
-	return value;
-}
-
-static int64_t varint_signed(const uint8_t **p, const uint8_t *end)
-{
-	uint32_t value = varint(p, end);
-
-	return value & 1 ? -(int64_t)(value >> 1) : (int64_t)(value >> 1);
-}
-
-/* Objects/locations.md, from 3.11 on; its kinds of entries: */
-#define ENTRY_ONE_LINE 10 /* to 12: so many lines further, two bytes of columns */
-#define ENTRY_NO_COLUMNS 13
-#define ENTRY_LONG 14
-#define ENTRY_NONE 15
-
-static uint32_t line_by_entries(const uint8_t *p, size_t n, int64_t line, int64_t lasti)
-{
-	const uint8_t *end = p + n;
-	int64_t addr = 0;
-
-	while (p < end) {
-		uint8_t byte = *p++, entry = byte >> 3 & 15;
-		size_t skip = 0;
-
-		if (entry == ENTRY_NO_COLUMNS || entry == ENTRY_LONG)
-			line += varint_signed(&p, end);
-		if (entry == ENTRY_LONG) {
-			varint(&p, end); /* lines it spans, columns */
-			varint(&p, end);
-			varint(&p, end);
-		} else if (entry < ENTRY_ONE_LINE) {
-			skip = 1;
-		} else if (entry < ENTRY_NO_COLUMNS) {
-			line += entry - ENTRY_ONE_LINE;
-			skip = 2;
-		}
-		p += skip < (size_t)(end - p) ? skip : (size_t)(end - p);
-		addr += ((byte & 7) + 1) * CODE_UNIT;
-		if (lasti < addr)
-			return entry == ENTRY_NONE ? 0 : line_checked(line);
-	}
-	return 0;
-}
-
-uint32_t python_line(enum python_lines kind, const uint8_t *table, size_t n, int32_t first,
-                     int64_t lasti)
-{
-	if (lasti < 0) /* it has not begun */
-		return line_checked(first);
-	switch (kind) {
-	case LINES_INCREMENTS:
-		return line_by_increments(table, n, first, lasti);
-	case LINES_RANGES:
-		return line_by_ranges(table, n, first, lasti);
-	case LINES_ENTRIES:
-		return line_by_entries(table, n, first, lasti);
-	}
-	return 0;
 }
 
 /* ---- texts ---- */
@@ -429,8 +253,8 @@ static uint32_t character(const uint8_t *data, size_t i, uint32_t width)
 	return four;
 }
 
-/* A str, as UTF-8, not terminated: bytes written, 0 none. Of a long one its beginning, or its end (tail). */
-static size_t text_read(const struct reader *r, uint64_t str, bool tail, char to[static UTF8_MAX])
+/* A str, as UTF-8, not terminated: bytes written, -1 unreadable. Of a long one its beginning, or its end (tail). */
+static int text_read(const struct reader *r, uint64_t str, bool tail, char to[static UTF8_MAX])
 {
 	uint8_t head[PYTHON_STR_STATE + 4], data[CHARACTERS_MAX * 4];
 	uint32_t state, width;
@@ -438,25 +262,25 @@ static size_t text_read(const struct reader *r, uint64_t str, bool tail, char to
 	size_t n, at = 0;
 
 	if (!str || procfs_memory(r->pid, str, head, sizeof(head)))
-		return 0;
+		return -1;
 	length = word_in(head, PYTHON_STR_LENGTH);
 	state = (uint32_t)int_in(head, PYTHON_STR_STATE);
 	width = state >> 2 & 7;
 	/* compact: its characters lie behind it; all names are */
 	if (!(state & 1 << 5) || (width != 1 && width != 2 && width != 4) || length > INT32_MAX)
-		return 0;
+		return -1;
 	n = length < CHARACTERS_MAX ? (size_t)length : CHARACTERS_MAX;
 	from = str + (state & 1 << 6 ? r->layout.ascii : r->layout.compact) +
 	       (tail ? (length - n) * width : 0);
 	if (n && procfs_memory(r->pid, from, data, n * width))
-		return 0;
+		return -1;
 	if (tail && n < length)
 		at += dots_put(to);
 	for (size_t i = 0; i < n; i++)
 		at += utf8_put(to + at, character(data, i, width));
 	if (!tail && n < length)
 		at += dots_put(to + at);
-	return at;
+	return (int)at;
 }
 
 /* ---- frames ---- */
@@ -502,17 +326,17 @@ static enum added frame_add(struct reader *r, const uint8_t *frame)
 	struct event *e = &r->room.frames.h;
 	uint8_t bytes[CODE_BYTES_MAX];
 	char name[UTF8_MAX], file[UTF8_MAX];
-	size_t nname, nfile, room = EVENT_SIZE_MAX - e->size;
-	int n;
+	size_t room = EVENT_SIZE_MAX - e->size;
+	int n, nname, nfile;
 
 	if (!is_code(r, code) || procfs_memory(r->pid, code, bytes, r->code_bytes))
 		return UNREADABLE;
 	nname = text_read(r, word_in(bytes, l->name), false, name);
 	nfile = text_read(r, word_in(bytes, l->file), true, file);
-	if (!nname || !nfile)
+	if (nname < 0 || nfile < 0)
 		return UNREADABLE;
-	n = snprintf(r->room.bytes + e->size, room, "%.*s\t%.*s\t%" PRIu32 "\n", (int)nname, name,
-	             (int)nfile, file, line_read(r, bytes, last_instruction(l, frame, code)));
+	n = snprintf(r->room.bytes + e->size, room, "%.*s\t%.*s\t%" PRIu32 "\n", nname, name, nfile,
+	             file, line_read(r, bytes, last_instruction(l, frame, code)));
 	if (n < 0 || (size_t)n >= room)
 		return NO_ROOM;
 	e->size += (uint32_t)n;
@@ -664,59 +488,61 @@ static size_t thread_of(const struct reader *r, uint64_t self)
 	return i;
 }
 
-static void interpreter_read(struct reader *r, uint64_t interp, uint64_t gil)
+static void tstate_read(struct reader *r, uint64_t tstate, uint64_t self, uint64_t gil)
 {
-	uint64_t tstate, owner, self;
-	int n;
+	size_t i = thread_of(r, self);
 
-	if (!python_word(r->pid, interp + r->layout.threads, &tstate)) {
-		r->broken = true;
-		return;
+	if (i == r->n) {
+		r->gone += self != 0; /* 0: its thread is about to begin */
+	} else if (!r->done[i]) {
+		thread_read(r, r->threads[i].tid, tstate, gil);
+		r->done[i] = true;
 	}
-	for (n = 0; n < TSTATES_MAX && tstate; n++) {
-		size_t i;
-
-		if (!python_word(r->pid, tstate + PYTHON_TSTATE_INTERP, &owner) ||
-		    owner != interp || !python_word(r->pid, tstate + r->layout.thread_id, &self)) {
-			r->broken = true;
-			return;
-		}
-		i = thread_of(r, self);
-		if (i == r->n)
-			r->gone += self != 0; /* 0: its thread is about to begin */
-		else if (!r->done[i])
-			thread_read(r, r->threads[i].tid, tstate, gil);
-		if (i < r->n)
-			r->done[i] = true;
-		if (!python_word(r->pid, tstate + PYTHON_TSTATE_NEXT, &tstate)) {
-			r->broken = true;
-			return;
-		}
-	}
-	r->beyond |= tstate != 0;
 }
 
-/* The newest first: where a thread is in several, the newest is the innermost. */
-static void interpreters_read(struct reader *r, const struct python_runtime *runtime)
+/* False: the list ends in memory that is no PyThreadState. */
+static bool interpreter_read(struct reader *r, uint64_t interp, uint64_t gil)
+{
+	uint64_t tstate, owner, self;
+
+	if (!python_word(r->pid, interp + r->runtime.threads, &tstate))
+		return false;
+	for (int n = 0; tstate; n++) {
+		if (n == TSTATES_MAX) {
+			r->beyond = true;
+			break;
+		}
+		if (!python_word(r->pid, tstate + PYTHON_TSTATE_INTERP, &owner) ||
+		    owner != interp || !python_word(r->pid, tstate + r->runtime.thread_id, &self))
+			return false;
+		tstate_read(r, tstate, self, gil);
+		if (!python_word(r->pid, tstate + PYTHON_TSTATE_NEXT, &tstate))
+			return false;
+	}
+	return true;
+}
+
+/* The newest first: where a thread is in several, the newest is the innermost. False as above. */
+static bool interpreters_read(struct reader *r)
 {
 	const struct layout *l = &r->layout;
 	uint64_t interp, gil;
 
-	if (!python_word(r->pid, runtime->addr + l->head, &interp) || !interp) {
-		r->broken = true;
-		return;
-	}
-	for (int n = 0; n < INTERPRETERS_MAX && interp; n++) {
-		gil = runtime->addr + l->gil;
-		if (l->minor >= 12 && !python_word(r->pid, interp + l->gil, &gil))
-			gil = 0;
-		interpreter_read(r, interp, gil);
-		if (!python_word(r->pid, interp + l->next, &interp)) {
-			r->broken = true;
-			return;
+	if (!python_word(r->pid, r->runtime.addr + r->runtime.head, &interp))
+		return false;
+	for (int n = 0; interp; n++) {
+		if (n == INTERPRETERS_MAX) {
+			r->beyond = true;
+			break;
 		}
+		gil = r->runtime.addr + l->gil;
+		if (l->minor >= 12 && !python_word(r->pid, interp + l->gil, &gil))
+			return false;
+		if (!interpreter_read(r, interp, gil) ||
+		    !python_word(r->pid, interp + r->runtime.next, &interp))
+			return false;
 	}
-	r->beyond |= interp != 0;
+	return true;
 }
 
 /* ---- what is missing ---- */
@@ -735,16 +561,16 @@ static void missing_add(struct reader *r, const char *why)
 	e->size += (uint32_t)n;
 }
 
-static void missing_version(struct reader *r, const struct python_runtime *runtime)
+static void missing_version(struct reader *r)
 {
 	char why[128];
 
 	record_start(r, FRAMES_MISSING, 0);
-	if (!runtime->minor)
+	if (!r->runtime.minor)
 		snprintf(why, sizeof(why), "a CPython whose version is not known");
 	else
 		snprintf(why, sizeof(why), "frames of CPython 3.%" PRIu32 "%s are not read",
-		         runtime->minor, runtime->free_threaded ? ", free-threaded," : "");
+		         r->runtime.minor, r->runtime.free_threaded ? ", free-threaded," : "");
 	missing_add(r, why);
 	r->emit(r->ctx, &r->room.frames.h);
 }
@@ -786,11 +612,12 @@ void python_stack_read(uint32_t pid, const struct python_runtime *runtime,
 	r->n = n;
 	r->emit = emit;
 	r->ctx = ctx;
-	if (layout_find(pid, runtime, &r->layout) && reader_sizes(r)) {
-		interpreters_read(r, runtime);
+	r->runtime = *runtime;
+	if (layout_find(r) && reader_sizes(r)) {
+		r->broken = !interpreters_read(r);
 		missing_emit(r);
 	} else {
-		missing_version(r, runtime);
+		missing_version(r);
 	}
 out:
 	free(done);

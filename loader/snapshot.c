@@ -512,8 +512,9 @@ static void frames_take(struct snapshot *s, uint32_t target, struct frames_work 
 	e->kind = FRAMES_MISSING;
 	if (err == -ETIMEDOUT || err == -EBUSY)
 		snprintf(why, sizeof(why),
-		         "not all Python frames were read: a process's memory could not be reached "
-		         "within %llu s",
+		         "not all Python frames were read within %llu s: there may be very many, "
+		         "or a "
+		         "process hangs with its memory locked",
 		         FRAMES_LIMIT_NS / 1000000000);
 	else
 		snprintf(why, sizeof(why), "Python frames could not be read: %s", strerror(-err));
