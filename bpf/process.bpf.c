@@ -53,16 +53,16 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	struct ev_exit e = {};
 	bool last;
 
+	bpf_map_delete_elem(&threads, &tid);
 	if (!watched(tgid))
 		return 0;
-	last = BPF_CORE_READ(task, signal, live.counter) == 0;
+	/* threads that end together may all see nobody alive: the one that takes the target out is the last */
+	last = BPF_CORE_READ(task, signal, live.counter) == 0 &&
+	       bpf_map_delete_elem(&targets, &tgid) == 0;
 	header(&e.h, EV_EXIT, last ? EVF_LAST : 0, sizeof(e));
 	e.code = last && BPF_CORE_READ(task, signal, group_exit_code)
 	                 ? BPF_CORE_READ(task, signal, group_exit_code)
 	                 : BPF_CORE_READ(task, exit_code);
 	emit(&e, sizeof(e));
-	bpf_map_delete_elem(&threads, &tid);
-	if (last)
-		bpf_map_delete_elem(&targets, &tgid);
 	return 0;
 }

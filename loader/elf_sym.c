@@ -60,7 +60,7 @@ static Elf *elf_open(int fd)
 
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return NULL;
-	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (!elf)
 		return NULL;
 	if (elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh) &&

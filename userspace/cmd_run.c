@@ -60,8 +60,11 @@ static void pass_on(void *ctx)
 static int child_status(pid_t pid)
 {
 	int status;
+	pid_t got;
 
-	if (waitpid(pid, &status, 0) != pid)
+	while ((got = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	if (got != pid)
 		return -1;
 	return WIFSIGNALED(status) ? STATUS_SIGNALLED + WTERMSIG(status) : WEXITSTATUS(status);
 }

@@ -571,6 +571,7 @@ void conns_data(struct conns *t, const struct ev_data *e)
 
 	if (!c || c->ignored)
 		return;
+	c->shared |= c->sock && c->pid != e->h.pid;
 	c->pid = e->h.pid;
 	if (c->sock)
 		thread_turns(t, e->h.tid, c);
@@ -642,7 +643,9 @@ void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns)
 	for (size_t i = 0; i < BUCKETS; i++) {
 		for (struct conn *c = t->buckets[i], *next; c; c = next) {
 			next = c->next;
-			if (c->pid == pid)
+			if (c->pid == pid && c->shared)
+				conn_stop(c, DONE_CLOSED, &at); /* another process has it too */
+			else if (c->pid == pid)
 				conn_free(c, DONE_CLOSED, &at);
 		}
 	}

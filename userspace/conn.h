@@ -43,6 +43,7 @@ struct conn {
 	uint8_t role;        /* enum socket_role */
 	bool from_start;     /* seen from its first byte */
 	bool ciphertext;     /* a socket that carries TLS */
+	bool shared;         /* used by more than one process: the end of one is not its own */
 	bool ignored;        /* datagrams, unnamed unix sockets: nothing to parse */
 	bool plaintext_seen; /* ciphertext: its TLS object was found */
 	enum call_class

@@ -70,10 +70,21 @@ int own_dir(const char *path)
 
 int own_file(int dirfd, const char *name, int flags)
 {
-	int fd = openat(dirfd, name, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* a pipe somebody put there must not hold us up */
+	int fd = openat(dirfd, name, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat st;
 
 	if (fd < 0)
 		return -errno;
-	own_give(fd);
+	/* devices are nobody's to give away */
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		own_give(fd);
+		if (st.st_mode & 077 && fchmod(fd, 0600)) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+	}
 	return fd;
 }

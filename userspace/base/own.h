@@ -7,7 +7,8 @@
 /* mkdir -p, then opens the directory; what was made belongs to the user behind sudo. Descriptor or -errno. */
 int own_dir(const char *path);
 
-/* openat(dirfd, name, flags | O_CREAT, 0600), never through a symbolic link, given to the user behind sudo. */
+/* openat(dirfd, name, flags | O_CREAT, 0600), never through a symbolic link. A regular file, also one that was there, is
+ * then 0600 and of the user behind sudo. */
 int own_file(int dirfd, const char *name, int flags);
 
 /* Gives an open file to the user behind sudo; nothing when there is none. */
