@@ -137,15 +137,12 @@ int cmd_replay(struct options *o)
 	int err, status;
 
 	log_open(o->log_level, stderr);
-	if (o->scrub && o->output) {
-		log_error("--scrub %s only copies the recording and writes no files into %s; leave "
-		          "one of "
-		          "them out",
-		          o->scrub, o->output);
-		return EXIT_USAGE;
+	if (o->scrub) {
+		status = scrub_file(o);
+		/* with -o the replay's files too */
+		if (status != EXIT_OK || !o->output)
+			return status;
 	}
-	if (o->scrub)
-		return scrub_file(o);
 	pid = recorded_pid(o);
 	if (!pid)
 		return EXIT_ERROR;
