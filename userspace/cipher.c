@@ -55,8 +55,7 @@ struct plain_write {
 
 struct flow_thread {
 	uint32_t tid;
-	uint64_t last;  /* socket used last, its inode */
-	uint64_t turns; /* changes of it */
+	uint64_t last; /* inode of the socket used last */
 	unsigned nheld, nwrites;
 	struct held_op held[HELD_MAX];
 	struct plain_write writes[WRITES_MAX];
@@ -91,23 +90,14 @@ static struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool creat
 	return f;
 }
 
-uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c)
+void socket_used(struct conns *t, uint32_t tid, const struct conn *c)
 {
 	struct flow_thread *f = thread_find(t, tid, true);
 
-	if (!f)
-		return 0;
-	if (f->last != c->sock)
-		f->turns++;
-	f->last = c->sock;
-	return f->turns;
-}
-
-uint64_t thread_turns_then(struct conns *t, uint32_t tid, const struct conn *c)
-{
-	const struct flow_thread *f = thread_find(t, tid, false);
-
-	return f ? f->turns + (f->last != c->sock) : 0;
+	if (f)
+		f->last = c->sock;
+	t->turns += t->last != c->sock;
+	t->last = c->sock;
 }
 
 const struct conn *thread_socket(struct conns *t, uint32_t tid)

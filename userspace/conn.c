@@ -242,7 +242,8 @@ uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns
 	idle = request_ns > s->setup_ns ? request_ns - s->setup_ns : 0;
 	if (c->proto == &proto_http1)
 		return idle < SETUP_IDLE_NS ? s->connect_ns : request_ns;
-	if (tid != s->connect_tid || thread_turns_then(c->table, tid, s) != s->connect_turns)
+	if (tid != s->connect_tid || c->table->last != s->sock ||
+	    c->table->turns != s->connect_turns)
 		return request_ns;
 	return idle < SETUP_NEXT_NS ? s->connect_ns : request_ns;
 }
@@ -307,7 +308,8 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 		if (e->h.type == EV_CONNECT && !c->ignored) {
 			c->connect_ns = e->start_ns;
 			c->connect_tid = e->h.tid;
-			c->connect_turns = thread_turns(t, e->h.tid, c);
+			socket_used(t, e->h.tid, c);
+			c->connect_turns = t->turns;
 		}
 		if (e->h.type == EV_CONNECT && e->ret < 0 && e->ret != -EINPROGRESS &&
 		    e->ret != -EALREADY)
@@ -574,7 +576,7 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	c->shared |= c->sock && c->pid != e->h.pid;
 	c->pid = e->h.pid;
 	if (c->sock)
-		thread_turns(t, e->h.tid, c);
+		socket_used(t, e->h.tid, c);
 	held_flush(t, e->h.tid, e);
 	if (e->h.type == EV_TLS)
 		tls_found(t, c, e);

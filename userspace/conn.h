@@ -48,9 +48,10 @@ struct conn {
 	bool plaintext_seen; /* ciphertext: its TLS object was found */
 	enum call_class
 		carries; /* the class of the newest call on it that is LLM or storage: the owner's */
-	uint64_t connect_ns;  /* entry of connect(), 0 not seen */
-	uint64_t setup_ns;    /* newest sign of being set up: connect done, handshake, log-in */
-	uint32_t connect_tid; /* who connected, and what that thread had done by then */
+	uint64_t connect_ns; /* entry of connect(), 0 not seen */
+	uint64_t setup_ns;   /* newest sign of being set up: connect done, handshake, log-in */
+	uint32_t
+		connect_tid; /* who connected, and how often the socket in use had changed by then */
 	uint64_t connect_turns;
 	uint64_t bytes[2]; /* by direction, as moved (ciphertext where it is that) */
 	uint64_t last_ns[2];
@@ -107,7 +108,7 @@ struct conn *conns_by_sock(struct conns *t, uint64_t sock);
 void conn_host(struct conn *c, const char *host);
 /* When the first call of c, requested by thread tid, began: at connect() where the connection was made for it, else at its
  * request. HTTP clients connect when they have a request; other clients may connect in advance: there it was made for the
- * call if the thread did nothing on other connections in between and hardly any time passed. */
+ * call if nothing was done on other connections in between and hardly any time passed. */
 uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns);
 /* A log-in on c ended. */
 void conn_set_up(struct conn *c, uint64_t ts_ns);

@@ -20,6 +20,7 @@ struct conns {
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */
 	uint64_t attach_ns;
+	uint64_t last, turns; /* socket used last by anybody, and how often that changed */
 };
 
 /* Feeds a connection's parser; dir as in the event. */
@@ -31,11 +32,8 @@ void conn_rename(struct conn *c);
 
 /* ---- cipher.c ---- */
 
-/* Thread tid uses socket c now: how often it has turned from one socket to another so far. */
-uint64_t thread_turns(struct conns *t, uint32_t tid, const struct conn *c);
-
-/* What that will be once it uses socket c; changes nothing, so it may be asked while a parser is fed. */
-uint64_t thread_turns_then(struct conns *t, uint32_t tid, const struct conn *c);
+/* Thread tid uses socket c now. */
+void socket_used(struct conns *t, uint32_t tid, const struct conn *c);
 
 /* The socket the thread used last, NULL unknown. */
 const struct conn *thread_socket(struct conns *t, uint32_t tid);
