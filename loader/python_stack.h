@@ -4,8 +4,8 @@
  * locals or values. Stops nothing, believes nothing: each pointer may lie, each chain may be a circle, and what cannot be
  * read is left out and counted in an EV_FRAMES of FRAMES_MISSING.
  *
- * CPython 3.8 to 3.12 by table, from 3.13 on by what the interpreter says of itself (_Py_DebugOffsets, 3.13 to 3.15);
- * x86-64. Not free-threaded builds. Reading takes the target's memory map lock, which a target may hold for ever: call it
+ * CPython 3.8 to 3.12 by table, from 3.13 on by what the interpreter says of itself (_Py_DebugOffsets; 3.13, and
+ * 3.14 and 3.15, which were not tried); x86-64. Not free-threaded builds. Reading takes the target's memory map lock, which a target may hold for ever: call it
  * where that does no harm (loader/apart.h).
  */
 #ifndef PYTHON_STACK_H

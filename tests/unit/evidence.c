@@ -172,10 +172,98 @@ static void limits(void)
 	evidence_free(NULL);
 }
 
+static void frames(struct evidence *e, uint32_t tid, uint32_t kind, const char *text)
+{
+	struct ev_frames f = { .h = { .pid = 7, .tid = tid }, .kind = kind };
+
+	feed(e, &f, sizeof(f), EV_FRAMES, text, strlen(text));
+}
+
+#define LIBRARY "recv\t/usr/lib/python3.11/ssl.py\t1263\n"
+#define OWN "Client.ask\t/home/u/bench/llm.py\t120\nreply\tagent.py\t88\n"
+#define PACKAGE "send\t/home/u/venv/lib/python3.11/site-packages/httpx/_client.py\t0\n"
+#define IMPORT "_call\t<frozen importlib._bootstrap>\t241\n"
+
+static void python_frames(void)
+{
+	struct evidence *e = evidence_new();
+	struct bytes rest;
+	struct frame f;
+
+	snapshot(e, true, 1);
+	frames(e, 9, FRAMES_PYTHON, LIBRARY PACKAGE OWN IMPORT);
+	frames(e, 0, FRAMES_MISSING, "2 are missing");
+	frames(e, 9, 77, "of a kind to come");
+	frames(e, 10, FRAMES_PYTHON, "");
+	snapshot(e, false, 2);
+
+	TEST("frames belong to their thread, what is missing to the process, kinds do not mix");
+	CHECK(evidence_frames(e, 7, 9) && evidence_frames(e, 7, 10));
+	CHECK(!evidence_frames(e, 7, 0) && !evidence_frames(e, 8, 9));
+	CHECK(bytes_equal(frames_text(evidence_frames_missing(e, 7)), "2 are missing"));
+	CHECK(!evidence_frames_missing(e, 8));
+
+	TEST("each has a function, a file and a line, 0 unknown");
+	rest = frames_text(evidence_frames(e, 7, 9));
+	CHECK(frames_next(&rest, &f) && f.line == 1263);
+	CHECK(bytes_equal(f.function, "recv") && bytes_equal(f.file, "/usr/lib/python3.11/ssl.py"));
+	CHECK(frames_next(&rest, &f) && bytes_equal(f.function, "send") && f.line == 0);
+	CHECK(frames_next(&rest, &f) && frames_next(&rest, &f) && frames_next(&rest, &f));
+	CHECK(!frames_next(&rest, &f));
+	rest = frames_text(evidence_frames(e, 7, 10));
+	CHECK(!frames_next(&rest, &f));
+
+	TEST("a line with less in it has an empty file and no line number");
+	rest = bytes_of("f\ng\tx.py\t99999999999");
+	CHECK(frames_next(&rest, &f) && f.file.n == 0 && f.line == 0);
+	CHECK(frames_next(&rest, &f) && bytes_equal(f.file, "x.py") && f.line == 999999999);
+	CHECK(!frames_next(&rest, &f));
+	evidence_free(e);
+}
+
+static void one_line(void)
+{
+	struct evidence *e = evidence_new();
+	const struct ev_frames *mixed, *none, *library;
+	char buf[200];
+
+	snapshot(e, true, 1);
+	frames(e, 1, FRAMES_PYTHON, LIBRARY PACKAGE OWN IMPORT);
+	frames(e, 2, FRAMES_PYTHON, LIBRARY PACKAGE IMPORT);
+	frames(e, 3, FRAMES_PYTHON, "");
+	snapshot(e, false, 2);
+	mixed = evidence_frames(e, 7, 1);
+	library = evidence_frames(e, 7, 2);
+	none = evidence_frames(e, 7, 3);
+
+	TEST("the program's own frames in a line, innermost first");
+	frames_line(buf, sizeof(buf), mixed, 3);
+	CHECK(strcmp(buf, "Client.ask (llm.py:120) <- reply (agent.py:88)") == 0);
+	CHECK(strcmp(frames_line(buf, sizeof(buf), mixed, 1), "Client.ask (llm.py:120)") == 0);
+
+	TEST("where there are none, the others");
+	frames_line(buf, sizeof(buf), library, 9);
+	CHECK(strcmp(buf, "recv (ssl.py:1263) <- send (_client.py) <- _call (<frozen "
+	                  "importlib._bootstrap>:241)") == 0);
+	CHECK(!*frames_line(buf, sizeof(buf), none, 9) && !*frames_line(buf, 200, mixed, 0));
+
+	TEST("what does not fit is left out, of the first frame the end");
+	for (size_t n = 1; n < sizeof(buf); n++) {
+		char *tight = malloc(n);
+
+		frames_line(tight, n, mixed, 9);
+		CHECK(strlen(tight) == (n < 24 ? n - 1 : n < 47 ? 23 : 46));
+		free(tight);
+	}
+	evidence_free(e);
+}
+
 int main(void)
 {
 	lookups();
 	replacement();
 	limits();
+	python_frames();
+	one_line();
 	return DONE();
 }

@@ -600,6 +600,63 @@ static void storage_steps(void)
 	world_free(&w);
 }
 
+static void frames(struct world *w, uint32_t tid, uint32_t kind, uint32_t flags, const char *text)
+{
+	struct ev_frames f = { .h = { .pid = PID, .tid = tid }, .kind = kind, .flags = flags };
+
+	feed(w->evidence, &f, sizeof(f), EV_FRAMES, text, strlen(text));
+}
+
+static void python_frames(void)
+{
+	static const char text[] = "Client.ask\t/home/u/llm.py\t120\ngr\xc3\xb6\xc3\x9f"
+				   "e\tagent.py\t0\n";
+	struct event edge = { .flags = EVF_BEGIN };
+	struct ev_process p = { .h = { .pid = PID } };
+	struct world w;
+
+	world_make(&w);
+	feed(w.evidence, &edge, sizeof(edge), EV_SNAPSHOT, "", 0);
+	feed(w.evidence, &p, sizeof(p), EV_PROCESS, "", 0);
+	for (uint32_t tid = 1; tid <= 4; tid++) {
+		w.thread.h.tid = tid;
+		feed(w.evidence, &w.thread, sizeof(w.thread), EV_THREAD, "", 0);
+	}
+	frames(&w, 1, FRAMES_PYTHON, 0, text);
+	frames(&w, 2, FRAMES_PYTHON, FRAMES_TORN | FRAMES_CUT | FRAMES_GIL, text);
+	frames(&w, 3, FRAMES_PYTHON, FRAMES_GIL_WAIT, "");
+	frames(&w, 0, FRAMES_MISSING, 0, "the frames of 1 Python threads could not be read");
+	edge.flags = 0;
+	edge.ts_ns = NOW;
+	feed(w.evidence, &edge, sizeof(edge), EV_SNAPSHOT, "", 0);
+	world_document(&w);
+
+	TEST("a thread's functions, files and lines, innermost first; an unknown line is null");
+	CHECK(json_array_size(at(w.doc, "threads.0.python")) == 2);
+	CHECK(is(w.doc, "threads.0.python.0.function", "Client.ask"));
+	CHECK(is(w.doc, "threads.0.python.0.file", "/home/u/llm.py"));
+	CHECK(is_number(w.doc, "threads.0.python.0.line", 120));
+	CHECK(is(w.doc, "threads.0.python.1.function",
+	         "gr\xc3\xb6\xc3\x9f"
+	         "e"));
+	CHECK(json_is_null(at(w.doc, "threads.0.python.1.line")));
+	CHECK(!at(w.doc, "threads.0.python_torn") && !at(w.doc, "threads.0.python_cut"));
+	CHECK(json_is_null(at(w.doc, "threads.0.gil")));
+
+	TEST("frames that may be mixed, or are not all, say so; and who has the lock");
+	CHECK(json_is_true(at(w.doc, "threads.1.python_torn")));
+	CHECK(json_is_true(at(w.doc, "threads.1.python_cut")));
+	CHECK(is(w.doc, "threads.1.gil", "holds"));
+	CHECK(json_array_size(at(w.doc, "threads.2.python")) == 0);
+	CHECK(json_is_array(at(w.doc, "threads.2.python")) && is(w.doc, "threads.2.gil", "waits"));
+
+	TEST("a thread without frames has null, and it is told why");
+	CHECK(json_is_null(at(w.doc, "threads.3.python")));
+	CHECK(strstr(json_string_value(json_object_get(at(w.doc, "unseen"), "threads.python")),
+	             ": the frames of 1 Python threads could not be read"));
+	world_free(&w);
+}
+
 static void limits(void)
 {
 	struct world w;
@@ -731,6 +788,7 @@ int main(void)
 	ranking();
 	waking();
 	storage_steps();
+	python_frames();
 	limits();
 	durations();
 	the_file();
