@@ -81,14 +81,16 @@ static bool open_files(struct session *s, uint32_t pid)
 	if (s->dirfd < 0)
 		return fail("open the output directory", s->dir, -s->dirfd,
 		            "choose another one with -o DIR");
-	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl",
-	                         O_WRONLY | O_APPEND | (s->replay ? O_TRUNC : 0));
+	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl", O_WRONLY | O_APPEND);
 	if (s->metrics_fd < 0)
 		return fail("write into", s->dir, -s->metrics_fd,
 		            "choose another directory with -o DIR");
 	if (flock(s->metrics_fd, LOCK_EX | LOCK_NB))
 		return fail("write into", s->dir, errno,
 		            "another whystuck writes there; choose another directory with -o DIR");
+	if (s->replay && ftruncate(s->metrics_fd, 0))
+		return fail("empty", "turn_metrics.jsonl", errno,
+		            "choose another directory with -o DIR");
 	/* what an earlier run left must not be taken for this one's */
 	if (!s->replay)
 		renameat(s->dirfd, "run_error.json", s->dirfd, "run_error.previous.json");
