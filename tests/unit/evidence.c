@@ -180,8 +180,8 @@ static void frames(struct evidence *e, uint32_t tid, uint32_t kind, const char *
 }
 
 #define LIBRARY "recv\t/usr/lib/python3.11/ssl.py\t1263\n"
-#define OWN "Client.ask\t/home/u/bench/llm.py\t120\nreply\tagent.py\t88\n"
-#define PACKAGE "send\t/home/u/venv/lib/python3.11/site-packages/httpx/_client.py\t0\n"
+#define OWN "Client.ask\t/srv/run/bench/llm.py\t120\nreply\tagent.py\t88\n"
+#define PACKAGE "send\t/srv/run/venv/lib/python3.11/site-packages/httpx/_client.py\t0\n"
 #define IMPORT "_call\t<frozen importlib._bootstrap>\t241\n"
 
 static void python_frames(void)

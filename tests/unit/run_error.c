@@ -609,7 +609,7 @@ static void frames(struct world *w, uint32_t tid, uint32_t kind, uint32_t flags,
 
 static void python_frames(void)
 {
-	static const char text[] = "Client.ask\t/home/u/llm.py\t120\ngr\xc3\xb6\xc3\x9f"
+	static const char text[] = "Client.ask\t/srv/run/llm.py\t120\ngr\xc3\xb6\xc3\x9f"
 				   "e\tagent.py\t0\n";
 	struct event edge = { .flags = EVF_BEGIN };
 	struct ev_process p = { .h = { .pid = PID } };
@@ -634,7 +634,7 @@ static void python_frames(void)
 	TEST("a thread's functions, files and lines, innermost first; an unknown line is null");
 	CHECK(json_array_size(at(w.doc, "threads.0.python")) == 2);
 	CHECK(is(w.doc, "threads.0.python.0.function", "Client.ask"));
-	CHECK(is(w.doc, "threads.0.python.0.file", "/home/u/llm.py"));
+	CHECK(is(w.doc, "threads.0.python.0.file", "/srv/run/llm.py"));
 	CHECK(is_number(w.doc, "threads.0.python.0.line", 120));
 	CHECK(is(w.doc, "threads.0.python.1.function",
 	         "gr\xc3\xb6\xc3\x9f"
