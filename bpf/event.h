@@ -38,17 +38,26 @@ enum event_type {
 	EV_TLS,       /* K: plaintext through a TLS object */
 	EV_TLS_FREE,  /* K: a TLS object is gone, its address may come again */
 	EV_MAPPED,    /* K: the process mapped a file executable: the loader looks for TLS */
-	EV_ACTIVITY,  /* L: what a thread did since attach, at a tick at which it changed */
-	EV_THREAD,    /* L: snapshot: what a thread does */
-	EV_FD,        /* L: snapshot: what a descriptor is */
-	EV_SNAPSHOT,  /* L: begins (EVF_BEGIN) or ends a snapshot */
-	EV_TLS_LIB,   /* L: a TLS library found, and whether it is hooked */
-	EV_LOST,      /* L: cumulative losses */
-	EV_ACTION,    /* L: result of an action taken on stuck */
-	EV_BODY,      /* scrubbed recordings only: what the next encoded body slice decodes to */
-	EV_TICK,      /* L: time passes, even when nothing happens */
-	EV_END,       /* L: last of a stream, and why */
-	EV_FRAMES,    /* L: snapshot: which functions a thread is in */
+	EV_ACTIVITY, /* L: what a thread did since attach, at a tick at which it changed; in a snapshot
+		       * (EVF_SEEDED) its CPU time alone */
+	EV_THREAD,   /* L: snapshot: what a thread does */
+	EV_FD,       /* L: snapshot: what a descriptor is */
+	EV_SNAPSHOT, /* L: begins (EVF_BEGIN) or ends a snapshot */
+	EV_TLS_LIB,  /* L: a TLS library found, and whether it is hooked */
+	EV_LOST,     /* L: cumulative losses */
+	EV_ACTION,   /* L: result of an action taken on stuck */
+	EV_BODY,     /* scrubbed recordings only: what the next encoded body slice decodes to */
+	EV_TICK,     /* L: time passes, even when nothing happens */
+	EV_END,      /* L: last of a stream, and why */
+	EV_FRAMES,   /* L: snapshot: which functions a thread is in */
+	EV_TASK,     /* L: snapshot: an asyncio task and what it awaits */
+	EV_REQUEST,  /* L: snapshot: what a thread or task asked its HTTP client for */
+	EV_TIMERS,   /* L: snapshot: what a TCP socket is set to, and its timer */
+	EV_HOLDER,   /* L: snapshot: who has the other end of a pipe or unix socket */
+	EV_LOCK,     /* L: snapshot: a file lock, held or waited for */
+	EV_FACT,     /* L: snapshot: a number known of a process */
+	EV_NAME,     /* L: snapshot: a server the process's configuration names */
+	EV_MISSING,  /* L: snapshot: what could not be seen, and why */
 	EV_TYPES
 };
 
@@ -226,12 +235,14 @@ struct ev_thread {
 enum frames_kind {
 	FRAMES_PYTHON = 1, /* of the thread */
 	FRAMES_MISSING,    /* tid 0: text says what could not be read of the process, and why */
+	FRAMES_NATIVE,     /* of the thread, below Python's: file is the library, line 0 */
 };
 enum frames_flag {
 	FRAMES_TORN = 1 << 0, /* the thread ran meanwhile: may mix what it did before and after */
 	FRAMES_CUT = 1 << 1,  /* there are more, further out */
 	FRAMES_GIL = 1 << 2,  /* the thread held the interpreter's lock (GIL) */
 	FRAMES_GIL_WAIT = 1 << 3, /* ... waited for it */
+	FRAMES_RUNNING = 1 << 4,  /* task: it ran, there is nothing it awaits */
 };
 
 struct ev_frames {
@@ -239,6 +250,113 @@ struct ev_frames {
 	__u32 kind;  /* enum frames_kind */
 	__u32 flags; /* enum frames_flag */
 	char text[]; /* innermost first, each "function TAB file TAB line LF"; line 0: unknown */
+};
+
+/* A task that is not done. h.tid: the thread whose loop it belongs to, 0 unknown. */
+struct ev_task {
+	struct event h;
+	__u64 task;  /* address of its object, as in struct ev_data */
+	__u32 flags; /* enum frames_flag: TORN, CUT, RUNNING */
+	__u32 pad;
+	char text[]; /* name NUL type of the object at the end of its await chain NUL frames as in
+			 * struct ev_frames, innermost first */
+};
+
+/* At most one of a thread (task 0) and of a task. Read from arguments of known HTTP client functions. */
+struct ev_request {
+	struct event h;
+	__u64 task;
+	char text
+		[]; /* method NUL URL: scheme, host, port and path or the path alone; never a query, a
+			 * fragment or a user's name. Either may be empty. */
+};
+
+enum tcp_timer { TIMER_NONE, TIMER_RETRANSMIT, TIMER_KEEPALIVE, TIMER_PROBE0 };
+
+struct ev_timers {
+	struct event h;
+	__u64 sock;
+	__u64 timer_ns; /* until the timer fires, from ts_ns on; TIMER_NONE: 0 */
+	__u64 bytes_acked;
+	__u32 user_timeout_ms; /* TCP_USER_TIMEOUT, 0 not set */
+	__u32 keep_idle_s;     /* as in effect for this socket; 0 unknown */
+	__u32 keep_interval_s;
+	__u32 keep_count;
+	__u32 rto_us;
+	__u8 timer;   /* enum tcp_timer */
+	__u8 backoff; /* how often rto was doubled */
+	__u8 probes;  /* keepalive or window probes sent without an answer */
+	__u8 pad;
+};
+
+/* h.pid holds it, in the tree or not. Of a pipe both ends have the same inode, and mode tells them apart. */
+struct ev_holder {
+	struct event h;
+	__u64 ino;  /* of the pipe or socket as a process of the tree has it (EV_FD) */
+	__u64 peer; /* inode of the end that h.pid holds; of a pipe the same */
+	__s32 fd;
+	__u32 mode;  /* 1 can read, 2 can write */
+	char text[]; /* name of the process */
+};
+
+enum lock_kind { LOCK_FLOCK = 1, LOCK_POSIX, LOCK_OFD, LOCK_LEASE };
+
+/* h.pid holds it, or waits for it; 0: nobody in particular (OFD). */
+struct ev_lock {
+	struct event h;
+	__u64 id; /* the same for a lock and those who wait for it */
+	__u64 ino;
+	__u32 dev_major, dev_minor;
+	__u32 kind; /* enum lock_kind */
+	__u8 write;
+	__u8 waits;
+	__u16 pad;
+	char text[]; /* path of the file, "" unknown */
+};
+
+/* limit 0: none, or none known. */
+enum fact_kind {
+	FACT_FDS = 1,     /* open descriptors, and the soft limit */
+	FACT_FORKED,      /* 1: came by fork and never ran a program of its own (PF_FORKNOEXEC) */
+	FACT_TRACER,      /* PID of its tracer */
+	FACT_EXIT_STATUS, /* of a zombie, as wait(2) reports it */
+	FACT_NSPID,       /* its PID as its own PID namespace numbers it */
+	FACT_WRITTEN,     /* bytes it ever wrote to anything (wchar), and write calls as limit */
+	FACT_READ,        /* the same of reading */
+	FACT_CPU_NS,      /* user and system time of all its threads */
+	FACT_MEMORY,      /* of its cgroup in bytes, and the limit */
+	FACT_OOM_KILLS,   /* processes of its cgroup killed for want of memory */
+	FACT_OOM_KILLED, /* the kernel's log says it killed h.pid for want of memory, value ns ago */
+	FACT_PRESSURE_CPU, /* share of the last 10 s in which somebody of its cgroup waited, in 1/100 % */
+	FACT_PRESSURE_MEMORY,
+	FACT_PRESSURE_IO,
+	FACT_PIDS, /* processes and threads of its cgroup, and the limit */
+};
+
+struct ev_fact {
+	struct event h;
+	__u32 kind; /* enum fact_kind */
+	__u32 pad;
+	__u64 value;
+	__u64 limit;
+};
+
+/* From a URL in its environment or arguments: host and port only, and the scheme. */
+struct ev_name {
+	struct event h;
+	__u32 index; /* tells the names of a process apart */
+	__u16 port;
+	__u8 family; /* AF_INET, AF_INET6: addr is its address; 0: not known here */
+	__u8 pad;
+	__u8 addr[16];
+	char text[]; /* host NUL scheme NUL variable's name; the last two may be empty */
+};
+
+struct ev_missing {
+	struct event h; /* pid 0: of all processes */
+	__u32 index;    /* tells the records of a process apart */
+	__u32 pad;
+	char text[]; /* what ("sockets", "native_frames", ...) NUL why, a sentence */
 };
 
 struct ev_fd {
@@ -267,12 +385,13 @@ struct ev_lost {
 	__u64 received; /* records that did arrive */
 };
 
-enum action_kind { ACTION_ALERT = 1, ACTION_STOP };
+enum action_kind { ACTION_ALERT = 1, ACTION_STOP, ACTION_WEBHOOK, ACTION_PROBE, ACTION_UNSTICK };
 
 struct ev_action {
 	struct event h;
-	__u32 kind;   /* enum action_kind */
-	__s32 result; /* alert: wait status; stop: signal sent or -errno */
+	__u32 kind; /* enum action_kind */
+	__s32 result; /* alert: wait status; stop: signal sent; webhook: HTTP status; probe: 1 the path
+		       * works, 0 it is dead; unstick: 0; each of them -errno when it failed */
 	__s32 signo;
 	__u32 pad;
 	char text[]; /* what was done, for people */
@@ -293,5 +412,13 @@ _Static_assert(sizeof(struct ev_data) == 88, "data");
 _Static_assert(sizeof(struct ev_thread) == 240, "thread");
 _Static_assert(sizeof(struct ev_activity) == 72, "activity");
 _Static_assert(sizeof(struct ev_frames) == 32, "frames");
+_Static_assert(sizeof(struct ev_task) == 40, "task");
+_Static_assert(sizeof(struct ev_request) == 32, "request");
+_Static_assert(sizeof(struct ev_timers) == 72, "timers");
+_Static_assert(sizeof(struct ev_holder) == 48, "holder");
+_Static_assert(sizeof(struct ev_lock) == 56, "lock");
+_Static_assert(sizeof(struct ev_fact) == 48, "fact");
+_Static_assert(sizeof(struct ev_name) == 48, "name");
+_Static_assert(sizeof(struct ev_missing) == 32, "missing");
 #endif
 #endif

@@ -10,7 +10,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_FRAMES, ROW_FD, ROW_SOCKET, ROW_KINDS };
+#include "base/event_least.h"
+
+enum row_kind {
+	ROW_PROCESS,
+	ROW_THREAD,
+	ROW_CPU,
+	ROW_FRAMES,
+	ROW_TASK,
+	ROW_REQUEST,
+	ROW_FD,
+	ROW_SOCKET,
+	ROW_TIMERS,
+	ROW_HOLDER,
+	ROW_LOCK,
+	ROW_FACT,
+	ROW_NAME,
+	ROW_MISSING,
+	ROW_KINDS
+};
+
+/* From event types to rows; where several rows of a kind may be alike their key tells them apart. */
+static const struct {
+	uint16_t type;
+	enum row_kind kind;
+	bool seeded; /* only with EVF_SEEDED */
+} row_types[] = {
+	{ EV_PROCESS, ROW_PROCESS, false }, { EV_THREAD, ROW_THREAD, false },
+	{ EV_ACTIVITY, ROW_CPU, true },     { EV_FRAMES, ROW_FRAMES, false },
+	{ EV_TASK, ROW_TASK, false },       { EV_REQUEST, ROW_REQUEST, false },
+	{ EV_FD, ROW_FD, false },           { EV_SOCKET, ROW_SOCKET, true },
+	{ EV_TIMERS, ROW_TIMERS, false },   { EV_HOLDER, ROW_HOLDER, false },
+	{ EV_LOCK, ROW_LOCK, false },       { EV_FACT, ROW_FACT, false },
+	{ EV_NAME, ROW_NAME, false },       { EV_MISSING, ROW_MISSING, false },
+};
 
 struct table {
 	struct event **rows;
@@ -26,7 +59,8 @@ struct set {
 
 struct evidence {
 	struct set current, pending;
-	bool open; /* between begin and end */
+	struct evidence *previous; /* only its current is used */
+	bool open;                 /* between begin and end */
 };
 
 /* What a row is sorted by and found with. */
@@ -40,12 +74,35 @@ static struct key row_key(enum row_kind kind, const struct event *ev)
 	case ROW_PROCESS:
 		return (struct key){ ev->pid, 0 };
 	case ROW_THREAD:
+	case ROW_CPU:
 		return (struct key){ ev->pid, ev->tid };
 	case ROW_FRAMES:
 		return (struct key){ ev->pid, (uint64_t)((const struct ev_frames *)ev)->kind << 32 |
 			                              ev->tid };
 	case ROW_FD:
 		return (struct key){ ev->pid, (uint32_t)((const struct ev_fd *)ev)->fd };
+	case ROW_TASK:
+		return (struct key){ ev->pid, ((const struct ev_task *)ev)->task };
+	case ROW_REQUEST:
+		return (struct key){ ev->pid, ((const struct ev_request *)ev)->task
+			                              ? ((const struct ev_request *)ev)->task
+			                              : ev->tid };
+	case ROW_TIMERS:
+		return (struct key){ ((const struct ev_timers *)ev)->sock, 0 };
+	case ROW_HOLDER:
+		return (struct key){ ((const struct ev_holder *)ev)->ino,
+			             (uint64_t)ev->pid << 32 |
+			                     (uint32_t)((const struct ev_holder *)ev)->fd };
+	case ROW_LOCK:
+		return (struct key){ ((const struct ev_lock *)ev)->id,
+			             (uint64_t)((const struct ev_lock *)ev)->waits << 32 |
+			                     ev->pid };
+	case ROW_FACT:
+		return (struct key){ ev->pid, ((const struct ev_fact *)ev)->kind };
+	case ROW_NAME:
+		return (struct key){ ev->pid, ((const struct ev_name *)ev)->index };
+	case ROW_MISSING:
+		return (struct key){ ev->pid, ((const struct ev_missing *)ev)->index };
 	default:
 		return (struct key){ ((const struct ev_socket *)ev)->sock, 0 };
 	}
@@ -211,6 +268,19 @@ static void set_inherit(struct set *s, const struct set *old)
 	}
 }
 
+/* The complete snapshot becomes the one before. */
+static void keep_previous(struct evidence *e)
+{
+	if (e->current.time_ns && !e->previous)
+		e->previous = evidence_new();
+	if (!e->current.time_ns || !e->previous) {
+		set_clear(&e->current);
+		return;
+	}
+	set_clear(&e->previous->current);
+	e->previous->current = e->current;
+}
+
 static void snapshot_edge(struct evidence *e, const struct event *ev)
 {
 	if (ev->flags & EVF_BEGIN) {
@@ -221,33 +291,20 @@ static void snapshot_edge(struct evidence *e, const struct event *ev)
 		set_sort(&e->pending);
 		set_inherit(&e->pending, &e->current);
 		e->pending.time_ns = ev->ts_ns;
-		set_clear(&e->current);
+		keep_previous(e);
 		e->current = e->pending;
 		e->pending = (struct set){ 0 };
 	}
 }
 
-static int row_kind_of(const struct event *ev, size_t *smallest)
+/* -1: none of ours. */
+static int row_kind_of(const struct event *ev)
 {
-	switch (ev->type) {
-	case EV_PROCESS:
-		*smallest = sizeof(struct ev_process);
-		return ROW_PROCESS;
-	case EV_THREAD:
-		*smallest = sizeof(struct ev_thread);
-		return ROW_THREAD;
-	case EV_FRAMES:
-		*smallest = sizeof(struct ev_frames);
-		return ROW_FRAMES;
-	case EV_FD:
-		*smallest = sizeof(struct ev_fd);
-		return ROW_FD;
-	case EV_SOCKET:
-		*smallest = sizeof(struct ev_socket);
-		return ev->flags & EVF_SEEDED ? ROW_SOCKET : -1;
-	default:
-		return -1;
-	}
+	for (size_t i = 0; i < sizeof(row_types) / sizeof(*row_types); i++)
+		if (row_types[i].type == ev->type &&
+		    (!row_types[i].seeded || ev->flags & EVF_SEEDED))
+			return (int)row_types[i].kind;
+	return -1;
 }
 
 struct evidence *evidence_new(void)
@@ -261,22 +318,22 @@ void evidence_free(struct evidence *e)
 		return;
 	set_clear(&e->current);
 	set_clear(&e->pending);
+	evidence_free(e->previous);
 	free(e);
 }
 
 void evidence_feed(struct evidence *e, const struct event *ev)
 {
-	size_t smallest = 0;
 	int kind;
 
 	if (ev->type == EV_SNAPSHOT) {
 		snapshot_edge(e, ev);
 		return;
 	}
-	kind = row_kind_of(ev, &smallest);
+	kind = row_kind_of(ev);
 	if (kind < 0)
 		return;
-	if (ev->size < smallest || ev->size > EVENT_SIZE_MAX)
+	if (ev->size < event_least(ev->type) || ev->size > EVENT_SIZE_MAX)
 		(e->open ? &e->pending : &e->current)->dropped++;
 	else if (e->open)
 		set_add(&e->pending, (enum row_kind)kind, ev);
@@ -287,6 +344,11 @@ void evidence_feed(struct evidence *e, const struct event *ev)
 uint64_t evidence_time(const struct evidence *e)
 {
 	return e->current.time_ns;
+}
+
+const struct evidence *evidence_previous(const struct evidence *e)
+{
+	return e->previous;
 }
 
 uint64_t evidence_dropped(const struct evidence *e)
@@ -328,6 +390,45 @@ const struct ev_socket *const *evidence_sockets(const struct evidence *e, size_t
 	return (const struct ev_socket *const *)rows_of(e, ROW_SOCKET, 0, n);
 }
 
+const struct ev_task *const *evidence_tasks(const struct evidence *e, uint32_t pid, size_t *n)
+{
+	return (const struct ev_task *const *)rows_of(e, ROW_TASK, pid, n);
+}
+
+const struct ev_request *const *evidence_requests(const struct evidence *e, uint32_t pid, size_t *n)
+{
+	return (const struct ev_request *const *)rows_of(e, ROW_REQUEST, pid, n);
+}
+
+const struct ev_name *const *evidence_names(const struct evidence *e, uint32_t pid, size_t *n)
+{
+	return (const struct ev_name *const *)rows_of(e, ROW_NAME, pid, n);
+}
+
+const struct ev_fact *const *evidence_facts(const struct evidence *e, uint32_t pid, size_t *n)
+{
+	return (const struct ev_fact *const *)rows_of(e, ROW_FACT, pid, n);
+}
+
+const struct ev_missing *const *evidence_missing(const struct evidence *e, size_t *n)
+{
+	return (const struct ev_missing *const *)rows_of(e, ROW_MISSING, 0, n);
+}
+
+const struct ev_lock *const *evidence_locks(const struct evidence *e, size_t *n)
+{
+	return (const struct ev_lock *const *)rows_of(e, ROW_LOCK, 0, n);
+}
+
+const struct ev_holder *const *evidence_holders(const struct evidence *e, uint64_t ino, size_t *n)
+{
+	const struct table *t = &e->current.tables[ROW_HOLDER];
+	size_t from = table_bound(t, ROW_HOLDER, (struct key){ ino, 0 });
+
+	*n = table_bound(t, ROW_HOLDER, (struct key){ ino + 1, 0 }) - from;
+	return t->rows ? (const struct ev_holder *const *)t->rows + from : NULL;
+}
+
 static const void *row_find(const struct evidence *e, enum row_kind kind, struct key key)
 {
 	return table_find(&e->current.tables[kind], kind, key);
@@ -346,6 +447,32 @@ const struct ev_fd *evidence_fd(const struct evidence *e, uint32_t pid, int32_t 
 const struct ev_socket *evidence_socket(const struct evidence *e, uint64_t sock)
 {
 	return row_find(e, ROW_SOCKET, (struct key){ sock, 0 });
+}
+
+const struct ev_timers *evidence_timers(const struct evidence *e, uint64_t sock)
+{
+	return row_find(e, ROW_TIMERS, (struct key){ sock, 0 });
+}
+
+const struct ev_fact *evidence_fact(const struct evidence *e, uint32_t pid, enum fact_kind kind)
+{
+	return row_find(e, ROW_FACT, (struct key){ pid, kind });
+}
+
+const struct ev_request *evidence_request(const struct evidence *e, uint32_t pid,
+                                          uint64_t tid_or_task)
+{
+	return row_find(e, ROW_REQUEST, (struct key){ pid, tid_or_task });
+}
+
+const struct ev_activity *evidence_cpu(const struct evidence *e, uint32_t pid, uint32_t tid)
+{
+	return row_find(e, ROW_CPU, (struct key){ pid, tid });
+}
+
+const struct ev_frames *evidence_native(const struct evidence *e, uint32_t pid, uint32_t tid)
+{
+	return row_find(e, ROW_FRAMES, (struct key){ pid, (uint64_t)FRAMES_NATIVE << 32 | tid });
 }
 
 const struct ev_frames *evidence_frames(const struct evidence *e, uint32_t pid, uint32_t tid)
@@ -406,6 +533,62 @@ struct bytes frames_text(const struct ev_frames *f)
 	return (struct bytes){ f->text, f->h.size - sizeof(*f) };
 }
 
+struct task_text task_text(const struct ev_task *t)
+{
+	struct bytes rest = { t->text, t->h.size - sizeof(*t) };
+	struct task_text text;
+
+	text.name = part_to(&rest, '\0');
+	text.awaits = part_to(&rest, '\0');
+	text.frames = rest;
+	return text;
+}
+
+struct request_text request_text(const struct ev_request *r)
+{
+	struct bytes rest = { r->text, r->h.size - sizeof(*r) };
+	struct request_text text;
+
+	text.method = part_to(&rest, '\0');
+	text.url = part_to(&rest, '\0');
+	return text;
+}
+
+struct name_text name_text(const struct ev_name *n)
+{
+	struct bytes rest = { n->text, n->h.size - sizeof(*n) };
+	struct name_text text;
+
+	text.host = part_to(&rest, '\0');
+	text.scheme = part_to(&rest, '\0');
+	text.variable = part_to(&rest, '\0');
+	return text;
+}
+
+struct missing_text missing_text(const struct ev_missing *m)
+{
+	struct bytes rest = { m->text, m->h.size - sizeof(*m) };
+	struct missing_text text;
+
+	text.what = part_to(&rest, '\0');
+	text.why = part_to(&rest, '\0');
+	return text;
+}
+
+struct bytes holder_text(const struct ev_holder *h)
+{
+	struct bytes rest = { h->text, h->h.size - sizeof(*h) };
+
+	return part_to(&rest, '\0');
+}
+
+struct bytes lock_path(const struct ev_lock *l)
+{
+	struct bytes rest = { l->text, l->h.size - sizeof(*l) };
+
+	return part_to(&rest, '\0');
+}
+
 static uint32_t number(struct bytes digits)
 {
 	uint32_t n = 0;
@@ -433,8 +616,7 @@ static bool contains(struct bytes b, const char *s)
 	return memmem(b.p, b.n, s, strlen(s)) != NULL;
 }
 
-/* Of the program itself, not of the standard library or an installed package? */
-static bool frame_own(const struct frame *f)
+bool frame_own(const struct frame *f)
 {
 	static const char *const others[] = { "/lib/python3", "/lib64/python3", "/site-packages/",
 		                              "/dist-packages/", "<frozen " };
@@ -445,9 +627,8 @@ static bool frame_own(const struct frame *f)
 	return true;
 }
 
-static bool has_own(const struct ev_frames *f)
+static bool has_own(struct bytes rest)
 {
-	struct bytes rest = frames_text(f);
 	struct frame frame;
 
 	while (frames_next(&rest, &frame))
@@ -482,10 +663,27 @@ static bool line_add(char *buf, size_t n, size_t *at, const struct frame *f)
 	return *at < n;
 }
 
-char *frames_line(char *buf, size_t n, const struct ev_frames *f, unsigned max)
+bool frames_have(struct bytes frames, const char *file, const char *function)
 {
-	struct bytes rest = frames_text(f);
-	bool own = has_own(f);
+	size_t n = strlen(file);
+	struct frame f;
+
+	while (frames_next(&frames, &f)) {
+		bool in = n && file[n - 1] == '/'
+		                  ? contains(f.file, file)
+		                  : f.file.n >= n && memcmp(f.file.p + f.file.n - n, file, n) == 0;
+
+		if (in && (!function || (f.function.n == strlen(function) &&
+		                         memcmp(f.function.p, function, f.function.n) == 0)))
+			return true;
+	}
+	return false;
+}
+
+char *frames_line(char *buf, size_t n, struct bytes frames, unsigned max)
+{
+	struct bytes rest = frames;
+	bool own = has_own(frames);
 	struct frame frame;
 	size_t at = 0;
 

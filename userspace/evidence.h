@@ -23,14 +23,19 @@ struct evidence *evidence_new(void); /* NULL: out of memory */
 void evidence_free(struct evidence *e);
 
 /*
- * Takes EV_SNAPSHOT and, in a snapshot, EV_PROCESS, EV_THREAD, EV_FRAMES, EV_FD and seeded EV_SOCKET;
- * EV_PROCESS also outside of one. Other events are none of its business. ev is copied; ev->size
+ * Takes EV_SNAPSHOT and, in a snapshot, every type that event.h says belongs to one (EV_SOCKET and
+ * EV_ACTIVITY when seeded); EV_PROCESS also outside of one. Other events are none of its business. ev is copied; ev->size
  * bytes must be readable.
  */
 void evidence_feed(struct evidence *e, const struct event *ev);
 
 /* When the newest complete snapshot ended; 0: there is none yet. */
 uint64_t evidence_time(const struct evidence *e);
+/*
+ * The complete snapshot before the newest, as evidence of its own, to see what moved in between; NULL:
+ * there was none. Valid until the next evidence_feed.
+ */
+const struct evidence *evidence_previous(const struct evidence *e);
 /* Records of it that are missing here: beyond a limit, malformed, or out of memory. */
 uint64_t evidence_dropped(const struct evidence *e);
 
@@ -42,11 +47,30 @@ const struct ev_process *const *evidence_processes(const struct evidence *e, siz
 const struct ev_thread *const *evidence_threads(const struct evidence *e, uint32_t pid, size_t *n);
 const struct ev_fd *const *evidence_fds(const struct evidence *e, uint32_t pid, size_t *n);
 const struct ev_socket *const *evidence_sockets(const struct evidence *e, size_t *n);
+const struct ev_task *const *evidence_tasks(const struct evidence *e, uint32_t pid, size_t *n);
+const struct ev_request *const *evidence_requests(const struct evidence *e, uint32_t pid,
+                                                  size_t *n);
+const struct ev_name *const *evidence_names(const struct evidence *e, uint32_t pid, size_t *n);
+const struct ev_fact *const *evidence_facts(const struct evidence *e, uint32_t pid, size_t *n);
+const struct ev_missing *const *evidence_missing(const struct evidence *e, size_t *n);
+/* Sorted by lock; who holds it comes before those who wait. */
+const struct ev_lock *const *evidence_locks(const struct evidence *e, size_t *n);
+/* Who holds the other end of this pipe or unix socket, and of a pipe this end, too. */
+const struct ev_holder *const *evidence_holders(const struct evidence *e, uint64_t ino, size_t *n);
 
 /* One row, or NULL. */
 const struct ev_process *evidence_process(const struct evidence *e, uint32_t pid);
 const struct ev_fd *evidence_fd(const struct evidence *e, uint32_t pid, int32_t fd);
 const struct ev_socket *evidence_socket(const struct evidence *e, uint64_t sock);
+const struct ev_timers *evidence_timers(const struct evidence *e, uint64_t sock);
+const struct ev_fact *evidence_fact(const struct evidence *e, uint32_t pid, enum fact_kind kind);
+/* Of a thread (task 0), or of a task. */
+const struct ev_request *evidence_request(const struct evidence *e, uint32_t pid,
+                                          uint64_t tid_or_task);
+/* CPU time of a thread when the snapshot was taken. */
+const struct ev_activity *evidence_cpu(const struct evidence *e, uint32_t pid, uint32_t tid);
+/* Frames of a thread below Python's. */
+const struct ev_frames *evidence_native(const struct evidence *e, uint32_t pid, uint32_t tid);
 /* Python frames of a thread; those without any, in a snapshot with frames, are no threads of Python's. */
 const struct ev_frames *evidence_frames(const struct evidence *e, uint32_t pid, uint32_t tid);
 /* What of a process's frames could not be read, and why: its text is a sentence. NULL: nothing. */
@@ -63,19 +87,49 @@ struct bytes socket_path(const struct ev_socket *s);
 uint32_t thread_nfds(const struct ev_thread *t); /* rows of t->fds that are filled */
 struct bytes frames_text(const struct ev_frames *f);
 
+/* name: empty where it could not be read; awaits: type of the object at the end of its chain. */
+struct task_text {
+	struct bytes name, awaits, frames;
+};
+struct task_text task_text(const struct ev_task *t);
+
+struct request_text {
+	struct bytes method, url;
+};
+struct request_text request_text(const struct ev_request *r);
+
+struct name_text {
+	struct bytes host, scheme, variable;
+};
+struct name_text name_text(const struct ev_name *n);
+
+struct missing_text {
+	struct bytes what, why;
+};
+struct missing_text missing_text(const struct ev_missing *m);
+struct bytes holder_text(const struct ev_holder *h);
+struct bytes lock_path(const struct ev_lock *l);
+
 /* A function, and the line it is at; 0: not known. */
 struct frame {
 	struct bytes function, file;
 	uint32_t line;
 };
-/* The next frame of what frames_text() gave, innermost first; false after the last. */
+/* The next frame of what frames_text() or task_text() gave, innermost first; false after the last. */
 bool frames_next(struct bytes *rest, struct frame *frame);
 
 /*
- * "ask_llm (llm.py:120) <- reply (agent.py:88)": at most max frames, innermost first, files without
- * their directories. The standard library's and installed packages' are left out where the thread
- * has frames of its own. Cut to n bytes, between two frames where it can be. Returns buf, which is
- * empty when there are no frames.
+ * "ask_llm (llm.py:120) <- reply (agent.py:88)" from what frames_text() or task_text() gave: at most
+ * max frames, innermost first, files without their directories. The standard library's and installed
+ * packages' are left out where there are frames of the program's own. Cut to n bytes, between two
+ * frames where it can be. Returns buf, which is empty when there are no frames.
  */
-char *frames_line(char *buf, size_t n, const struct ev_frames *f, unsigned max);
+char *frames_line(char *buf, size_t n, struct bytes frames, unsigned max);
+/* Of the program itself, not of the standard library or an installed package? */
+bool frame_own(const struct frame *f);
+/*
+ * Does one of the frames belong to that function of a file whose path ends so? function NULL: to any.
+ * A file that ends in '/' stands for a package: its path contains that.
+ */
+bool frames_have(struct bytes frames, const char *file, const char *function);
 #endif

@@ -818,7 +818,8 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		conns_thread(p->conns, (const void *)e);
 		break;
 	case EV_ACTIVITY:
-		stall_activity(p->stall, (const void *)e);
+		if (!(e->flags & EVF_SEEDED))
+			stall_activity(p->stall, (const void *)e);
 		break;
 	case EV_SNAPSHOT:
 		on_snapshot(p, e);

@@ -237,21 +237,21 @@ static void one_line(void)
 	none = evidence_frames(e, 7, 3);
 
 	TEST("the program's own frames in a line, innermost first");
-	frames_line(buf, sizeof(buf), mixed, 3);
+	frames_line(buf, sizeof(buf), frames_text(mixed), 3);
 	CHECK(strcmp(buf, "Client.ask (llm.py:120) <- reply (agent.py:88)") == 0);
-	CHECK(strcmp(frames_line(buf, sizeof(buf), mixed, 1), "Client.ask (llm.py:120)") == 0);
+	CHECK(strcmp(frames_line(buf, sizeof(buf), frames_text(mixed), 1), "Client.ask (llm.py:120)") == 0);
 
 	TEST("where there are none, the others");
-	frames_line(buf, sizeof(buf), library, 9);
+	frames_line(buf, sizeof(buf), frames_text(library), 9);
 	CHECK(strcmp(buf, "recv (ssl.py:1263) <- send (_client.py) <- _call (<frozen "
 	                  "importlib._bootstrap>:241)") == 0);
-	CHECK(!*frames_line(buf, sizeof(buf), none, 9) && !*frames_line(buf, 200, mixed, 0));
+	CHECK(!*frames_line(buf, sizeof(buf), frames_text(none), 9) && !*frames_line(buf, 200, frames_text(mixed), 0));
 
 	TEST("what does not fit is left out, of the first frame the end");
 	for (size_t n = 1; n < sizeof(buf); n++) {
 		char *tight = malloc(n);
 
-		frames_line(tight, n, mixed, 9);
+		frames_line(tight, n, frames_text(mixed), 9);
 		CHECK(strlen(tight) == (n < 24 ? n - 1 : n < 47 ? 23 : 46));
 		free(tight);
 	}

@@ -32,6 +32,14 @@ size_t event_least(unsigned type)
 		[EV_TICK] = sizeof(struct event),
 		[EV_END] = sizeof(struct ev_end),
 		[EV_FRAMES] = sizeof(struct ev_frames),
+		[EV_TASK] = sizeof(struct ev_task),
+		[EV_REQUEST] = sizeof(struct ev_request),
+		[EV_TIMERS] = sizeof(struct ev_timers),
+		[EV_HOLDER] = sizeof(struct ev_holder),
+		[EV_LOCK] = sizeof(struct ev_lock),
+		[EV_FACT] = sizeof(struct ev_fact),
+		[EV_NAME] = sizeof(struct ev_name),
+		[EV_MISSING] = sizeof(struct ev_missing),
 	};
 
 	return type < EV_TYPES ? least[type] : 0;
