@@ -19,8 +19,10 @@
 #include <unistd.h>
 
 #include "apart.h"
+#include "iter.h"
 #include "procfs.h"
 #include "python_stack.h"
+#include "sockets.h"
 #include "state.h"
 
 #define FDS_LISTED_MAX 4096 /* descriptors of one process that are listed */
@@ -32,20 +34,13 @@ struct symbol {
 	char name[48];
 };
 
-struct socket_seen {
-	uint32_t pid;
-	int fd;
-	int64_t timeout_ns;
-};
-
 struct snapshot {
 	struct bpf_link *thread_link, *socket_link;
 	event_fn emit;
 	void *ctx;
 	struct symbol *symbols; /* of the kernel, sorted; read at the first use */
 	size_t nsymbols;
-	struct socket_seen *sockets; /* of this snapshot: receive timeouts by descriptor */
-	size_t nsockets, sockets_room;
+	struct sockets sockets;
 	struct apart frames; /* who reads Python frames */
 	uint64_t room[EVENT_SIZE_MAX / 8];
 };
@@ -85,7 +80,7 @@ void snapshot_free(struct snapshot *s)
 	bpf_link__destroy(s->thread_link);
 	bpf_link__destroy(s->socket_link);
 	free(s->symbols);
-	free(s->sockets);
+	sockets_free(&s->sockets);
 	free(s);
 }
 
@@ -280,14 +275,6 @@ static void wait_epoll(struct ev_thread *e)
 	}
 }
 
-static int64_t socket_timeout(const struct snapshot *s, uint32_t pid, int fd)
-{
-	for (size_t i = 0; i < s->nsockets; i++)
-		if (s->sockets[i].pid == pid && s->sockets[i].fd == fd)
-			return s->sockets[i].timeout_ns;
-	return TIMEOUT_UNKNOWN;
-}
-
 #define MS_NS(ms) ((int32_t)(ms) < 0 ? TIMEOUT_NONE : (int64_t)(int32_t)(ms)*1000000)
 #define FUTEX_CMD 0x7f
 #define FUTEX_REALTIME 0x100
@@ -342,7 +329,7 @@ static void decode_wait(const struct snapshot *s, struct ev_thread *e)
 	case __NR_recvfrom:
 	case __NR_recvmsg:
 		wait_fd(e, (int)e->args[0]);
-		e->timeout_ns = socket_timeout(s, pid, (int)e->args[0]);
+		e->timeout_ns = sockets_timeout(&s->sockets, pid, (int)e->args[0]);
 		break;
 	case __NR_write:
 	case __NR_writev:
@@ -416,42 +403,6 @@ static bool listed(const uint32_t *pids, size_t n, uint32_t pid)
 		if (pids[i] == pid)
 			return true;
 	return false;
-}
-
-/* All rows of an iterator in one buffer; NULL with errno set. */
-static char *iter_read(struct bpf_link *link, size_t *n)
-{
-	size_t room = 1 << 16, have = 0;
-	char *buf = malloc(room);
-	int fd = bpf_iter_create(bpf_link__fd(link));
-
-	while (fd >= 0 && buf) {
-		ssize_t r;
-
-		if (room - have < 1 << 15) {
-			char *more = realloc(buf, room *= 2);
-
-			if (!more)
-				break;
-			buf = more;
-		}
-		r = read(fd, buf + have, room - have);
-		if (r < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (r <= 0)
-			break;
-		have += (size_t)r;
-	}
-	if (fd < 0) {
-		int err = errno;
-
-		free(buf);
-		errno = err;
-		return NULL;
-	}
-	close(fd);
-	*n = have;
-	return buf;
 }
 
 /* ---- Python frames ---- */
@@ -552,53 +503,6 @@ static void threads_take(struct snapshot *s, uint32_t target, const uint32_t *pi
 	free(rows);
 }
 
-static bool listens_on(const char *rows, size_t n, const struct ev_socket *e)
-{
-	for (size_t at = 0; at + sizeof(struct ev_socket) <= n;) {
-		const struct ev_socket *o = (const void *)(rows + at);
-
-		if (o->h.flags & EVF_LISTEN && o->local_port == e->local_port && o->local_port)
-			return true;
-		at += o->h.size;
-	}
-	return false;
-}
-
-static void sockets_take(struct snapshot *s, const uint32_t *pids, size_t npids)
-{
-	size_t n;
-	char *rows = iter_read(s->socket_link, &n);
-
-	s->nsockets = 0;
-	for (size_t at = 0; rows && at + sizeof(struct ev_socket) <= n;) {
-		struct ev_socket *e = (struct ev_socket *)s->room;
-		uint32_t size = ((const struct event *)(rows + at))->size;
-
-		if (size < sizeof(*e) || size > EVENT_SIZE_MAX || at + size > n)
-			break;
-		memcpy(e, rows + at, size);
-		at += size;
-		if (!listed(pids, npids, e->h.pid))
-			continue;
-		if (e->family == AF_INET || e->family == AF_INET6)
-			e->role = listens_on(rows, n, e) ? ROLE_SERVER : ROLE_CLIENT;
-		if (s->nsockets == s->sockets_room) {
-			size_t room = s->sockets_room ? s->sockets_room * 2 : 64;
-			struct socket_seen *more = realloc(s->sockets, room * sizeof(*more));
-
-			if (more) {
-				s->sockets = more;
-				s->sockets_room = room;
-			}
-		}
-		if (s->nsockets < s->sockets_room)
-			s->sockets[s->nsockets++] =
-				(struct socket_seen){ e->h.pid, e->fd, e->recv_timeout_ns };
-		s->emit(s->ctx, &e->h);
-	}
-	free(rows);
-}
-
 struct fd_list {
 	struct snapshot *s;
 	uint32_t pid;
@@ -630,7 +534,7 @@ int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, siz
 		symbols_read(s);
 	for (size_t i = 0; i < n; i++)
 		snapshot_process(s, pids[i]);
-	sockets_take(s, pids, n);
+	sockets_take(&s->sockets, s->socket_link, pids, n, s->emit, s->ctx);
 	for (size_t i = 0; i < n; i++) {
 		struct fd_list l = { s, pids[i], 0 };
 
