@@ -617,8 +617,8 @@ static json_t *steps_json(struct doc *d)
 {
 	json_t *a = json_array();
 
-	for (int i = 0; i < d->in->diagnosis->nsteps; i++)
-		append(d, a, string(d->in->diagnosis->steps[i]));
+	for (int i = 0; i < d->in->diagnosis->causes[0].nsteps; i++)
+		append(d, a, string(d->in->diagnosis->causes[0].steps[i]));
 	return a;
 }
 

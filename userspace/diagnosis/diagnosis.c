@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The families are asked in turn; what they found is ranked, and the first is the verdict. A new
+ * family is one file and one line here.
+ */
+#include <stdlib.h>
+
+#include "diagnosis/scene.h"
+
+static void (*const families[])(struct scene *s) = {
+	calls_causes,
+};
+
+/* ---- When nothing says why ---- */
+
+static void unknown_evidence(const struct scene *s, struct cause *c)
+{
+	for (size_t i = 0; i < s->nwaits && c->nevidence < CAUSE_EVIDENCE_MAX; i++) {
+		const struct wait *w = &s->waits[i];
+
+		/* of many threads the main ones say most */
+		if (s->nwaits <= CAUSE_EVIDENCE_MAX || w->thread->h.tid == w->thread->h.pid)
+			cause_evidence_wait(s, c, w);
+	}
+	if (!s->nwaits)
+		cause_evidence(c, "there is no snapshot of the threads");
+}
+
+static bool counts(const struct call *c)
+{
+	return c->class == CALL_LLM || c->class == CALL_STORAGE;
+}
+
+static const char *place(const struct call_view *v)
+{
+	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
+}
+
+static const char *op_text(const struct call *c)
+{
+	return *c->op ? c->op : "a request";
+}
+
+static void unknown_causes(struct scene *s)
+{
+	const struct look *l = s->look;
+	const struct stall_period *p = l->stall && stall_stuck(l->stall) ? stall_last(l->stall)
+	                                                                 : NULL;
+	const struct call_view *waiting = NULL, *young = NULL;
+	struct cause *c = cause_new(s, VERDICT_UNKNOWN, CONFIDENCE_NONE, NULL);
+	char silence[64] = "";
+
+	for (size_t i = 0; i < l->nopen; i++) {
+		if (counts(l->open[i].call) && l->open[i].call->blocks)
+			waiting = &l->open[i];
+		else if (counts(l->open[i].call))
+			young = &l->open[i];
+	}
+	c->pid = l->pid;
+	c->since_ns = p ? p->since_ns : 0;
+	c->at_least = p && p->at_least;
+	if (p)
+		snprintf(silence, sizeof(silence), "; no progress for %s%s",
+		         p->at_least ? "at least " : "",
+		         duration_of(age(l->now_ns, p->since_ns)).text);
+	if (young)
+		cause_say(c, "%s to %s is in flight, not silent for long enough to be the cause%s",
+		          op_text(young->call), place(young), silence);
+	else if (waiting)
+		cause_say(c, "only calls that are meant to wait are in flight (%s to %s)%s",
+		          op_text(waiting->call), place(waiting), silence);
+	else
+		cause_say(c, "nothing in flight on any LLM or storage connection%s", silence);
+	if (p && p->at_least)
+		cause_evidence(c, "nothing moved since whystuck attached, %s ago",
+		               duration_of(age(l->now_ns, p->since_ns)).text);
+	else if (p)
+		cause_evidence(c, "the clock that moved last was %s, %s ago", p->clock,
+		               duration_of(age(l->now_ns, p->since_ns)).text);
+	unknown_evidence(s, c);
+	cause_wake(c, WAKE_UNKNOWN, 0, "what holds the run back is not known for certain");
+	cause_step(c, "sudo whystuck --all %u   # every thread, where it is and what it waits for",
+	           l->pid);
+	cause_step(c, "sudo whystuck watch %u   # what moves while it is watched", l->pid);
+}
+
+/* ---- Ranking ---- */
+
+/*
+ * What holds the others back stands first. Lower is earlier; within one, the process that the target
+ * waits for stands before the target, and the older wait before the younger.
+ */
+static int tier(enum verdict_kind k)
+{
+	switch (k) {
+	case VERDICT_EXITED:
+	case VERDICT_STOPPED:
+		return 0;
+	case VERDICT_PROGRESSING:
+	case VERDICT_SLOW:
+		return 1;
+	case VERDICT_CHILD_WAIT:
+		return 4;
+	case VERDICT_UNKNOWN:
+		return 5;
+	case VERDICT_DEADLOCK:
+	case VERDICT_EVENT_LOOP_IDLE:
+	case VERDICT_SLEEPING:
+	case VERDICT_CPU_BOUND:
+	case VERDICT_EXIT_BLOCKED:
+		return 3;
+	default:
+		return 2;
+	}
+}
+
+/* How many waits lead from the target to the process; -1: none do. */
+static int depth(const struct scene *s, uint32_t pid)
+{
+	const struct process *p = scene_process(s, s->look->pid);
+	int steps = 0;
+
+	while (p && p->pid != pid && p->waits_for >= 0 && (size_t)steps < s->nprocesses) {
+		p = &s->processes[p->waits_for];
+		steps++;
+	}
+	return p && p->pid == pid ? steps : -1;
+}
+
+struct ranked {
+	const struct cause *cause;
+	int tier, depth;
+	size_t order;
+};
+
+static int rank_compare(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->tier != y->tier)
+		return x->tier - y->tier;
+	if (x->depth != y->depth)
+		return y->depth - x->depth;
+	if (x->cause->since_ns != y->cause->since_ns)
+		return x->cause->since_ns < y->cause->since_ns ? -1 : 1;
+	return x->order < y->order ? -1 : 1;
+}
+
+static void rank(const struct scene *s, struct diagnosis *d)
+{
+	struct ranked *r = calloc(s->ncauses + 1, sizeof(*r));
+
+	for (size_t i = 0; r && i < s->ncauses; i++)
+		r[i] = (struct ranked){ &s->causes[i], tier(s->causes[i].kind),
+			                depth(s, s->causes[i].pid), i };
+	if (r && s->ncauses)
+		qsort(r, s->ncauses, sizeof(*r), rank_compare);
+	for (size_t i = 0; r && i < s->ncauses; i++) {
+		if (d->ncauses == CAUSES_MAX)
+			d->omitted++;
+		else
+			d->causes[d->ncauses++] = *r[i].cause;
+	}
+	free(r);
+}
+
+void diagnosis_make(const struct look *l, struct diagnosis *d)
+{
+	struct scene s;
+
+	memset(d, 0, sizeof(*d));
+	if (scene_make(&s, l)) {
+		tree_link(&s);
+		for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+			families[i](&s);
+		if (!s.ncauses)
+			unknown_causes(&s);
+		rank(&s, d);
+		scene_free(&s);
+	}
+	if (!d->ncauses) /* out of memory: a verdict there must be */
+		snprintf(d->causes[d->ncauses++].summary, DIAGNOSIS_TEXT_MAX,
+		         "out of memory while looking for causes");
+}

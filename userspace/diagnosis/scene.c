@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the newest snapshot to what each thread waits for: its system call says how, its descriptors
+ * and Python functions say for what and what the thread is there for.
+ */
+#include "diagnosis/scene.h"
+
+#include <asm/unistd.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* include/net/tcp_states.h */
+#define STATE_SYN_SENT 2
+#define PORT_DNS 53
+#define PORT_MDNS 5353
+/* include/uapi/linux/fcntl.h: the commands that wait for a lock */
+#define FCNTL_SETLKW 7
+#define FCNTL_OFD_SETLKW 38
+/* include/uapi/linux/futex.h */
+#define FUTEX_CMD_MASK 0x7f
+#define FUTEX_OP_WAKE 1
+/* A wait with a time limit this short is taken up again and again: its length says nothing. */
+#define TICK_NS (5 * NS_PER_S)
+/* Python's sem_clockwait and friends round up; two waits of the same thread look alike within this. */
+#define FUTURE_SLACK_NS NS_PER_MS
+
+/* ---- What a thread is there for ---- */
+
+/*
+ * Innermost functions that tell: file (a suffix, or a package ending in '/'), function (NULL any).
+ * CPython's own, 3.8 to 3.14, and the libraries runs are made of.
+ */
+static const struct {
+	const char *file, *function;
+	enum wait_role part;
+} parts[] = {
+	{ "concurrent/futures/thread.py", "_worker", PART_IDLE },
+	{ "concurrent/futures/process.py", "_process_worker", PART_IDLE },
+	{ "multiprocessing/pool.py", "worker", PART_IDLE },
+	{ "concurrent/futures/process.py", "run", PART_HELPER },
+	{ "concurrent/futures/process.py", "_queue_management_worker", PART_HELPER },
+	{ "multiprocessing/pool.py", "_handle_workers", PART_HELPER },
+	{ "multiprocessing/pool.py", "_handle_tasks", PART_HELPER },
+	{ "multiprocessing/pool.py", "_handle_results", PART_HELPER },
+	{ "multiprocessing/queues.py", "_feed", PART_HELPER },
+	{ "multiprocessing/resource_tracker.py", "main", PART_HELPER },
+	{ "multiprocessing/resource_sharer.py", NULL, PART_HELPER },
+	{ "multiprocessing/forkserver.py", "main", PART_HELPER },
+	{ "multiprocessing/managers.py", "serve_forever", PART_HELPER },
+	{ "logging/handlers.py", "_monitor", PART_HELPER },
+	{ "tqdm/_monitor.py", "run", PART_HELPER },
+	{ "apscheduler/", NULL, PART_HELPER },
+	{ "opentelemetry/", NULL, PART_HELPER },
+	{ "langfuse/", NULL, PART_HELPER },
+	{ "sentry_sdk/", NULL, PART_HELPER },
+	{ "prometheus_client/", NULL, PART_HELPER },
+	{ "posthog/", NULL, PART_HELPER },
+	{ "threading.py", "_shutdown", PART_EXIT },
+	{ "concurrent/futures/thread.py", "_python_exit", PART_EXIT },
+	{ "concurrent/futures/process.py", "_python_exit", PART_EXIT },
+	{ "multiprocessing/util.py", "_exit_function", PART_EXIT },
+	{ "multiprocessing/util.py", "_run_finalizers", PART_EXIT },
+	{ "weakref.py", "_exitfunc", PART_EXIT },
+};
+
+/* A worker that runs somebody's function is not idle: that function stands between it and the wait. */
+static bool has_own_above(struct bytes frames, const char *file, const char *function)
+{
+	struct frame f;
+
+	while (frames_next(&frames, &f)) {
+		size_t n = strlen(file);
+
+		if (f.file.n >= n && memcmp(f.file.p + f.file.n - n, file, n) == 0 && function &&
+		    f.function.n == strlen(function) &&
+		    memcmp(f.function.p, function, f.function.n) == 0)
+			return false;
+		if (frame_own(&f))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Python functions a resting worker may stand in while it waits for its next piece of work: those of
+ * queues and locks, nothing that works.
+ */
+static bool rests(struct bytes frames, const char *file, const char *function)
+{
+	static const char *const waiting[] = { "queue.py",         "threading.py",
+		                               "multiprocessing/", "concurrent/futures/",
+		                               "selectors.py",     "socket.py",
+		                               "socketserver.py",  "<frozen " };
+	struct frame f;
+
+	while (frames_next(&frames, &f)) {
+		size_t n = strlen(file);
+		bool known = false;
+
+		if (f.file.n >= n && memcmp(f.file.p + f.file.n - n, file, n) == 0 &&
+		    f.function.n == strlen(function) &&
+		    memcmp(f.function.p, function, f.function.n) == 0)
+			return true;
+		for (size_t i = 0; i < sizeof(waiting) / sizeof(*waiting); i++)
+			known |= memmem(f.file.p, f.file.n, waiting[i], strlen(waiting[i])) != NULL;
+		if (!known)
+			return false;
+	}
+	return false;
+}
+
+static enum wait_role part_of(const struct wait *w)
+{
+	bool first = w->thread->h.pid == w->thread->h.tid;
+	struct bytes frames;
+
+	if (w->python) {
+		frames = frames_text(w->python);
+		for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+			if (!frames_have(frames, parts[i].file, parts[i].function))
+				continue;
+			if (parts[i].part == PART_IDLE &&
+			    !rests(frames, parts[i].file, parts[i].function))
+				continue;
+			if (parts[i].part == PART_HELPER &&
+			    has_own_above(frames, parts[i].file, parts[i].function))
+				continue;
+			return parts[i].part;
+		}
+	}
+	return first ? PART_MAIN : PART_UNKNOWN;
+}
+
+/* ---- What it waits for ---- */
+
+static bool starts(struct bytes b, const char *with)
+{
+	return b.n >= strlen(with) && memcmp(b.p, with, strlen(with)) == 0;
+}
+
+static bool is_terminal(struct bytes what)
+{
+	return starts(what, "/dev/pts/") || starts(what, "/dev/tty") ||
+	       starts(what, "/dev/console");
+}
+
+static bool is_name_server(const struct ev_socket *s)
+{
+	return s->kind == SOCK_DGRAM && (s->remote_port == PORT_DNS || s->remote_port == PORT_MDNS);
+}
+
+static enum wait_kind wait_on_socket(const struct evidence *e, struct wait *w, uint64_t sock)
+{
+	const struct ev_socket *s = evidence_socket(e, sock);
+
+	w->sock = sock;
+	if (s && s->kind == SOCK_STREAM && s->tcp_state == STATE_SYN_SENT)
+		return WAIT_CONNECT;
+	return s && is_name_server(s) ? WAIT_RESOLVE : WAIT_SOCKET;
+}
+
+/* What a wait for this one descriptor is; write: for room in it. */
+static enum wait_kind wait_on_fd(const struct evidence *e, struct wait *w, int fd, bool write)
+{
+	const struct ev_fd *row = evidence_fd(e, w->thread->h.pid, fd);
+	struct bytes what;
+
+	w->fd = fd;
+	if (!row)
+		return WAIT_OTHER;
+	what = fd_text(row);
+	if (row->sock)
+		return wait_on_socket(e, w, row->sock);
+	if (starts(what, "pipe:[")) {
+		w->ino = strtoull(what.p + 6, NULL, 10);
+		return write ? WAIT_PIPE_WRITE : WAIT_PIPE_READ;
+	}
+	if (is_terminal(what))
+		return write ? WAIT_TTY_WRITE : WAIT_TTY_READ;
+	if (starts(what, "anon_inode:[pidfd]"))
+		return WAIT_CHILD;
+	return WAIT_OTHER;
+}
+
+static enum wait_kind wait_on_many(const struct evidence *e, struct wait *w)
+{
+	const struct ev_thread *t = w->thread;
+
+	if (t->fds_total == 0 && thread_nfds(t) == 0 && t->syscall != __NR_epoll_pwait
+#ifdef __NR_epoll_wait
+	    && t->syscall != __NR_epoll_wait
+#endif
+	)
+		return WAIT_SLEEP; /* select and poll of nothing: how Python slept before 3.11 */
+	if (t->fds_total <= 1 && thread_nfds(t) == 1 && syscall_fd(t) < 0)
+		return wait_on_fd(e, w, t->fds[0], false);
+	return WAIT_MANY;
+}
+
+/* Its PID as we number processes, from the one the caller gave: 0 any, or unknown. */
+static uint32_t child_of(const struct evidence *e, const struct ev_thread *t)
+{
+	int32_t given = (int32_t)t->args[t->syscall == __NR_waitid ? 1 : 0];
+	size_t n;
+	const struct ev_process *const *list = evidence_processes(e, &n);
+
+	if (t->syscall == __NR_waitid && t->args[0] != 1) /* P_PID */
+		return 0;
+	if (given <= 0)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct ev_fact *inner = evidence_fact(e, list[i]->h.pid, FACT_NSPID);
+
+		if (list[i]->ppid == t->h.pid && inner && inner->value == (uint64_t)given)
+			return list[i]->h.pid;
+	}
+	return evidence_process(e, (uint32_t)given) ? (uint32_t)given : 0;
+}
+
+static enum wait_kind wait_in_call(const struct evidence *e, struct wait *w)
+{
+	const struct ev_thread *t = w->thread;
+
+	if (syscall_multiplexes(t))
+		return wait_on_many(e, w);
+	switch (t->syscall) {
+	case __NR_futex:
+		w->address = t->args[0];
+		return (t->args[1] & FUTEX_CMD_MASK) == FUTEX_OP_WAKE ? WAIT_OTHER : WAIT_LOCK;
+	case __NR_nanosleep:
+	case __NR_clock_nanosleep:
+		return WAIT_SLEEP;
+	case __NR_wait4:
+	case __NR_waitid:
+		w->child = child_of(e, t);
+		return WAIT_CHILD;
+	case __NR_connect:
+		w->fd = (int)t->args[0];
+		if (wait_on_fd(e, w, w->fd, true) == WAIT_OTHER)
+			return WAIT_OTHER;
+		return WAIT_CONNECT;
+	case __NR_accept:
+	case __NR_accept4:
+		w->fd = (int)t->args[0];
+		return WAIT_ACCEPT;
+	case __NR_flock:
+		w->fd = (int)t->args[0];
+		return WAIT_FILE_LOCK;
+	case __NR_fcntl:
+		w->fd = (int)t->args[0];
+		return t->args[1] == FCNTL_SETLKW || t->args[1] == FCNTL_OFD_SETLKW ? WAIT_FILE_LOCK
+		                                                                    : WAIT_OTHER;
+#ifdef __NR_pause
+	case __NR_pause:
+#endif
+	case __NR_rt_sigsuspend:
+	case __NR_rt_sigtimedwait:
+		return WAIT_SIGNAL;
+	case __NR_read:
+	case __NR_readv:
+	case __NR_recvfrom:
+	case __NR_recvmsg:
+		return wait_on_fd(e, w, (int)t->args[0], false);
+	case __NR_write:
+	case __NR_writev:
+	case __NR_sendto:
+	case __NR_sendmsg:
+		return wait_on_fd(e, w, (int)t->args[0], true);
+	}
+	return WAIT_OTHER;
+}
+
+static enum wait_kind wait_kind_of(const struct evidence *e, struct wait *w)
+{
+	const struct ev_thread *t = w->thread;
+	enum wait_kind kind;
+
+	switch (t->state) {
+	case 'T':
+	case 't':
+		return WAIT_STOPPED;
+	case 'Z':
+	case 'X':
+		return WAIT_DEAD;
+	case 'R':
+		return WAIT_RUNNING;
+	}
+	if (t->h.flags & EVF_ONCPU)
+		return WAIT_RUNNING;
+	kind = wait_in_call(e, w); /* also of a D state: what it is in */
+	if (t->state == 'D')
+		return WAIT_DISK;
+	if (kind == WAIT_LOCK && w->python && w->python->flags & FRAMES_GIL_WAIT)
+		return WAIT_GIL;
+	return kind;
+}
+
+static void wait_fill(const struct evidence *e, const struct ev_thread *t, struct wait *w)
+{
+	*w = (struct wait){ .thread = t, .fd = -1 };
+	w->python = evidence_frames(e, t->h.pid, t->h.tid);
+	w->native = evidence_native(e, t->h.pid, t->h.tid);
+	w->kind = wait_kind_of(e, w);
+	w->part = part_of(w);
+	w->since_ns = t->blocked_since_ns;
+	w->limit_unknown = t->timeout_ns == TIMEOUT_UNKNOWN;
+	if (t->timeout_ns >= 0 && t->blocked_since_ns)
+		w->until_ns = t->blocked_since_ns + (uint64_t)t->timeout_ns;
+	w->ticks = t->timeout_ns >= 0 && (uint64_t)t->timeout_ns < TICK_NS;
+}
+
+/* ---- The scene ---- */
+
+static struct process *process_add(struct scene *s, uint32_t pid)
+{
+	struct process *p = &s->processes[s->nprocesses++];
+
+	*p = (struct process){ .pid = pid, .waits_for = -1 };
+	p->row = evidence_process(s->look->evidence, pid);
+	p->ppid = p->row ? p->row->ppid : 0;
+	return p;
+}
+
+static void process_finish(struct process *p)
+{
+	p->stopped = p->nwaits > 0;
+	for (size_t i = 0; i < p->nwaits; i++) {
+		struct wait *w = &p->waits[i];
+
+		if (w->thread->h.tid == p->pid)
+			p->main = w;
+		p->python |= w->python != NULL;
+		p->stopped &= w->kind == WAIT_STOPPED;
+	}
+	p->zombie = p->nwaits == 1 && p->waits[0].kind == WAIT_DEAD;
+}
+
+static void tree_mark(struct scene *s)
+{
+	bool grew = true;
+
+	for (size_t i = 0; i < s->nprocesses; i++)
+		s->processes[i].in_tree = s->processes[i].pid == s->look->pid;
+	while (grew) {
+		grew = false;
+		for (size_t i = 0; i < s->nprocesses; i++) {
+			struct process *p = &s->processes[i], *parent = scene_process(s, p->ppid);
+
+			if (!p->in_tree && parent && parent->in_tree)
+				p->in_tree = grew = true;
+		}
+	}
+}
+
+bool scene_make(struct scene *s, const struct look *l)
+{
+	const struct ev_thread *const *threads;
+	struct process *p = NULL;
+	size_t n = 0;
+
+	*s = (struct scene){ .look = l };
+	threads = l->evidence ? evidence_threads(l->evidence, 0, &n) : NULL;
+	s->waits = calloc(n + 1, sizeof(*s->waits));
+	s->processes = calloc(n + 1, sizeof(*s->processes));
+	if (!s->waits || !s->processes) {
+		scene_free(s);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct wait *w = &s->waits[s->nwaits++];
+
+		wait_fill(l->evidence, threads[i], w);
+		if (!p || p->pid != threads[i]->h.pid) {
+			p = process_add(s, threads[i]->h.pid);
+			p->waits = w;
+		}
+		p->nwaits++;
+	}
+	for (size_t i = 0; i < s->nprocesses; i++)
+		process_finish(&s->processes[i]);
+	tree_mark(s);
+	return true;
+}
+
+void scene_free(struct scene *s)
+{
+	free(s->waits);
+	free(s->processes);
+	free(s->causes);
+	*s = (struct scene){ 0 };
+}
+
+static int by_pid(const void *key, const void *row)
+{
+	uint32_t pid = *(const uint32_t *)key, other = ((const struct process *)row)->pid;
+
+	return pid < other ? -1 : pid > other;
+}
+
+struct process *scene_process(const struct scene *s, uint32_t pid)
+{
+	return bsearch(&pid, s->processes, s->nprocesses, sizeof(*s->processes), by_pid);
+}
+
+struct wait *scene_wait(const struct scene *s, uint32_t pid, uint32_t tid)
+{
+	struct process *p = scene_process(s, pid);
+
+	for (size_t i = 0; p && i < p->nwaits; i++)
+		if (p->waits[i].thread->h.tid == tid)
+			return &p->waits[i];
+	return NULL;
+}
+
+static bool watches(const struct scene *s, const struct wait *w, uint64_t sock)
+{
+	const struct ev_thread *t = w->thread;
+
+	for (uint32_t i = 0; t->syscall >= 0 && i < thread_nfds(t); i++) {
+		const struct ev_fd *fd = evidence_fd(s->look->evidence, t->h.pid, t->fds[i]);
+
+		if (fd && fd->sock == sock)
+			return true;
+	}
+	return false;
+}
+
+struct wait *scene_waiter(const struct scene *s, uint64_t sock)
+{
+	for (size_t i = 0; i < s->nwaits; i++)
+		if (s->waits[i].sock == sock)
+			return &s->waits[i];
+	for (size_t i = 0; i < s->nwaits; i++)
+		if (watches(s, &s->waits[i], sock))
+			return &s->waits[i];
+	return NULL;
+}
+
+const char *process_name(const struct scene *s, const struct process *p, char buf[static 32])
+{
+	struct bytes name = { NULL, 0 };
+
+	(void)s;
+	if (p->main)
+		name = thread_text(p->main->thread).name;
+	snprintf(buf, 32, "%.*s", (int)(name.n < 31 ? name.n : 31), name.n ? name.p : "");
+	return *buf ? buf : "?";
+}
+
+const char *wait_name(const struct wait *w, char buf[static 64])
+{
+	struct bytes name = thread_text(w->thread).name;
+	bool first = w->thread->h.pid == w->thread->h.tid;
+
+	snprintf(buf, 64, "%s %u (%.*s)", first ? "process" : "thread", w->thread->h.tid,
+	         (int)(name.n < 31 ? name.n : 31), name.n ? name.p : "?");
+	return buf;
+}
+
+bool wait_untimed(const struct wait *w)
+{
+	return w->thread->timeout_ns == TIMEOUT_NONE;
+}
+
+static const struct ev_thread *wait_before(const struct scene *s, const struct wait *w)
+{
+	const struct evidence *before = evidence_previous(s->look->evidence);
+	const struct ev_thread *const *list;
+	size_t n;
+
+	if (!before)
+		return NULL;
+	list = evidence_threads(before, w->thread->h.pid, &n);
+	for (size_t i = 0; i < n; i++)
+		if (list[i]->h.tid == w->thread->h.tid)
+			return list[i];
+	return NULL;
+}
+
+bool wait_moved(const struct scene *s, const struct wait *w)
+{
+	const struct ev_thread *before = wait_before(s, w);
+
+	return !before || before->switches != w->thread->switches;
+}
+
+uint64_t wait_for_ns(const struct scene *s, const struct wait *w)
+{
+	return w->since_ns ? age(s->look->now_ns, w->since_ns) : 0;
+}
+
+bool wait_cpu(const struct scene *s, const struct wait *w, uint64_t *used_ns, uint64_t *over_ns)
+{
+	const struct evidence *e = s->look->evidence, *before = evidence_previous(e);
+	const struct ev_activity *now = evidence_cpu(e, w->thread->h.pid, w->thread->h.tid), *then;
+
+	then = before ? evidence_cpu(before, w->thread->h.pid, w->thread->h.tid) : NULL;
+	if (!now || !then || now->h.ts_ns <= then->h.ts_ns)
+		return false;
+	*used_ns = age(now->cpu_ns, then->cpu_ns);
+	*over_ns = now->h.ts_ns - then->h.ts_ns;
+	return true;
+}
+
+/* ---- Causes ---- */
+
+struct cause *cause_new(struct scene *s, enum verdict_kind kind, enum confidence sure,
+                        const struct wait *w)
+{
+	static struct cause nowhere; /* written, never read */
+	struct cause *c;
+
+	if (s->ncauses == s->causes_room) {
+		size_t room = s->causes_room ? 2 * s->causes_room : 16;
+		struct cause *more = realloc(s->causes, room * sizeof(*more));
+
+		if (!more) {
+			s->failed = true;
+			nowhere = (struct cause){ 0 };
+			return &nowhere;
+		}
+		s->causes = more;
+		s->causes_room = room;
+	}
+	c = &s->causes[s->ncauses++];
+	*c = (struct cause){ .kind = kind, .confidence = sure };
+	if (!w)
+		return c;
+	c->pid = w->thread->h.pid;
+	c->tid = w->thread->h.tid;
+	c->since_ns = w->since_ns;
+	if (w->python)
+		frames_line(c->where, sizeof(c->where), frames_text(w->python), 4);
+	return c;
+}
+
+void cause_wake_by_wait(const struct scene *s, struct cause *c, const struct wait *w)
+{
+	uint64_t now = s->look->now_ns;
+
+	if (w->until_ns > now)
+		cause_wake(c, WAKE_AT, w->until_ns, "its time limit ends the wait in %s",
+		           duration_of(w->until_ns - now).text);
+	else if (w->until_ns)
+		cause_wake(c, WAKE_UNKNOWN, 0, "its time limit should have ended the wait already");
+	else if (wait_untimed(w))
+		cause_wake(c, WAKE_NEVER, 0, "it set no time limit: no timer will end this wait");
+	else
+		cause_wake(c, WAKE_UNKNOWN, 0, "whether it set a time limit could not be read");
+}
+
+void cause_evidence_wait(const struct scene *s, struct cause *c, const struct wait *w)
+{
+	const struct ev_thread *t = w->thread;
+	char buf[SYSCALL_NAME_MAX], args[SYSCALL_ARGS_MAX] = "", name[64];
+	const char *call = t->state == 'R' ? NULL : syscall_name(t->syscall, buf);
+	struct bytes wchan = thread_text(t).wchan;
+
+	if (call)
+		syscall_args(t, args, sizeof(args));
+	cause_evidence(c, "%s is in state %c%s%s%s%s%s%s%s", wait_name(w, name),
+	               t->state > ' ' && t->state < 0x7f ? t->state : '?', call ? ", in " : "",
+	               call ? call : "", call ? "(" : "", args, call ? ")" : "",
+	               t->blocked_since_ns ? " for " : "",
+	               t->blocked_since_ns
+	                       ? duration_of(age(s->look->now_ns, t->blocked_since_ns)).text
+	                       : "");
+	if (wchan.n && w->kind == WAIT_DISK)
+		cause_evidence(c, "the kernel function it sleeps in: %.*s", (int)wchan.n, wchan.p);
+	if (*c->where)
+		cause_evidence(c, "Python: %s", c->where);
+}

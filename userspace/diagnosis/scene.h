@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the families of causes share: the scene (what every thread of the tree waits for, worked out once
+ * from the evidence) and how a cause is written. A family is one file: it looks at the scene and adds a
+ * cause for each thing it finds; diagnosis.c ranks them.
+ */
+#ifndef DIAGNOSIS_SCENE_H
+#define DIAGNOSIS_SCENE_H
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "diagnosis.h"
+#include "secrets.h"
+#include "syscall_names.h"
+
+#define NS_PER_MS ((uint64_t)1000000)
+#define NS_PER_S ((uint64_t)1000000000)
+
+/* ---- What threads wait for ---- */
+
+enum wait_kind {
+	WAIT_OTHER,   /* nothing we know */
+	WAIT_RUNNING, /* on a CPU, or ready for one */
+	WAIT_SOCKET,  /* for one socket, whichever way: read, poll with it alone, write */
+	WAIT_CONNECT,
+	WAIT_RESOLVE, /* for a name server's answer */
+	WAIT_ACCEPT,
+	WAIT_MANY,  /* epoll, or poll and select with several descriptors */
+	WAIT_LOCK,  /* a futex */
+	WAIT_GIL,   /* Python's interpreter lock */
+	WAIT_SLEEP, /* a timed sleep */
+	WAIT_CHILD, /* the end of a child process */
+	WAIT_PIPE_READ,
+	WAIT_PIPE_WRITE,
+	WAIT_TTY_READ,
+	WAIT_TTY_WRITE,
+	WAIT_FILE_LOCK, /* flock, fcntl */
+	WAIT_SIGNAL,    /* pause and its kin */
+	WAIT_STOPPED,   /* by a signal or a tracer */
+	WAIT_DISK,      /* uninterruptible */
+	WAIT_DEAD,      /* zombie */
+	WAIT_KINDS
+};
+
+/* What a thread is there for, as far as its Python functions tell. */
+enum wait_role {
+	PART_UNKNOWN,
+	PART_MAIN,   /* first thread of its process */
+	PART_IDLE,   /* a pool's worker that waits for work: that is how it rests */
+	PART_HELPER, /* serves the library it belongs to: pool managers, tqdm's monitor, exporters */
+	PART_EXIT,   /* waits for other threads or children while its interpreter ends */
+};
+
+struct wait {
+	const struct ev_thread *thread;
+	const struct ev_frames *python, *native; /* NULL none */
+	enum wait_kind kind;
+	enum wait_role part;
+	int fd;            /* waited on, -1 none */
+	uint64_t sock;     /* inode, when fd is a socket */
+	uint64_t ino;      /* inode, when fd is a pipe */
+	uint32_t child;    /* WAIT_CHILD: its PID, 0 any or unknown */
+	uint64_t address;  /* WAIT_LOCK, WAIT_GIL: the futex */
+	uint64_t since_ns; /* 0 unknown */
+	uint64_t until_ns; /* when its time limit ends the wait; 0: none armed, or not known */
+	bool limit_unknown;
+	/* Wakes up often to wait again: since_ns is of its newest wait only. */
+	bool ticks;
+};
+
+struct process {
+	uint32_t pid, ppid;
+	const struct ev_process *row; /* NULL not seen */
+	struct wait *waits;           /* its threads', in scene->waits */
+	size_t nwaits;
+	struct wait *main; /* its first thread's, NULL not seen */
+	bool python, zombie, stopped, in_tree;
+	/* Who it waits for: index in scene->processes, -1 nobody in the tree. Set by tree.c. */
+	int waits_for;
+	char how[DIAGNOSIS_TEXT_MAX]; /* the sentence that says so */
+};
+
+struct scene {
+	const struct look *look;
+	struct wait *waits;
+	size_t nwaits;
+	struct process *processes; /* by pid */
+	size_t nprocesses;
+	struct cause *causes; /* added so far */
+	size_t ncauses, causes_room;
+	bool failed; /* out of memory somewhere */
+};
+
+/* Works the scene out. False: out of memory. */
+bool scene_make(struct scene *s, const struct look *l);
+void scene_free(struct scene *s);
+
+struct process *scene_process(const struct scene *s, uint32_t pid); /* NULL not in it */
+struct wait *scene_wait(const struct scene *s, uint32_t pid, uint32_t tid);
+/* The wait of a thread that waits on this socket: alone on it, or among many. NULL nobody. */
+struct wait *scene_waiter(const struct scene *s, uint64_t sock);
+/* Name of the program, "python3"; "?" unknown. */
+const char *process_name(const struct scene *s, const struct process *p, char buf[static 32]);
+/* "thread 1234 (python3)", or "process 1234 (python3)" for a first thread. */
+const char *wait_name(const struct wait *w, char buf[static 64]);
+/* Waits with no time limit, or with one, long enough that it does not tick. */
+bool wait_untimed(const struct wait *w);
+/* Since when it has waited, all its short waits for the same thing together as far as is known. */
+uint64_t wait_for_ns(const struct scene *s, const struct wait *w);
+/* Did the thread run between the two newest snapshots? true when there is no earlier one. */
+bool wait_moved(const struct scene *s, const struct wait *w);
+/* CPU time it used between the two newest snapshots, in ns, and how long that was; false unknown. */
+bool wait_cpu(const struct scene *s, const struct wait *w, uint64_t *used_ns, uint64_t *over_ns);
+
+/* ---- Causes ---- */
+
+/*
+ * A new cause of the scene, zeroed, with pid, tid, where and since_ns of w (NULL: none of them). Never
+ * NULL: out of memory it is one that counts for nothing.
+ */
+struct cause *cause_new(struct scene *s, enum verdict_kind kind, enum confidence sure,
+                        const struct wait *w);
+/* Sentences; %s may come from the target, what comes out is clean. Beyond the room they are left out. */
+void cause_say(struct cause *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cause_evidence(struct cause *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cause_step(struct cause *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cause_wake(struct cause *c, enum wake_answer a, uint64_t at_ns, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* "it waits with no time limit" and so on, from what w has armed: for causes whose wait is w's own. */
+void cause_wake_by_wait(const struct scene *s, struct cause *c, const struct wait *w);
+/* What w shows: its state, its call, for how long, its kernel function, its Python line. */
+void cause_evidence_wait(const struct scene *s, struct cause *c, const struct wait *w);
+
+struct duration {
+	char text[DURATION_TEXT_MAX];
+};
+struct duration duration_of(uint64_t ns);
+uint64_t age(uint64_t now, uint64_t then); /* 0 when then is later */
+
+/* ---- The families: in the order in which diagnosis.c asks them ---- */
+
+void tree_link(struct scene *s); /* first: fills process.waits_for */
+void calls_causes(struct scene *s);
+#endif
