@@ -459,7 +459,8 @@ static void verdicts(void)
 	CHECK(is(w.doc, "causes.0.evidence.0",
 	         "nothing moved since whystuck attached, 11 h 5 m ago"));
 	CHECK(is(w.doc, "causes.0.evidence.1",
-	         "thread 101 (worker) is in state S, in recvfrom for 8 h 42 m"));
+	         "thread 101 (worker) is in state S, in recvfrom(fd=7, len=16384, flags=0x0) for "
+	         "8 h 42 m"));
 	stall_free(s);
 	world_free(&w);
 }
