@@ -66,7 +66,15 @@ struct pt_regs {
 };
 #endif
 
-struct hlist_node;
+struct hlist_node {
+	struct hlist_node **pprev;
+};
+
+struct timer_list {
+	struct hlist_node entry;
+	unsigned long expires; /* jiffies */
+};
+
 struct sock;
 
 typedef struct {
@@ -162,7 +170,23 @@ struct in6_addr {
 	} in6_u;
 };
 
+/* Settings of a network namespace, times in jiffies. */
+struct netns_ipv4 {
+	int sysctl_tcp_keepalive_time;
+	int sysctl_tcp_keepalive_intvl;
+	u8 sysctl_tcp_keepalive_probes; /* an int before 5.13: reading its low byte is right there, too */
+};
+
+struct net {
+	struct netns_ipv4 ipv4;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
+	possible_net_t skc_net;
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	__be16 skc_dport;
@@ -174,9 +198,19 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
+	__u16 sk_protocol; /* IPPROTO_*; a bitfield before 5.6 */
 	long sk_rcvtimeo;
+	struct timer_list sk_timer; /* of TCP: keepalive */
+};
+
+/* Since 6.19, and in stable branches, keepalive has a timer of its own (icsk_keepalive_timer), and sk_timer's place is the retransmit timer's. */
+struct sock___retransmit {
+	struct timer_list tcp_retransmit_timer;
 };
 
 struct socket {
@@ -201,14 +235,32 @@ struct unix_sock {
 };
 
 struct inet_connection_sock {
+	struct timer_list icsk_retransmit_timer; /* to 6.18 */
+	__u32 icsk_rto;                          /* jiffies */
+	__u32 icsk_user_timeout;                 /* ms */
 	__u8 icsk_retransmits;
+	__u8 icsk_pending;
+	__u8 icsk_backoff;
+	__u8 icsk_probes_out;
 	struct {
 		__u32 lrcvtime;
 	} icsk_ack;
 };
 
+struct inet_connection_sock___timeout {
+	unsigned long icsk_timeout; /* when the retransmit timer fires; to 6.17 */
+};
+
+struct inet_connection_sock___keepalive {
+	struct timer_list icsk_keepalive_timer; /* since 6.19 */
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	unsigned int keepalive_time; /* jiffies, 0: as the namespace has it; so the next two */
+	unsigned int keepalive_intvl;
+	u8 keepalive_probes;
+	u64 bytes_acked;
 	u32 lsndtime;
 	u32 rcv_tstamp;
 	u32 packets_out;
