@@ -527,6 +527,8 @@ static void fd_row(void *ctx, int fd, const char *target)
 int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n, bool names)
 {
 	struct event *e = start(s, EV_SNAPSHOT, sizeof(*e), target, target);
+	size_t rows_n;
+	char *rows;
 
 	e->flags = EVF_BEGIN;
 	s->emit(s->ctx, e);
@@ -534,7 +536,10 @@ int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, siz
 		symbols_read(s);
 	for (size_t i = 0; i < n; i++)
 		snapshot_process(s, pids[i]);
-	sockets_take(&s->sockets, s->socket_link, pids, n, s->emit, s->ctx);
+	rows = iter_read(s->socket_link, &rows_n);
+	if (rows)
+		sockets_take(&s->sockets, rows, rows_n, pids, n, s->emit, s->ctx);
+	free(rows);
 	for (size_t i = 0; i < n; i++) {
 		struct fd_list l = { s, pids[i], 0 };
 
