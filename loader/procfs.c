@@ -13,7 +13,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define PF_FORKNOEXEC 0x00000040 /* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
 
 ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
 {
@@ -45,24 +46,58 @@ ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
 	return (ssize_t)have;
 }
 
+/* Fields by number as in proc_pid_stat(5). Those from 3 on stand behind the name. */
+enum {
+	STAT_STATE = 3,
+	STAT_PPID = 4,
+	STAT_FLAGS = 9,
+	STAT_UTIME = 14,
+	STAT_STIME = 15,
+	STAT_THREADS = 20,
+	STAT_START = 22,
+	STAT_EXIT = 52, /* 0 to who may not trace the process */
+};
+
+int procfs_stat_parse(const char *text, struct proc_stat *st)
+{
+	const char *p = strrchr(text, ')'); /* the name may hold anything, parentheses too */
+	uint64_t tick_ns = 1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK), v[STAT_EXIT + 1] = { 0 };
+	int field = STAT_STATE;
+
+	if (!p || p[1] != ' ' || !isalpha((unsigned char)p[2]))
+		return -EPROTO;
+	st->state = p[2];
+	for (p += 3; *p == ' ' && field < STAT_EXIT; field++) {
+		char *end;
+
+		v[field + 1] = strtoull(p, &end, 10);
+		if (end == p)
+			break;
+		p = end;
+	}
+	if (field < STAT_START)
+		return -EPROTO;
+	st->ppid = (uint32_t)v[STAT_PPID];
+	st->threads = (uint32_t)v[STAT_THREADS];
+	st->kernel_thread = (v[STAT_FLAGS] & PF_KTHREAD) != 0;
+	st->forked = (v[STAT_FLAGS] & PF_FORKNOEXEC) != 0;
+	st->start_ns = v[STAT_START] * tick_ns;
+	st->cpu_ns = (v[STAT_UTIME] + v[STAT_STIME]) * tick_ns;
+	st->exit_code = (int32_t)v[STAT_EXIT];
+	return 0;
+}
+
 int procfs_stat(uint32_t pid, struct proc_stat *st)
 {
-	char buf[1024], *p;
-	unsigned long long start;
-	unsigned int flags;
+	char buf[1024];
 	ssize_t n = procfs_read(pid, "stat", buf, sizeof(buf));
 
-	if (n < 0)
-		return (int)n;
-	p = strrchr(buf, ')'); /* the name may hold anything, parentheses too */
-	if (!p || sscanf(p + 1,
-	                 " %c %" SCNu32
-	                 " %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-	                 &st->state, &st->ppid, &flags, &start) != 4)
-		return -EPROTO;
-	st->kernel_thread = (flags & PF_KTHREAD) != 0;
-	st->start_ns = start * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
-	return 0;
+	return n < 0 ? (int)n : procfs_stat_parse(buf, st);
+}
+
+bool procfs_ended(const struct proc_stat *st)
+{
+	return (st->state == 'Z' || st->state == 'X') && st->threads <= 1;
 }
 
 uint64_t procfs_cpu_ns(uint32_t pid, uint32_t tid)
@@ -71,6 +106,17 @@ uint64_t procfs_cpu_ns(uint32_t pid, uint32_t tid)
 
 	snprintf(name, sizeof(name), "task/%u/schedstat", tid);
 	return procfs_read(pid, name, buf, sizeof(buf)) > 0 ? strtoull(buf, NULL, 10) : 0;
+}
+
+uint64_t procfs_effort_ns(uint32_t pid)
+{
+	char buf[128], *end;
+	uint64_t ran;
+
+	if (procfs_read(pid, "schedstat", buf, sizeof(buf)) <= 0)
+		return 0;
+	ran = strtoull(buf, &end, 10);
+	return ran + strtoull(end, NULL, 10);
 }
 
 int procfs_uid(uint32_t pid, uint32_t *uid)

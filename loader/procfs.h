@@ -12,14 +12,25 @@ ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n);
 
 struct proc_stat {
 	uint32_t ppid;
-	char state;
+	char state; /* of the thread with the process's own number */
 	bool kernel_thread;
+	bool forked; /* has run no program of its own since fork */
+	uint32_t threads;
 	uint64_t start_ns; /* CLOCK_BOOTTIME */
+	uint64_t cpu_ns;   /* user and system time of all its threads */
+	int32_t exit_code; /* of a zombie, as wait(2) reports it */
 };
 int procfs_stat(uint32_t pid, struct proc_stat *st);
+/* From the text of /proc/PID/stat. 0 or -EPROTO. */
+int procfs_stat_parse(const char *text, struct proc_stat *st);
+/* A zombie, not a process that goes on after its first thread ended. */
+bool procfs_ended(const struct proc_stat *st);
 
 /* User and system time of a thread in ns (schedstat), 0 unknown. */
 uint64_t procfs_cpu_ns(uint32_t pid, uint32_t tid);
+
+/* What a process's first thread has run and waited for a CPU, in ns: while that stands still it waits for something else. */
+uint64_t procfs_effort_ns(uint32_t pid);
 
 int procfs_uid(uint32_t pid, uint32_t *uid);
 
