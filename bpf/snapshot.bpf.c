@@ -7,6 +7,7 @@ extern int CONFIG_HZ __kconfig __weak;
 #define TASK_NEW_EXIT_SHIFT 16
 #define SOCK_KEEPOPEN_BIT 3 /* enum sock_flags, include/net/sock.h: stable since 2.6 */
 #define TCP_LISTEN 10
+#define IPPROTO_TCP 6 /* not so multipath TCP's sockets: they are no struct tcp_sock */
 #define MAX_SCHEDULE_TIMEOUT 0x7fffffffffffffffl /* include/linux/sched.h: no limit */
 
 struct slot_row {
@@ -76,15 +77,121 @@ int snapshot_thread(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-static __always_inline __u64 jiffies_ns(__u32 j)
+static __always_inline __u64 jiffies_ns(__u64 j)
 {
-	return (__u64)j * (1000000000ull / (CONFIG_HZ ? CONFIG_HZ : 1));
+	return j * (1000000000ull / (CONFIG_HZ ? CONFIG_HZ : 1));
 }
 
 /* The clock steps: an age of n jiffies is more than n - 1. Ages are lower bounds. */
 static __always_inline __u64 age_ns(__u32 j)
 {
 	return jiffies_ns(j ? j - 1 : 0);
+}
+
+/* include/net/inet_connection_sock.h: what icsk_pending says the retransmit timer is for */
+#define ICSK_TIME_RETRANS 1
+#define ICSK_TIME_PROBE0 3
+#define ICSK_TIME_LOSS_PROBE 5
+#define ICSK_TIME_REO_TIMEOUT 6
+
+/* When the retransmit timer fires, in jiffies. */
+static __always_inline __u64 retransmit_expires(struct inet_connection_sock *icsk)
+{
+	struct inet_connection_sock___timeout *old = (void *)icsk;
+	struct sock___retransmit *sk = (void *)icsk;
+
+	if (bpf_core_field_exists(old->icsk_timeout))
+		return BPF_CORE_READ(old, icsk_timeout);
+	if (bpf_core_field_exists(sk->tcp_retransmit_timer))
+		return BPF_CORE_READ(sk, tcp_retransmit_timer.expires);
+	return BPF_CORE_READ(icsk, icsk_retransmit_timer.expires);
+}
+
+/* The same of the keepalive timer; 0 not armed. */
+static __always_inline __u64 keepalive_expires(struct inet_connection_sock *icsk)
+{
+	struct inet_connection_sock___keepalive *own = (void *)icsk;
+	struct sock *sk = (struct sock *)icsk;
+
+	if (bpf_core_field_exists(own->icsk_keepalive_timer))
+		return BPF_CORE_READ(own, icsk_keepalive_timer.entry.pprev)
+		               ? BPF_CORE_READ(own, icsk_keepalive_timer.expires)
+		               : 0;
+	return BPF_CORE_READ(sk, sk_timer.entry.pprev) ? BPF_CORE_READ(sk, sk_timer.expires) : 0;
+}
+
+/* Which timer counts, in the order of net/ipv4/inet_diag.c: what ss(8) shows. */
+static __always_inline void tcp_timer(struct ev_timers *t, struct inet_connection_sock *icsk)
+{
+	__u64 now = bpf_jiffies64(), at = 0;
+
+	switch (BPF_CORE_READ(icsk, icsk_pending)) {
+	case ICSK_TIME_RETRANS:
+	case ICSK_TIME_LOSS_PROBE:
+	case ICSK_TIME_REO_TIMEOUT:
+		t->timer = TIMER_RETRANSMIT;
+		at = retransmit_expires(icsk);
+		break;
+	case ICSK_TIME_PROBE0:
+		t->timer = TIMER_PROBE0;
+		at = retransmit_expires(icsk);
+		break;
+	default:
+		at = keepalive_expires(icsk);
+		if (at)
+			t->timer = TIMER_KEEPALIVE;
+	}
+	if (at > now)
+		t->timer_ns = jiffies_ns(at - now);
+}
+
+/* The row behind a TCP connection's: what it is set to, and its timer. */
+static __always_inline void tcp_timers(struct bpf_iter__task_file *ctx, struct ev_socket *e,
+                                       struct tcp_sock *tcp)
+{
+	struct net *net = BPF_CORE_READ((struct sock *)tcp, __sk_common.skc_net.net);
+	__u32 idle = BPF_CORE_READ(tcp, keepalive_time);
+	__u32 interval = BPF_CORE_READ(tcp, keepalive_intvl);
+	__u8 count = BPF_CORE_READ(tcp, keepalive_probes);
+	struct ev_timers t;
+
+	__builtin_memset(&t, 0, sizeof(t));
+	t.h = e->h;
+	t.h.type = EV_TIMERS;
+	t.h.size = sizeof(t);
+	t.sock = e->sock;
+	t.bytes_acked = BPF_CORE_READ(tcp, bytes_acked);
+	t.user_timeout_ms = BPF_CORE_READ(tcp, inet_conn.icsk_user_timeout);
+	t.keep_idle_s = (idle ? idle : BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_time)) /
+	                (CONFIG_HZ ? CONFIG_HZ : 1);
+	t.keep_interval_s =
+		(interval ? interval : BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_intvl)) /
+		(CONFIG_HZ ? CONFIG_HZ : 1);
+	t.keep_count = count ? count : BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_probes);
+	t.rto_us = jiffies_ns(BPF_CORE_READ(tcp, inet_conn.icsk_rto)) / 1000;
+	t.backoff = BPF_CORE_READ(tcp, inet_conn.icsk_backoff);
+	t.probes = BPF_CORE_READ(tcp, inet_conn.icsk_probes_out);
+	tcp_timer(&t, &tcp->inet_conn);
+	bpf_seq_write(ctx->meta->seq, &t, sizeof(t));
+}
+
+/* The row behind a connected unix socket's: the inode of the other end. The loader finds out who has it. */
+static __always_inline void unix_peer(struct bpf_iter__task_file *ctx, struct ev_socket *e,
+                                      struct sock *sk)
+{
+	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	struct file *file = peer ? BPF_CORE_READ(peer, sk_socket, file) : 0;
+	struct ev_holder h;
+
+	if (!file) /* none, or not accepted yet */
+		return;
+	__builtin_memset(&h, 0, sizeof(h));
+	h.h = e->h;
+	h.h.type = EV_HOLDER;
+	h.h.size = sizeof(h);
+	h.ino = e->sock;
+	h.peer = BPF_CORE_READ(file, f_inode, i_ino);
+	bpf_seq_write(ctx->meta->seq, &h, sizeof(h));
 }
 
 struct {
@@ -140,8 +247,8 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 		e->h.flags |= EVF_LISTEN;
 	if (e->family == AF_UNIX)
 		path = unix_path(sk, e->path);
-	tcp = e->family != AF_UNIX && e->kind == SOCK_STREAM && !(e->h.flags & EVF_LISTEN) &&
-	                      CONFIG_HZ
+	tcp = e->family != AF_UNIX && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP &&
+	                      !(e->h.flags & EVF_LISTEN) && CONFIG_HZ
 	              ? (struct tcp_sock *)sk
 	              : 0;
 	if (tcp) {
@@ -163,5 +270,9 @@ int snapshot_socket(struct bpf_iter__task_file *ctx)
 	path = (path + 7) & 0x78; /* the next row stays aligned */
 	e->h.size = sizeof(*e) + path;
 	bpf_seq_write(ctx->meta->seq, e, sizeof(*e) + path);
+	if (tcp)
+		tcp_timers(ctx, e, tcp);
+	else if (e->family == AF_UNIX)
+		unix_peer(ctx, e, sk);
 	return 0;
 }
