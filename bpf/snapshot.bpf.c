@@ -59,6 +59,12 @@ int snapshot_thread(struct bpf_iter__task *ctx)
 		r->args[5] = BPF_CORE_READ(regs, r9);
 		r->sp = BPF_CORE_READ(regs, sp);
 		r->ip = BPF_CORE_READ(regs, ip);
+		r->saved[0] = BPF_CORE_READ(regs, bx);
+		r->saved[1] = BPF_CORE_READ(regs, bp);
+		r->saved[2] = BPF_CORE_READ(regs, r12);
+		r->saved[3] = BPF_CORE_READ(regs, r13);
+		r->saved[4] = BPF_CORE_READ(regs, r14);
+		r->saved[5] = BPF_CORE_READ(regs, r15);
 		r->fsbase = t->thread.fsbase;
 #elif defined(__TARGET_ARCH_arm64)
 		r->syscall = BPF_CORE_READ(regs, syscallno);
@@ -70,6 +76,7 @@ int snapshot_thread(struct bpf_iter__task *ctx)
 		r->args[5] = BPF_CORE_READ(regs, regs[5]);
 		r->sp = BPF_CORE_READ(regs, sp);
 		r->ip = BPF_CORE_READ(regs, pc);
+		bpf_core_read(r->saved, sizeof(r->saved), &regs->regs[19]);
 #endif
 	}
 	r->kstack_n = (__s32)bpf_get_task_stack(t, r->kstack, sizeof(r->kstack), 0);

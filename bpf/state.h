@@ -82,6 +82,9 @@ enum tls_function {
 
 /* A row of the thread snapshot, as the task iterator writes it. */
 #define SNAP_STACK_MAX 24
+/* Registers a function must give back as it got them, in the order of their DWARF numbers: of x86-64 rbx rbp r12-r15 (System V
+ * ABI 3.2.1, figure 3.36), of arm64 x19-x30 (AAPCS64 6.1.1). Each kernel entry saves them all. */
+#define SNAP_SAVED_MAX 12
 struct snap_thread {
 	__u32 tgid, tid;
 	__u32 state; /* task->__state | exit_state << 16 */
@@ -94,6 +97,7 @@ struct snap_thread {
 	__s64 syscall;
 	__u64 args[6];
 	__u64 sp, ip;
+	__u64 saved[SNAP_SAVED_MAX];
 	__u64 fsbase;   /* of x86-64: pthread_self(); else 0 */
 	__s32 kstack_n; /* frames */
 	__u32 pad;
