@@ -6,6 +6,7 @@
 #include "pipeline.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,19 @@ struct tracked {
 	struct tracked *prev, *next;
 };
 
+/* Clocks that tell a run which moves from one that does not, for the diagnosis. */
+enum moved { MOVED_CONTENT, MOVED_CALLS, MOVED_TURNS, MOVED_KINDS };
+
+/* All that a verdict is made of, and the verdict: views into the pipeline as it is now. */
+struct finding {
+	struct look look;
+	struct history history;
+	struct diagnosis diagnosis;
+	struct run_error_input in;
+	struct call_view *open;
+	struct call_view recent[RUN_ERROR_RECENT_MAX];
+};
+
 struct pipeline {
 	struct pipeline_config config;
 	void (*capture)(void *ctx, uint64_t sock, uint32_t n);
@@ -45,7 +59,8 @@ struct pipeline {
 	struct options *options;
 	bool started, ended, write_failed;
 	uint32_t pid;
-	uint64_t wall_offset_ns, now_ns;
+	uint64_t wall_offset_ns, now_ns, start_ns;
+	uint64_t moved_ns[MOVED_KINDS]; /* when each moved last, 0: not since start_ns */
 
 	struct endpoint_rules *rules;
 	struct conns *conns;
@@ -70,13 +85,20 @@ struct pipeline {
 
 	bool wants_look, error_due;
 	uint64_t error_since_ns;
-	json_t *error; /* run_error.json as last written */
+	json_t *error;           /* run_error.json as last written */
+	struct finding *finding; /* handed out last by pipeline_diagnose */
 	struct pipeline_action actions[ACTIONS_MAX];
 	size_t nactions;
 	char *action_text; /* of the action handed out last */
 	char stuck_on[160];
 	uint64_t stuck_on_ns;
 };
+
+static void moved(struct pipeline *p, enum moved what, uint64_t ts_ns)
+{
+	if (ts_ns > p->moved_ns[what])
+		p->moved_ns[what] = ts_ns;
+}
 
 /* ---- calls ---- */
 
@@ -235,6 +257,8 @@ static void settle(struct pipeline *p, struct tracked *t)
 		/* a call that was given up because the run ends is no progress */
 		if (!p->ended && t->call.status != CALL_ABORTED && t->call.status != CALL_UNKNOWN)
 			stall_call_done(p->stall, &t->call);
+		if (!p->ended && t->call.status == CALL_OK && !t->call.blocks)
+			moved(p, MOVED_CALLS, t->call.end_ns);
 	}
 	remember(p, t);
 }
@@ -329,6 +353,7 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 			t->content_ns = c->llm->last_content_ns;
 		}
 		stall_content(p->stall, ts_ns);
+		moved(p, MOVED_CONTENT, ts_ns);
 	}
 }
 
@@ -366,6 +391,8 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	summary_turn(p->summary, t);
 	if (!p->ended)
 		stall_turn(p->stall, p->now_ns);
+	if (!p->ended && t->status != TURN_STALLED)
+		moved(p, MOVED_TURNS, p->now_ns);
 	if (p->metrics) {
 		err = metrics_write(p->metrics, t);
 		if (err && !p->write_failed) {
@@ -425,46 +452,80 @@ static struct call_view *open_views(struct pipeline *p, size_t *n)
 	return v;
 }
 
-static json_t *error_document(struct pipeline *p, struct diagnosis *d)
+static void history_fill(const struct pipeline *p, struct history *h)
 {
-	struct call_view recent[RUN_ERROR_RECENT_MAX];
-	struct run_error_input in = { 0 };
-	struct look look = { 0 };
-	struct call_view *open;
-	json_t *doc;
-	size_t n;
+	static const char *const names[] = {
+		[MOVED_CONTENT] = "content", [MOVED_CALLS] = "calls", [MOVED_TURNS] = "turns"
+	};
 
-	open = open_views(p, &n);
-	if (!open)
+	h->start_ns = p->start_ns;
+	for (size_t i = 0; i < MOVED_KINDS; i++) {
+		if (p->moved_ns[i] <= h->moved_ns)
+			continue;
+		h->moved_ns = p->moved_ns[i];
+		h->moved = names[i];
+	}
+}
+
+static void finding_free(struct finding *f)
+{
+	if (f)
+		free(f->open);
+	free(f);
+}
+
+/* NULL: out of memory. */
+static struct finding *finding_new(struct pipeline *p)
+{
+	struct finding *f = calloc(1, sizeof(*f));
+	size_t n = 0;
+
+	if (f)
+		f->open = open_views(p, &n);
+	if (!f || !f->open) {
+		finding_free(f);
 		return NULL;
-	look = (struct look){
+	}
+	for (size_t i = 0; i < p->nrecent; i++)
+		f->recent[i] = (struct call_view){ &p->recent[i]->call, &p->recent[i]->endpoint,
+			                           p->recent[i]->sock };
+	history_fill(p, &f->history);
+	f->history.recent = f->recent;
+	f->history.nrecent = p->nrecent;
+	f->look = (struct look){
 		.now_ns = p->now_ns,
 		.pid = p->pid,
 		.evidence = p->evidence,
-		.stall = p->stall,
-		.open = open,
+		.stall = p->config.look ? NULL : p->stall,
+		.history = &f->history,
+		.open = f->open,
 		.nopen = n,
-		.silent_min_ns = (uint64_t)(p->options->stuck_timeout_minutes * 60e9),
+		.silent_min_ns = (uint64_t)llround(p->options->stuck_timeout_minutes * 60e9),
 		.endpoint_of = endpoint_of,
 		.ctx = p,
 	};
-	diagnosis_make(&look, d);
-	for (size_t i = 0; i < p->nrecent; i++)
-		recent[i] = (struct call_view){ &p->recent[i]->call, &p->recent[i]->endpoint,
-			                        p->recent[i]->sock };
-	in.look = &look;
-	in.diagnosis = d;
-	in.wall_offset_ns = p->wall_offset_ns;
-	in.last_event_ns = stall_last_progress(p->stall);
-	in.stuck_timeout_minutes = p->options->stuck_timeout_minutes;
-	in.last_turn = turns_last(p->turns);
-	in.open_turn = turns_open(p->turns);
-	in.recent = recent;
-	in.nrecent = p->nrecent;
-	in.actions = alert_actions(p->alert, &in.nactions);
-	doc = run_error_json(&in);
-	free(open);
-	return doc;
+	diagnosis_make(&f->look, &f->diagnosis);
+	f->in = (struct run_error_input){
+		.look = &f->look,
+		.diagnosis = &f->diagnosis,
+		.wall_offset_ns = p->wall_offset_ns,
+		.last_event_ns = p->config.look ? f->history.moved_ns
+		                                : stall_last_progress(p->stall),
+		.stuck_timeout_minutes = p->options->stuck_timeout_minutes,
+		.last_turn = turns_last(p->turns),
+		.open_turn = turns_open(p->turns),
+		.recent = f->recent,
+		.nrecent = p->nrecent,
+	};
+	f->in.actions = alert_actions(p->alert, &f->in.nactions);
+	return f;
+}
+
+const struct run_error_input *pipeline_diagnose(struct pipeline *p)
+{
+	finding_free(p->finding);
+	p->finding = p->started ? finding_new(p) : NULL;
+	return p->finding ? &p->finding->in : NULL;
 }
 
 static void error_save(struct pipeline *p)
@@ -483,54 +544,51 @@ static void error_save(struct pipeline *p)
 static void error_report(struct pipeline *p)
 {
 	const struct stall_period *period = stall_last(p->stall);
-	struct diagnosis *d = calloc(1, sizeof(*d));
+	struct finding *f = finding_new(p);
 	char text[TIMESTAMP_TEXT_MAX], path[4200];
+	const struct cause *verdict;
 	struct alert_facts facts;
 	uint64_t since;
 
 	p->error_due = false;
 	json_decref(p->error);
-	p->error = d ? error_document(p, d) : NULL;
+	p->error = f ? run_error_json(&f->in) : NULL;
 	if (!p->error) {
-		free(d);
+		finding_free(f);
 		log_error("out of memory while writing run_error.json");
 		return;
 	}
-	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(d->causes[0].kind));
-	p->stuck_on_ns = d->causes[0].since_ns;
-	log_warn("stuck (%s): %s", verdict_name(d->causes[0].kind), d->causes[0].summary);
+	verdict = &f->diagnosis.causes[0];
+	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(verdict->kind));
+	p->stuck_on_ns = verdict->since_ns;
+	log_warn("stuck (%s): %s", verdict_name(verdict->kind), verdict->summary);
 	error_save(p);
 	snprintf(path, sizeof(path), "%s/run_error.json", p->config.dir ? p->config.dir : ".");
-	since = d->causes[0].since_ns ? d->causes[0].since_ns
-	        : period              ? period->since_ns
-	                              : p->now_ns;
+	since = verdict->since_ns ? verdict->since_ns : period ? period->since_ns : p->now_ns;
 	facts = (struct alert_facts){
-		.verdict = verdict_name(d->causes[0].kind),
-		.summary = d->causes[0].summary,
+		.verdict = verdict_name(verdict->kind),
+		.summary = verdict->summary,
 		.since = timestamp_text(since + p->wall_offset_ns, text),
 		.for_ms = (int64_t)((p->now_ns - since) / 1000000),
 		.run_error = path,
 		.output = p->config.dir,
 	};
 	alert_began(p->alert, p->now_ns, &facts);
-	free(d);
+	finding_free(f);
 }
 
 /* The result of an action belongs into the document already written. */
 static void error_actions(struct pipeline *p)
 {
-	struct diagnosis *d;
-	json_t *doc;
+	struct finding *f = p->error ? finding_new(p) : NULL;
+	json_t *doc = f ? run_error_json(&f->in) : NULL;
 
-	if (!p->error || !(d = calloc(1, sizeof(*d))))
-		return;
-	doc = error_document(p, d);
 	if (doc) {
 		json_object_set(p->error, "actions", json_object_get(doc, "actions"));
 		json_decref(doc);
 		error_save(p);
 	}
-	free(d);
+	finding_free(f);
 }
 
 static void action_due(void *ctx, enum action_kind kind, int signo, const char *text)
@@ -676,6 +734,7 @@ static void start(struct pipeline *p)
 	const char *why;
 
 	p->started = true;
+	p->start_ns = p->now_ns;
 	for (int i = 0; i < o->nrules; i++) { /* validated when they were parsed */
 		const char *spec = o->rules[i].spec;
 
@@ -687,7 +746,9 @@ static void start(struct pipeline *p)
 			endpoint_rules_add_heartbeat(p->rules, spec, &why);
 	}
 	p->conns = conns_new(&ops, p->rules, p->now_ns);
-	p->stall = stall_new((uint64_t)(o->stuck_timeout_minutes * 60e9), p->now_ns);
+	/* a look on demand waits for no stall */
+	p->stall = stall_new(p->config.look ? 0 : (uint64_t)(o->stuck_timeout_minutes * 60e9),
+	                     p->now_ns);
 	p->alert = alert_new(&plan, p->pid, action_due, p);
 	if (p->config.metrics_fd >= 0)
 		p->metrics = metrics_new(p->config.metrics_fd, p->wall_offset_ns);
@@ -926,6 +987,7 @@ void pipeline_free(struct pipeline *p)
 	progress_free(p->progress);
 	endpoint_rules_free(p->rules);
 	json_decref(p->error);
+	finding_free(p->finding);
 	for (size_t i = 0; i < p->nactions; i++)
 		free(p->actions[i].text);
 	free(p->action_text);

@@ -9,16 +9,18 @@
 #include "event.h"
 #include "options.h"
 #include "out/progress.h"
+#include "out/run_error.h"
 
 struct pipeline;
 
 struct pipeline_config {
 	struct options *options; /* stays the caller's */
 	bool replay;             /* take results-changing options from EV_OPTION */
-	int dirfd;               /* where the files go; -1: none are written */
-	const char *dir;         /* its path, for messages and alerts */
-	int metrics_fd;          /* turn_metrics.jsonl, open for appending; -1 none */
-	FILE *out;               /* for people: progress and the summary; NULL silent */
+	bool look;       /* a look on demand: the verdict is asked for, no stall is waited for */
+	int dirfd;       /* where the files go; -1: none are written */
+	const char *dir; /* its path, for messages and alerts */
+	int metrics_fd;  /* turn_metrics.jsonl, open for appending; -1 none */
+	FILE *out;       /* for people: progress and the summary; NULL silent */
 	enum progress_style style;
 	bool utf8;
 	int (*width)(void *ctx); /* columns of the terminal now; may be NULL */
@@ -37,6 +39,10 @@ void pipeline_feed(struct pipeline *p, const struct event *e);
 /* A closer look is wanted (once each): the caller asks its source for a snapshot, whose events come through
  * pipeline_feed. */
 bool pipeline_wants_look(struct pipeline *p);
+
+/* The verdict on what is known now, and all it was made of: valid until the next event is fed or the next verdict asked
+ * for. NULL: nothing came yet, or out of memory. */
+const struct run_error_input *pipeline_diagnose(struct pipeline *p);
 
 /* An action that is due, in order; false when there is none. text is valid until the next call. */
 struct pipeline_action {
