@@ -35,7 +35,9 @@ struct symbol {
 };
 
 struct snapshot {
-	struct bpf_link *thread_link, *socket_link;
+	struct snapshot_rows rows;
+	struct bpf_link *thread_link,
+		*socket_link; /* of the iterators, NULL: rows come from elsewhere */
 	event_fn emit;
 	void *ctx;
 	struct symbol *symbols; /* of the kernel, sorted; read at the first use */
@@ -53,14 +55,40 @@ uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct snapshot *snapshot_new(void *thread_prog, void *socket_prog, event_fn emit, void *ctx)
+static char *iter_threads(void *ctx, const uint32_t *pids, size_t npids, size_t *n)
+{
+	(void)pids; /* the programs know whom we watch */
+	(void)npids;
+	return iter_read(((struct snapshot *)ctx)->thread_link, n);
+}
+
+static char *iter_sockets(void *ctx, const uint32_t *pids, size_t npids, size_t *n)
+{
+	(void)pids;
+	(void)npids;
+	return iter_read(((struct snapshot *)ctx)->socket_link, n);
+}
+
+struct snapshot *snapshot_new_rows(const struct snapshot_rows *rows, event_fn emit, void *ctx)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
+	s->rows = *rows;
 	s->emit = emit;
 	s->ctx = ctx;
+	return s;
+}
+
+struct snapshot *snapshot_new(void *thread_prog, void *socket_prog, event_fn emit, void *ctx)
+{
+	struct snapshot_rows rows = { iter_threads, iter_sockets, NULL, NULL };
+	struct snapshot *s = snapshot_new_rows(&rows, emit, ctx);
+
+	if (!s)
+		return NULL;
+	s->rows.ctx = s;
 	s->thread_link = bpf_program__attach_iter(thread_prog, NULL);
 	s->socket_link = s->thread_link ? bpf_program__attach_iter(socket_prog, NULL) : NULL;
 	if (!s->socket_link) {
@@ -187,6 +215,12 @@ static void add_kernel_stack(struct snapshot *s, struct event *e, const struct s
 {
 	int frames = r->kstack_n > 0 && s->nsymbols ? r->kstack_n / 8 : 0;
 
+	if (s->rows.stack) {
+		const char *names = s->rows.stack(s->rows.ctx, r->tid);
+
+		add_text(e, names, strlen(names));
+		return;
+	}
 	for (int i = 0; i < frames && i < SNAP_STACK_MAX && r->kstack[i]; i++) {
 		const char *name = symbol_name(s, r->kstack[i]);
 
@@ -380,8 +414,10 @@ static void thread_row(struct snapshot *s, const struct snap_thread *r, int64_t 
 	if (!r->on_cpu && e->state != 'R') {
 		int64_t left = (int64_t)(r->last_arrival + r->last_run) - skew;
 
-		e->blocked_since_ns = left > 0 && (uint64_t)left < e->h.ts_ns ? (uint64_t)left
-		                                                              : e->h.ts_ns;
+		if (r->last_arrival) /* /proc does not tell */
+			e->blocked_since_ns = left > 0 && (uint64_t)left < e->h.ts_ns
+			                              ? (uint64_t)left
+			                              : e->h.ts_ns;
 		e->syscall = (int32_t)r->syscall;
 		memcpy(e->args, r->args, sizeof(e->args));
 	}
@@ -485,7 +521,7 @@ static void threads_take(struct snapshot *s, uint32_t target, const uint32_t *pi
 	/* fall asleep and wake: our own arrival on the CPU is then as new as can be */
 	nanosleep(&nap, NULL);
 	before = now_ns();
-	rows = iter_read(s->thread_link, &n);
+	rows = s->rows.threads(s->rows.ctx, pids, npids, &n);
 	if (!rows)
 		return;
 	if (n >= sizeof(struct snap_thread)) {
@@ -532,11 +568,11 @@ int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, siz
 
 	e->flags = EVF_BEGIN;
 	s->emit(s->ctx, e);
-	if (names && !s->symbols)
+	if (names && !s->symbols && !s->rows.stack)
 		symbols_read(s);
 	for (size_t i = 0; i < n; i++)
 		snapshot_process(s, pids[i]);
-	rows = iter_read(s->socket_link, &rows_n);
+	rows = s->rows.sockets(s->rows.ctx, pids, n, &rows_n);
 	if (rows)
 		sockets_take(&s->sockets, rows, rows_n, pids, n, s->emit, s->ctx);
 	free(rows);

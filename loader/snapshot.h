@@ -7,6 +7,21 @@
 
 struct snapshot;
 
+/*
+ * Where the rows of a look come from: the kernel's iterators, or /proc and netlink (source_proc.c). Each gives all of them in one
+ * buffer that the caller frees, *n bytes; NULL with errno set.
+ */
+struct snapshot_rows {
+	/* Of struct snap_thread; last_arrival 0: not known since when it is blocked. */
+	char *(*threads)(void *ctx, const uint32_t *pids, size_t npids, size_t *n);
+	/* As sockets_take() wants them. */
+	char *(*sockets)(void *ctx, const uint32_t *pids, size_t npids, size_t *n);
+	/* Kernel stack of a thread of the newest rows, names joined by ';', "" unknown. NULL: the rows have addresses. */
+	const char *(*stack)(void *ctx, uint32_t tid);
+	void *ctx;
+};
+struct snapshot *snapshot_new_rows(const struct snapshot_rows *rows, event_fn emit, void *ctx);
+
 /* thread_prog, socket_prog: the loaded iterator programs (struct bpf_program *), used once here to make links. NULL with
  * errno set. */
 struct snapshot *snapshot_new(void *thread_prog, void *socket_prog, event_fn emit, void *ctx);
