@@ -213,6 +213,19 @@ const char *value_stop(struct options *o, const struct option *opt, const char *
 	return value_true(o, opt, NULL);
 }
 
+/* More than any process may have open (fs.nr_open by default). */
+#define FD_MAX 1048576
+
+const char *value_unstick(struct options *o, const struct option *opt, const char *value)
+{
+	uint64_t fd = value ? value_positive(value, FD_MAX) : 0;
+
+	if (value && !fd && strcmp(value, "0") != 0)
+		return "not the number of a descriptor";
+	o->unstick_fd = value ? (int)fd : -1;
+	return value_true(o, opt, NULL);
+}
+
 static void set_level(struct options *o, enum log_level level)
 {
 	o->log_level = level;

@@ -34,6 +34,7 @@ const char *value_progress(struct options *o, const struct option *opt, const ch
 const char *value_turns(struct options *o, const struct option *opt, const char *value);
 const char *value_rule(struct options *o, const struct option *opt, const char *value);
 const char *value_stop(struct options *o, const struct option *opt, const char *value);
+const char *value_unstick(struct options *o, const struct option *opt, const char *value);
 const char *value_verbose(struct options *o, const struct option *opt, const char *value);
 const char *value_quiet(struct options *o, const struct option *opt, const char *value);
 const char *value_level(struct options *o, const struct option *opt, const char *value);

@@ -18,6 +18,8 @@
 
 /* Linux's PID_MAX_LIMIT on 64-bit machines. */
 #define PID_MAX 4194304
+/* LOOK_QUIET_NS (diagnosis.h), as the option is given. */
+#define WHY_QUIET_MINUTES (10.0 / 60)
 #define MESSAGE_MAX 1024
 #define HELP_COLUMN 34
 #define HELP_WIDTH 80
@@ -27,9 +29,11 @@ enum {
 	RUN = 1 << 1,
 	REPLAY = 1 << 2,
 	CHECK = 1 << 3,
+	WHY = 1 << 4,
 	LIVE = WATCH | RUN,
 	OBSERVE = LIVE | REPLAY,
-	ALL = OBSERVE | CHECK,
+	JUDGE = OBSERVE | WHY, /* says what is stuck */
+	ALL = JUDGE | CHECK,
 };
 
 /* One command line on its way into o. */
@@ -54,6 +58,37 @@ struct command {
 
 /* In the order of --help. */
 static const struct option table[] = {
+	{ .name = "all",
+	  .commands = WHY,
+	  .field = offsetof(struct options, all),
+	  .parse = value_true,
+	  .help = "show everything: each thread with its frames, each socket, task, lock and "
+	          "process" },
+	{ .name = "json",
+	  .commands = WHY,
+	  .field = offsetof(struct options, json),
+	  .parse = value_true,
+	  .help = "write run_error.json to standard output, and nothing else there" },
+	{ .name = "probe",
+	  .commands = WHY,
+	  .field = offsetof(struct options, probe),
+	  .parse = value_true,
+	  .help = "not read-only: prove whether the connection the run waits on is dead, by TCP "
+	          "keepalive probes; a dead one then fails, and the client's call with it" },
+	{ .name = "unstick",
+	  .arg = "FD",
+	  .arg_optional = true,
+	  .commands = WHY,
+	  .field = offsetof(struct options, unstick),
+	  .parse = value_unstick,
+	  .advice = "give the number of a descriptor, for example --unstick=7",
+	  .help = "not read-only: asks, then shuts down the one connection the run waits on (or "
+	          "descriptor FD), so that the client's own error handling goes on" },
+	{ .name = "yes",
+	  .commands = WHY,
+	  .field = offsetof(struct options, yes),
+	  .parse = value_true,
+	  .help = "with --unstick: do not ask" },
 	{ .name = "output",
 	  .letter = 'o',
 	  .arg = "DIR",
@@ -64,13 +99,14 @@ static const struct option table[] = {
 	  .help = "where the files go (default: ./whystuck-PID)" },
 	{ .name = "stuck-timeout",
 	  .arg = "MINUTES",
-	  .commands = OBSERVE,
+	  .commands = JUDGE,
 	  .result = true,
 	  .field = offsetof(struct options, stuck_timeout_minutes),
 	  .parse = value_minutes,
 	  .print = value_print_decimal,
 	  .advice = "use for example 15 or 0.5, 0 turns it off",
-	  .help = "no progress for so long is stuck; decimals allowed, 0 is off (default: 15)" },
+	  .help = "no progress for so long is stuck; decimals allowed, 0 is off (default: 15; of "
+	          "why, what must be silent for so long: 10 seconds)" },
 	{ .name = "turns",
 	  .arg = "SOURCE",
 	  .commands = OBSERVE,
@@ -92,7 +128,7 @@ static const struct option table[] = {
 	  .help = "turns expected, for the percentage and the time left" },
 	{ .name = "llm",
 	  .arg = "HOST[:PORT]",
-	  .commands = OBSERVE,
+	  .commands = JUDGE,
 	  .result = true,
 	  .rule = 'l',
 	  .parse = value_rule,
@@ -100,7 +136,7 @@ static const struct option table[] = {
 	  .help = "this is an LLM endpoint; may be repeated" },
 	{ .name = "storage",
 	  .arg = "NAME=HOST[:PORT]",
-	  .commands = OBSERVE,
+	  .commands = JUDGE,
 	  .result = true,
 	  .rule = 's',
 	  .parse = value_rule,
@@ -108,7 +144,7 @@ static const struct option table[] = {
 	  .help = "this is storage, NAME is what the metrics call it; may be repeated" },
 	{ .name = "heartbeat",
 	  .arg = "HOST/PATH",
-	  .commands = OBSERVE,
+	  .commands = JUDGE,
 	  .result = true,
 	  .rule = 'h',
 	  .parse = value_rule,
@@ -145,7 +181,7 @@ static const struct option table[] = {
 	  .help = "SIGKILL after the last grace; without it, never" },
 	{ .name = "record",
 	  .arg = "FILE",
-	  .commands = LIVE,
+	  .commands = LIVE | WHY,
 	  .field = offsetof(struct options, record),
 	  .parse = value_text,
 	  .advice = "name the file to write",
@@ -331,6 +367,27 @@ static int parse_pid(struct parser *p, const char *s)
 	return 0;
 }
 
+static const struct command *find_command(const char *name);
+
+static int operands_why(struct parser *p)
+{
+	if (p->noperands == 0)
+		return complain(p->err, "why: no process id; use whystuck PID, pgrep -af python "
+		                        "shows what runs");
+	if (find_command(p->operands[0]))
+		return complain(p->err,
+		                "'%.80s': options go behind the command; use whystuck %s "
+		                "--help",
+		                p->argv[1], p->operands[0]);
+	if (p->noperands > 1)
+		return complain(p->err,
+		                "why: '%.80s' is one argument too many; one process (and its "
+		                "children) is looked at a time%s",
+		                p->operands[1],
+		                p->o->unstick ? ", and a descriptor is given as --unstick=FD" : "");
+	return parse_pid(p, p->operands[0]);
+}
+
 static int operands_watch(struct parser *p)
 {
 	if (p->noperands == 0)
@@ -377,6 +434,11 @@ static int operands_check(struct parser *p)
 }
 
 static const struct command commands[] = {
+	{ "why", WHY, "[why] [OPTIONS] PID",
+	  "Says why process PID and its children are stuck, since when, whether anything will wake "
+	  "them, and what to do. Takes a second, up to ten where slow must be told from stuck. It "
+	  "only reads; --probe and --unstick are the exceptions.",
+	  operands_why },
 	{ "watch", WATCH, "watch [OPTIONS] PID",
 	  "Observes process PID and its children until they end or Ctrl-C: times every turn, shows "
 	  "progress, says when and why the run is stuck. It only reads; --stop is the exception.",
@@ -413,8 +475,8 @@ static void print_help(FILE *out)
 		print_wrapped(out, commands[i].about,
 		              (size_t)fprintf(out, "  %s", commands[i].name), 10);
 	fputs("\n'whystuck COMMAND --help' shows a command's options.\n\n"
-	      "Exit status: 0 all well, 1 error, 2 usage, 3 a stall was found. run exits with\n"
-	      "CMD's own status.\n",
+	      "Exit status: 0 all well, 1 error, 2 usage, 3 a stall was found (why: is stuck),\n"
+	      "4 why cannot tell. run exits with CMD's own status.\n",
 	      out);
 }
 
@@ -437,14 +499,7 @@ static int unknown_command(const char *name, FILE *err)
 			best = &commands[i];
 		}
 	}
-	if (value_positive(name, PID_MAX))
-		complain(err,
-		         "'%s': a process id needs a command before it; use for example whystuck "
-		         "watch %s",
-		         name, name);
-	else if (name[0] == '-')
-		complain(err, "'%.80s': options go behind the command; use whystuck --help", name);
-	else if (best)
+	if (best)
 		complain(err, "'%.80s': no such command; did you mean '%s'?", name, best->name);
 	else
 		complain(err, "'%.80s': no such command; use one of these", name);
@@ -526,8 +581,8 @@ static bool take_value(struct parser *p, const struct option *opt, const char *a
 		         attached, opt->name);
 		return false;
 	}
-	if (opt->arg_optional && !attached && next && isalpha((unsigned char)*next) &&
-	    value_signal(next)) {
+	if (opt->arg_optional && !attached && next && opt->parse == value_stop &&
+	    isalpha((unsigned char)*next) && value_signal(next)) {
 		complain(p->err,
 		         "--%s: '%.80s' behind it is not taken as its value; write --%s=%.80s",
 		         opt->name, next, opt->name, next);
@@ -592,7 +647,7 @@ static int parse_arguments(struct parser *p)
 {
 	bool options = true;
 
-	for (p->i = 2; p->i < p->argc; p->i++) {
+	for (; p->i < p->argc; p->i++) {
 		char *arg = p->argv[p->i];
 		bool looks = options && arg[0] == '-' && arg[1] && !isdigit((unsigned char)arg[1]);
 		int ret;
@@ -638,6 +693,14 @@ static int check_together(struct parser *p)
 	if (!o->stop && (o->stop_kill || given(o, offsetof(struct options, stop_grace_s))))
 		return complain(p->err, "%s: without --stop nothing is ever stopped; add --stop",
 		                o->stop_kill ? "--stop-kill" : "--stop-grace");
+	if (o->yes && !o->unstick)
+		return complain(p->err, "--yes: there is nothing to say yes to; it goes with "
+		                        "--unstick");
+	if (o->unstick && !o->yes && o->json)
+		return complain(p->err, "--unstick with --json: nobody could be asked; add --yes");
+	if (off && p->command->bit == WHY)
+		return complain(p->err, "--stuck-timeout 0: then every wait would be called "
+		                        "stuck; use for example 0.5");
 	if (off && (o->stop || o->on_stuck))
 		return complain(p->err,
 		                "%s: the stuck timeout is 0 (off), so this would never happen; set "
@@ -671,6 +734,7 @@ void options_init(struct options *o)
 		               .progress = PROGRESS_TQDM,
 		               .log_level = LEVEL_INFO,
 		               .turns = "auto",
+		               .unstick_fd = -1,
 		               .stop_signal = SIGINT,
 		               .stop_grace_s = 10 };
 }
@@ -697,9 +761,16 @@ int options_parse(struct options *o, int argc, char **argv, FILE *out, FILE *err
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 		return fputs("whystuck " WHYSTUCK_VERSION "\n", out), OPTIONS_LEAVE;
 	p.command = find_command(name);
+	p.i = 2;
+	if (!p.command && (isdigit((unsigned char)*name) || *name == '-')) {
+		p.command = find_command("why");
+		p.i = 1;
+	}
 	if (!p.command)
 		return unknown_command(name, err);
 	o->command = p.command->name;
+	if (p.command->bit == WHY)
+		o->stuck_timeout_minutes = WHY_QUIET_MINUTES;
 	ret = parse_command(&p);
 	if (ret)
 		options_free(o);

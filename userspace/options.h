@@ -22,13 +22,13 @@ enum progress_mode { PROGRESS_TQDM, PROGRESS_NONE };
 #define OPTIONS_RULES_MAX 64
 
 struct options {
-	const char *command; /* "watch", "run", "replay", "check" */
+	const char *command; /* "why", "watch", "run", "replay", "check" */
 	uint32_t pid;        /* 0 none */
 	char **argv;         /* run: CMD and its arguments, NULL-terminated */
 	const char *file;    /* replay: the recording */
 
 	const char *output;           /* NULL: ./whystuck-PID */
-	double stuck_timeout_minutes; /* 0 = off */
+	double stuck_timeout_minutes; /* 0 = off; why: what must be silent for so long */
 	enum progress_mode progress;
 	uint64_t total; /* turns expected, 0 unknown */
 	enum log_level log_level;
@@ -45,6 +45,9 @@ struct options {
 	double stop_grace_s;
 	const char *record; /* NULL none */
 	const char *scrub;  /* replay: file to write, NULL none */
+	bool all, json;     /* why: show everything; run_error.json on stdout */
+	bool probe, unstick, yes;
+	int unstick_fd; /* -1: the one the run waits on */
 
 	uint64_t given; /* which stood on the command line: a recording does not change these */
 };

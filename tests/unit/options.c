@@ -97,6 +97,18 @@ static void test_values(void)
 	CHECK(good("check") && o.pid == 0);
 	CHECK(good("check 12") && o.pid == 12);
 
+	TEST("a process id alone, or options and a process id, ask why");
+	CHECK(good("4711") && strcmp(o.command, "why") == 0 && o.pid == 4711);
+	CHECK(o.stuck_timeout_minutes * 60 == 10 && !o.all && !o.json && !o.probe && !o.unstick);
+	CHECK(good("why 4711 --json") && strcmp(o.command, "why") == 0 && o.json && o.pid == 4711);
+	CHECK(good("--all 12 --probe") && strcmp(o.command, "why") == 0 && o.all && o.probe);
+	CHECK(good("12 --llm h:1 --storage L1=h:2 --heartbeat h/x --record r --stuck-timeout 2"));
+	CHECK(o.nrules == 3 && strcmp(o.record, "r") == 0 && o.stuck_timeout_minutes == 2);
+	options_free(&o);
+	CHECK(good("12 --unstick") && o.unstick && o.unstick_fd == -1 && !o.yes);
+	CHECK(good("12 --unstick=0 --yes --json") && o.unstick_fd == 0 && o.yes && o.json);
+	CHECK(good("12 --unstick=7") && o.unstick && o.unstick_fd == 7);
+
 	TEST("the last of contrary options wins");
 	CHECK(good("watch 1 --quiet --verbose") && o.verbose && !o.quiet);
 	CHECK(good("watch 1 --stuck-timeout 3 --stuck-timeout 4") && o.stuck_timeout_minutes == 4);
@@ -202,9 +214,23 @@ static const struct {
 	{ "wathc 3", "'wathc'", "no such command", "did you mean 'watch'?" },
 	{ "re x", "'re'", "no such command", "did you mean 'replay'?" },
 	{ "frobnicate", "'frobnicate'", "no such command", "whystuck watch [OPTIONS] PID" },
-	{ "4711", "'4711'", "needs a command", "whystuck watch 4711" },
 	{ "--verbose watch 1", "'--verbose'", "options go behind the command",
-	  "whystuck watch [OPTIONS]" },
+	  "whystuck watch --help" },
+	{ "why", "why:", "no process id", "use whystuck PID" },
+	{ "--all", "why:", "no process id", "use whystuck PID" },
+	{ "0", "why '0'", "not a process id", "the number that ps" },
+	{ "99999999999", "why '99999999999'", "not a process id", "the number that ps" },
+	{ "-5", "why '-5'", "not a process id", "the number that ps" },
+	{ "1 2", "why: '2'", "one argument too many", "one process" },
+	{ "--unstick 7 1", "why: '1'", "one argument too many", "--unstick=FD" },
+	{ "1 --unstick=x", "--unstick 'x'", "not the number of a descriptor", "--unstick=7" },
+	{ "1 --yes", "--yes", "nothing to say yes to", "--unstick" },
+	{ "1 --json --unstick", "--unstick", "nobody could be asked", "--yes" },
+	{ "1 --stuck-timeout 0", "--stuck-timeout 0", "every wait would be called stuck",
+	  "use for example" },
+	{ "1 --total 3", "why: --total", "no option of this command", "whystuck why --help" },
+	{ "watch 1 --json", "watch: --json", "only of why", "whystuck watch --help" },
+	{ "1 --jsom", "why: unknown option '--jsom'", "did you mean", "--json" },
 	{ "\2", "''", "no such command", "whystuck watch [OPTIONS] PID" },
 	{ "", "usage:", "whystuck replay [OPTIONS] FILE", "whystuck run [OPTIONS] -- CMD" },
 };
@@ -262,7 +288,7 @@ static void test_environment(void)
 		      strstr(said_err, bad[i]) && strstr(said_err, minutes));
 	}
 	TEST("it is not looked at where it does not count: option given, other command, help");
-	CHECK(good("watch 1 --stuck-timeout 3") && good("check 1"));
+	CHECK(good("watch 1 --stuck-timeout 3") && good("check 1") && good("1"));
 	CHECK(parse("watch --help") == OPTIONS_LEAVE);
 	TEST("an empty variable is none");
 	setenv(TIMEOUT_VAR, "", 1);
@@ -290,11 +316,11 @@ static void test_environment(void)
 
 static void test_help(void)
 {
-	static const char *const commands[] = { "watch", "run", "replay", "check" };
+	static const char *const commands[] = { "watch", "run", "replay", "check", "why" };
 	bool narrow = true;
 
 	TEST("help lists what there is, at most 80 columns wide, on standard output");
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		char line[32];
 
 		snprintf(line, sizeof(line), "%s --help", commands[i]);
