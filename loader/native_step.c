@@ -222,7 +222,7 @@ static enum found caller_reg(const struct step *s, unsigned n, uint64_t *to)
 
 	if (dwarf_frame_register(s->frame, (int)n, mem, &ops, &nops))
 		return UNREADABLE;
-	if (nops == 0 && ops == NULL)
+	if (nops == 0 && ops == mem)
 		return UNDEFINED;
 	if (nops ==
 	    0) { /* unchanged; the stack pointer's value before the call is the CFA by definition */
