@@ -43,6 +43,7 @@ int snapshot_thread(struct bpf_iter__task *ctx)
 	r->switches = t->nvcsw + t->nivcsw;
 	r->last_arrival = t->sched_info.last_arrival;
 	r->last_queued = t->sched_info.last_queued;
+	r->cpu_ns = t->se.sum_exec_runtime;
 	r->last_run = t->se.sum_exec_runtime - t->se.prev_sum_exec_runtime;
 	r->me_last_arrival = me->sched_info.last_arrival;
 	r->syscall = -1;
