@@ -4,6 +4,7 @@
 #define COMMAND_H
 #include "options.h"
 
+int cmd_why(struct options *o);
 int cmd_watch(struct options *o);
 int cmd_run(struct options *o);
 int cmd_replay(struct options *o);

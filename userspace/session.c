@@ -101,6 +101,13 @@ static bool open_files(struct session *s, uint32_t pid)
 	    ftruncate(s->metrics_fd, lseek(s->metrics_fd, -1, SEEK_END)))
 		return fail("write into", s->dir, errno,
 		            "make room, or choose another directory with -o DIR");
+	return true;
+}
+
+static bool open_recording(struct session *s)
+{
+	const struct options *o = s->options;
+
 	if (o->record && !(s->recording = recording_create(o->record)))
 		return fail("create the recording", o->record, errno,
 		            "choose another file, or leave --record out");
@@ -112,7 +119,7 @@ static bool open_files(struct session *s, uint32_t pid)
 	return true;
 }
 
-struct session *session_new(struct options *o, uint32_t pid, bool replay)
+static struct session *session_make(struct options *o, uint32_t pid, bool replay, bool look)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	struct pipeline_config c;
@@ -123,18 +130,19 @@ struct session *session_new(struct options *o, uint32_t pid, bool replay)
 	s->replay = replay;
 	s->dirfd = s->metrics_fd = -1;
 	log_open(o->log_level, stderr);
-	if (!open_files(s, pid)) {
+	if ((!look && !open_files(s, pid)) || !open_recording(s)) {
 		session_free(s);
 		return NULL;
 	}
 	c = (struct pipeline_config){
 		.options = o,
 		.replay = replay,
+		.look = look,
 		.dirfd = s->dirfd,
 		.dir = s->dir,
 		.metrics_fd = s->metrics_fd,
-		.out = o->quiet ? NULL : stderr,
-		.style = style_of(o, replay),
+		.out = o->quiet || look ? NULL : stderr,
+		.style = look ? STYLE_NONE : style_of(o, replay),
 		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
 		.width = terminal_width,
 	};
@@ -145,6 +153,16 @@ struct session *session_new(struct options *o, uint32_t pid, bool replay)
 		return NULL;
 	}
 	return s;
+}
+
+struct session *session_new(struct options *o, uint32_t pid, bool replay)
+{
+	return session_make(o, pid, replay, false);
+}
+
+struct session *session_new_look(struct options *o)
+{
+	return session_make(o, o->pid, false, true);
 }
 
 static void take(struct session *s, const struct event *e)
@@ -211,12 +229,27 @@ static void serve(struct session *s)
 		s->source->act(s->source, a.kind, a.signo, a.text);
 }
 
+int session_poll(struct session *s, int timeout_ms)
+{
+	int r = s->source->poll(s->source, timeout_ms);
+
+	serve(s);
+	return r;
+}
+
+bool session_interrupted(void)
+{
+	bool came = signalled != 0;
+
+	signalled = 0;
+	return came;
+}
+
 int session_loop(struct session *s, void (*on_terminate)(void *ctx), void *ctx)
 {
 	for (;;) {
-		int r = s->source->poll(s->source, POLL_MS), signo = signalled;
+		int r = session_poll(s, POLL_MS), signo = signalled;
 
-		serve(s);
 		if (r < 0) /* what was seen until then ends here, and is written */
 			s->source->finish(s->source, END_FAILED);
 		if (r)

@@ -12,6 +12,9 @@ struct session;
  * anew. NULL after saying why. */
 struct session *session_new(struct options *o, uint32_t pid, bool replay);
 
+/* A look on demand: nothing is written, bar the recording if one is asked for. NULL after saying why. */
+struct session *session_new_look(struct options *o);
+
 /* The callback and context to open a source with; then the source itself. */
 void session_event(void *session, const struct event *e);
 void session_source(struct session *s, struct source *source);
@@ -22,6 +25,11 @@ void session_signals(bool ignore_interrupt);
 /* Polls until the stream ends or a signal comes. on_signal: NULL, or what to do with SIGTERM instead of ending. 0 or
  * -errno of the source. */
 int session_loop(struct session *s, void (*on_terminate)(void *ctx), void *ctx);
+
+/* Polls once, at most timeout_ms. 0, 1 at the end of the stream, or -errno of the source. */
+int session_poll(struct session *s, int timeout_ms);
+/* A signal that ends the session came since this was asked last. */
+bool session_interrupted(void);
 
 /* Detaches, writes what is to be written. Exit status: EXIT_OK, EXIT_STALLED, EXIT_ERROR. */
 int session_end(struct session *s);

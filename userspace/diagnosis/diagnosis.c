@@ -8,6 +8,7 @@
 #include "diagnosis/scene.h"
 
 static void (*const families[])(struct scene *s) = {
+	progress_causes,
 	calls_causes,
 };
 

@@ -140,5 +140,6 @@ uint64_t age(uint64_t now, uint64_t then); /* 0 when then is later */
 /* ---- The families: in the order in which diagnosis.c asks them ---- */
 
 void tree_link(struct scene *s); /* first: fills process.waits_for */
+void progress_causes(struct scene *s);
 void calls_causes(struct scene *s);
 #endif
