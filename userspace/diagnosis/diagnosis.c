@@ -8,8 +8,8 @@
 #include "diagnosis/scene.h"
 
 static void (*const families[])(struct scene *s) = {
-	progress_causes,
-	calls_causes,
+	progress_causes, progress_causes, calls_causes,   network_causes,
+	loop_causes,     files_causes,    threads_causes, tree_causes,
 };
 
 /* ---- When nothing says why ---- */
@@ -108,7 +108,6 @@ static int tier(enum verdict_kind k)
 	case VERDICT_EVENT_LOOP_IDLE:
 	case VERDICT_SLEEPING:
 	case VERDICT_CPU_BOUND:
-	case VERDICT_EXIT_BLOCKED:
 		return 3;
 	default:
 		return 2;

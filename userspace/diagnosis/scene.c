@@ -7,6 +7,7 @@
 
 #include <asm/unistd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* include/net/tcp_states.h */
@@ -21,8 +22,6 @@
 #define FUTEX_OP_WAKE 1
 /* A wait with a time limit this short is taken up again and again: its length says nothing. */
 #define TICK_NS (5 * NS_PER_S)
-/* Python's sem_clockwait and friends round up; two waits of the same thread look alike within this. */
-#define FUTURE_SLACK_NS NS_PER_MS
 
 /* ---- What a thread is there for ---- */
 
@@ -460,6 +459,27 @@ const char *wait_name(const struct wait *w, char buf[static 64])
 bool wait_untimed(const struct wait *w)
 {
 	return w->thread->timeout_ns == TIMEOUT_NONE;
+}
+
+bool wait_old(const struct scene *s, const struct wait *w)
+{
+	return w->since_ns && wait_for_ns(s, w) >= s->look->silent_min_ns;
+}
+
+bool wait_matters(const struct wait *w)
+{
+	return w->part != PART_IDLE && w->part != PART_HELPER;
+}
+
+bool scene_has_call(const struct scene *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->look->nopen; i++) {
+		const struct call *c = s->look->open[i].call;
+
+		if (c->pid == pid && !c->inbound && !c->blocks && c->class != CALL_HEARTBEAT)
+			return true;
+	}
+	return false;
 }
 
 static const struct ev_thread *wait_before(const struct scene *s, const struct wait *w)

@@ -105,6 +105,12 @@ const char *process_name(const struct scene *s, const struct process *p, char bu
 const char *wait_name(const struct wait *w, char buf[static 64]);
 /* Waits with no time limit, or with one, long enough that it does not tick. */
 bool wait_untimed(const struct wait *w);
+/* It has waited for the look's silent_min_ns, as far as is known. */
+bool wait_old(const struct scene *s, const struct wait *w);
+/* It is there for the program's own work: neither rests nor serves a library. */
+bool wait_matters(const struct wait *w);
+/* A request of the process is open: that explains its other waits. */
+bool scene_has_call(const struct scene *s, uint32_t pid);
 /* Since when it has waited, all its short waits for the same thing together as far as is known. */
 uint64_t wait_for_ns(const struct scene *s, const struct wait *w);
 /* Did the thread run between the two newest snapshots? true when there is no earlier one. */
@@ -141,5 +147,11 @@ uint64_t age(uint64_t now, uint64_t then); /* 0 when then is later */
 
 void tree_link(struct scene *s); /* first: fills process.waits_for */
 void progress_causes(struct scene *s);
+void progress_causes(struct scene *s);
 void calls_causes(struct scene *s);
+void network_causes(struct scene *s);
+void loop_causes(struct scene *s);
+void files_causes(struct scene *s);
+void threads_causes(struct scene *s);
+void tree_causes(struct scene *s); /* last: looks at what the others found */
 #endif
