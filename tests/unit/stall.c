@@ -243,6 +243,239 @@ static void work_is_no_stall(void)
 	stall_free(s);
 }
 
+static void chat(struct stall *s, uint64_t end_ns, enum call_status status)
+{
+	static struct llm_call llm = { .kind = LLM_CHAT };
+	struct call c = call_at(CALL_LLM, 7, end_ns - S);
+
+	c.llm = &llm;
+	c.status = status;
+	stall_call_started(s, &c);
+	stall_bytes(s, &c, c.start_ns);
+	if (status == CALL_OK)
+		stall_content(s, end_ns);
+	call_done(s, &c, end_ns);
+}
+
+/* A call every 10 s, from from on, until a stall begins. */
+static uint64_t chats(struct stall *s, uint64_t from, uint64_t to, enum call_status status)
+{
+	for (uint64_t now = from; now <= to; now += S) {
+		if (now % (10 * S) == 0)
+			chat(s, now, status);
+		if (stall_tick(s, now, NULL, 0) == STALL_BEGAN)
+			return now;
+	}
+	return 0;
+}
+
+static void output(struct stall *s, uint32_t tid, uint64_t ts_ns, uint64_t written)
+{
+	struct ev_activity a = { .h = { .pid = 7, .tid = tid },
+		                 .useful_ns = ts_ns,
+		                 .last_ns = ts_ns,
+		                 .written = written };
+
+	stall_activity(s, &a);
+}
+
+static void failing_is_no_progress(void)
+{
+	static const enum call_status kinds[] = { CALL_ERROR, CALL_RATE_LIMITED, CALL_TIMEOUT,
+		                                  CALL_ABORTED };
+	struct call c = call_at(CALL_STORAGE, 7, 100 * S);
+	struct stall_clocks clocks;
+	struct stall *s;
+	bool quiet;
+
+	TEST("calls that fail again and again for the timeout are a stall, however they fail");
+	for (size_t i = 0; i < 4; i++) {
+		s = stall_new(T, START);
+		chat(s, 90 * S, CALL_OK);
+		CHECK(chats(s, 100 * S, 5000 * S, kinds[i]) == 99 * S + T);
+		CHECK(!strcmp(stall_last(s)->clock, "content") &&
+		      stall_last(s)->since_ns == 99 * S);
+		stall_clocks(s, &clocks);
+		CHECK(clocks.failed > 80 && clocks.calls_ns == 90 * S);
+
+		TEST("it ends when one succeeds");
+		chat(s, 6000 * S, CALL_OK);
+		CHECK(stall_tick(s, 6001 * S, NULL, 0) == STALL_ENDED);
+		stall_free(s);
+	}
+
+	TEST("one success now and then is progress");
+	s = stall_new(T, START);
+	quiet = true;
+	for (uint64_t now = 100 * S; now < 9000 * S; now += 800 * S) {
+		chat(s, now, CALL_OK);
+		quiet = quiet && !chats(s, now + 10 * S, now + 790 * S, CALL_RATE_LIMITED);
+	}
+	CHECK(quiet);
+	stall_free(s);
+
+	TEST("three failures and then other work are no loop");
+	s = stall_new(T, START);
+	for (uint64_t i = 1; i <= 3; i++)
+		chat(s, (100 + i) * S, CALL_ERROR);
+	for (uint64_t now = 104 * S; now < 5000 * S; now += S) {
+		activity(s, 7, now, 0);
+		quiet = quiet && stall_tick(s, now, NULL, 0) == STALL_NONE;
+	}
+	CHECK(quiet);
+	stall_free(s);
+
+	TEST("connections that cannot be made count as such failures, if a thread that matters "
+	     "tries");
+	s = stall_new(T, START);
+	chat(s, 90 * S, CALL_OK);
+	for (uint64_t now = 100 * S; now < 3000 * S; now += S) {
+		activity(s, 7, now, 0);
+		stall_connect_failed(s, 7, 30, now);
+		quiet = quiet && stall_tick(s, now, NULL, 0) == STALL_NONE;
+	}
+	CHECK(quiet);
+	for (uint64_t i = 0; i < 3; i++)
+		stall_connect_failed(s, 7, 7, 2999 * S);
+	CHECK(stall_tick(s, 3000 * S, NULL, 0) == STALL_BEGAN);
+	stall_free(s);
+
+	TEST("a store that says 'there is none' has answered: no failure, no progress");
+	s = stall_new(T, START);
+	c.status = CALL_ERROR;
+	c.http_status = 404;
+	for (uint64_t now = 100 * S; now < 5000 * S; now += S) {
+		stall_call_started(s, &c);
+		call_done(s, &c, now);
+		activity(s, 7, now, 0);
+		quiet = quiet && stall_tick(s, now, NULL, 0) == STALL_NONE;
+	}
+	stall_clocks(s, &clocks);
+	CHECK(quiet && clocks.calls_ns == 0 && clocks.failed == 0);
+
+	TEST("a long reply of a store is content though a call failed before, and so are bytes "
+	     "nobody can read");
+	c.http_status = 500;
+	call_done(s, &c, 5000 * S);
+	c.bytes_in = 10;
+	stall_bytes(s, &c, 5001 * S);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.failed == 1 && clocks.content_ns == 0);
+	c.bytes_in = 1 << 20;
+	stall_bytes(s, &c, 5002 * S);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.failed == 0 && clocks.content_ns == 5002 * S);
+	call_done(s, &c, 5003 * S);
+	c.bytes_in = 10;
+	c.proto = "generic";
+	stall_bytes(s, &c, 5004 * S);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.content_ns == 5004 * S);
+	stall_free(s);
+}
+
+static void going_in_circles(void)
+{
+	struct stall *s = stall_new(T, START);
+	struct stall_clocks clocks;
+	enum stall_change change;
+	bool quiet = true;
+
+	TEST("calls that succeed while no turn ends and nothing is written are a stall of the "
+	     "turns");
+	stall_turn_opened(s, 99 * S);
+	CHECK(chats(s, 100 * S, 5000 * S, CALL_OK) == 99 * S + T);
+	CHECK(!strcmp(stall_last(s)->clock, "turns") && stall_last(s)->since_ns == 99 * S);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.turns == 0 && clocks.calls_since_turn == 90);
+
+	TEST("it lasts while calls go on, and ends with a turn");
+	CHECK(chats(s, 1000 * S, 3000 * S, CALL_OK) == 0 && stall_stuck(s));
+	stall_turn(s, 3001 * S);
+	CHECK(stall_tick(s, 3002 * S, NULL, 0) == STALL_ENDED);
+	CHECK(stall_last(s)->end_ns == 3001 * S);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.turns == 1 && clocks.turns_ns == 3001 * S && clocks.calls_since_turn == 0);
+
+	TEST("or with output");
+	CHECK(chats(s, 3010 * S, 9000 * S, CALL_OK) == 3001 * S + T);
+	output(s, 7, 4000 * S, 10);
+	CHECK(stall_tick(s, 4000 * S, NULL, 0) == STALL_ENDED);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.output_ns == 4000 * S);
+
+	TEST("a run that writes, or begins turns, goes on");
+	for (uint64_t now = 4000 * S; now < 9000 * S; now += 600 * S) {
+		if (now % (1200 * S) < 600 * S)
+			output(s, 7, now, now);
+		else
+			stall_turn_opened(s, now);
+		quiet = quiet && !chats(s, now, now + 599 * S, CALL_OK);
+	}
+	CHECK(quiet);
+
+	TEST("output of a thread that makes no calls hides no loop");
+	quiet = false;
+	for (uint64_t now = 10000 * S; now < 12000 * S && !quiet; now += 10 * S) {
+		output(s, 20, now, now);
+		chat(s, now, CALL_OK);
+		quiet = stall_tick(s, now, NULL, 0) == STALL_BEGAN;
+	}
+	CHECK(quiet && !strcmp(stall_last(s)->clock, "turns"));
+	stall_free(s);
+
+	TEST("a turn of few and long calls is no loop");
+	s = stall_new(T, START);
+	for (uint64_t now = 100 * S; now < 100 * S + 19 * 500 * S; now += 500 * S) {
+		chat(s, now, CALL_OK);
+		CHECK(ticks(s, now, now + 400 * S, NULL, &change) == 0);
+	}
+	stall_free(s);
+}
+
+static void clock_that_expired(void)
+{
+	struct stall *s = stall_new(T, START);
+	struct stall_clocks clocks;
+	enum stall_change change;
+
+	TEST("a stall is named by the newest clock that expired: output, if that came last");
+	chat(s, 100 * S, CALL_OK);
+	output(s, 7, 200 * S, 1);
+	CHECK(ticks(s, 201 * S, 5000 * S, NULL, &change) == 200 * S + T);
+	CHECK(!strcmp(stall_last(s)->clock, "output"));
+
+	TEST("its verdict and its end stay with it");
+	stall_name(s, "deadlock");
+	stall_finish(s, 3000 * S);
+	CHECK(stall_last(s)->lasted && !strcmp(stall_last(s)->verdict, "deadlock"));
+	size_t n;
+	CHECK(!strcmp(stall_periods(s, &n)[0].verdict, "deadlock") && n == 1);
+	stall_free(s);
+
+	TEST("the CPU clock moves with work, not with ticks");
+	s = stall_new(T, START);
+	for (uint64_t now = START; now <= 200 * S; now += S) {
+		activity(s, 7, 60 * S, now <= 100 * S ? (now - START) / 2 : 25 * S + now / 100);
+		stall_tick(s, now, NULL, 0);
+	}
+	stall_clocks(s, &clocks);
+	CHECK(clocks.cpu_ns >= 100 * S && clocks.cpu_ns <= 110 * S);
+	CHECK(clocks.syscalls_ns == 60 * S && clocks.any_syscall_ns == 60 * S);
+	stall_free(s);
+
+	TEST("a system call that did nothing is told apart from one that did");
+	s = stall_new(T, START);
+	struct ev_activity a = { .h = { .pid = 7, .tid = 7 }, .last_ns = 300 * S };
+	stall_activity(s, &a);
+	stall_clocks(s, &clocks);
+	CHECK(clocks.any_syscall_ns == 300 * S && clocks.syscalls_ns == 0);
+	CHECK(ticks(s, START, 300 * S + T - S, NULL, &change) == START + T);
+	CHECK(!strcmp(stall_last(s)->clock, "content") && stall_last(s)->at_least);
+	stall_name(s, "unknown");
+	stall_free(s);
+}
+
 static void edges(void)
 {
 	struct stall *s = stall_new(0, START);
@@ -293,6 +526,9 @@ int main(void)
 	progress_is_no_stall();
 	waiting_is_no_stall();
 	work_is_no_stall();
+	failing_is_no_progress();
+	going_in_circles();
+	clock_that_expired();
 	edges();
 	return DONE();
 }
