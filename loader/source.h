@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where events come from: the live kernel (source_bpf.c) or a recording (source_replay.c). Siblings behind one interface;
- * what a source cannot do (a replay runs no command, sends no signal) it does not do: the results are in its events.
+ * Where events come from: the live kernel (source_bpf.c; source_proc.c without BPF) or a recording (source_replay.c). Siblings
+ * behind one interface; what a source cannot do (a replay runs no command, sends no signal) it does not do: the results are in its events.
  */
 #ifndef SOURCE_H
 #define SOURCE_H
@@ -13,15 +13,24 @@
 /* Valid during the call only. */
 typedef void (*event_fn)(void *ctx, const struct event *e);
 
+/* Something to be done outside; what came of it arrives as EV_ACTION. */
+struct source_action {
+	enum action_kind kind;
+	int signo;        /* stop: the signal */
+	const char *text; /* alert: the command, then lines NAME=value for its environment */
+	uint32_t pid;     /* probe, unstick: the process, ... */
+	int fd;           /* ... its descriptor, ... */
+	uint64_t sock;    /* ... and the socket's inode: when they do not agree nothing is done */
+};
+
 struct source {
 	/* Delivers what is there, waits up to timeout_ms for the first. 0, 1 at the end of the stream (after EV_END), or
 	 * -errno. */
 	int (*poll)(struct source *s, int timeout_ms);
 	/* Asks for a snapshot: EV_SNAPSHOT ... EV_SNAPSHOT arrive through the callback before it returns. 0 or -errno. */
 	int (*inspect)(struct source *s);
-	/* Alert or stop (see struct ev_action); its result comes as EV_ACTION. text: alert: the command, then lines NAME=value for
-	 * its environment. */
-	void (*act)(struct source *s, enum action_kind kind, int signo, const char *text);
+	/* The result comes as EV_ACTION, of alert, probe and unstick by a later poll(); nothing of *a is kept. */
+	void (*act)(struct source *s, const struct source_action *a);
 	/* Capture no more than n bytes of one operation on this socket from now on. */
 	void (*capture)(struct source *s, uint64_t sock, uint32_t n);
 	/* Ends the stream: what is on its way is delivered, then EV_END. */
@@ -41,6 +50,10 @@ struct source_config {
 
 /* Attaches. NULL with errno set, and a sentence for people in why[n]. */
 struct source *source_bpf_open(const struct source_config *c, char *why, size_t n);
+
+/* The same from /proc and sock_diag alone, for where BPF is refused: looks, nothing of what happens between them. Needs no
+ * privileges; what lacks them is said to be missing (EV_MISSING). */
+struct source *source_proc_open(const struct source_config *c, char *why, size_t n);
 
 /* Opens a recording. NULL with errno set and why[n]. */
 struct source *source_replay_open(const char *path, event_fn on_event, void *ctx, char *why,

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actions.h"
+#include "hello.h"
 #include "procfs.h"
 #include "python.h"
 #include "snapshot.h"
@@ -29,7 +31,6 @@
 #define ACTIVITY_MANY 64          /* more threads than this are looked at less often */
 #define ACTIVITY_MANY_NS 5000000000ull
 #define ACTIVITY_SEEN 4096 /* slots that remember what was said of a thread */
-#define ALERTS_MAX 8       /* alert commands running at once */
 
 struct seen {
 	uint32_t tid;
@@ -50,9 +51,7 @@ struct source_bpf {
 	uint64_t next_tick_ns, next_activity_ns;
 	struct losses said; /* losses as last reported */
 	struct seen *seen;
-	struct {
-		pid_t pid;
-	} alerts[ALERTS_MAX];
+	struct actions actions;
 	bool exited, ended;
 	int exit_code;
 };
@@ -339,37 +338,6 @@ static void tick(struct source_bpf *s)
 	s->next_tick_ns = e.ts_ns + (uint64_t)s->config.tick_ms * 1000000;
 }
 
-static void action_tell(struct source_bpf *s, enum action_kind kind, int result, int signo,
-                        const char *text)
-{
-	union {
-		struct ev_action e;
-		char room[sizeof(struct ev_action) + 256];
-	} u;
-	size_t n = strnlen(text, 256);
-
-	init_event(&u.e, EV_ACTION, sizeof(u.e), s->config.pid);
-	u.e.kind = kind;
-	u.e.result = result;
-	u.e.signo = signo;
-	memcpy(u.e.text, text, n);
-	u.e.h.size += (uint32_t)n;
-	deliver(s, &u.e);
-}
-
-static void alerts_reap(struct source_bpf *s)
-{
-	for (size_t i = 0; i < ALERTS_MAX; i++) {
-		int status;
-
-		if (s->alerts[i].pid &&
-		    waitpid(s->alerts[i].pid, &status, WNOHANG) == s->alerts[i].pid) {
-			s->alerts[i].pid = 0;
-			action_tell(s, ACTION_ALERT, status, 0, "the alert command ended");
-		}
-	}
-}
-
 static bool target_gone(const struct source_bpf *s)
 {
 	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
@@ -384,6 +352,7 @@ static void bpf_finish(struct source *source, enum end_reason why)
 
 	if (s->ended)
 		return;
+	actions_stop(&s->actions);
 	s->ended = true;
 	s->skel->bss->ready = 0;
 	ring_buffer__consume(s->ring);
@@ -412,7 +381,7 @@ static int bpf_poll(struct source *source, int timeout_ms)
 		n = ring_buffer__consume(s->ring);
 	if (n < 0 && n != -EINTR && n != -EAGAIN)
 		return n;
-	alerts_reap(s);
+	actions_reap(&s->actions);
 	if (now_ns() >= s->next_tick_ns)
 		tick(s);
 	/* the exit record may have been lost: the descriptor tells for sure */
@@ -433,57 +402,9 @@ static int bpf_inspect(struct source *source)
 	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids, true);
 }
 
-/* text: the command, then NAME=value lines. */
-static pid_t alert_run(const char *text)
+static void bpf_act(struct source *source, const struct source_action *a)
 {
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		char *copy = strdup(text), *save = NULL, *command, *line, *plain, *path;
-		sigset_t none;
-
-		/* what we ignore a command would ignore, too */
-		signal(SIGPIPE, SIG_DFL);
-		signal(SIGINT, SIG_DFL);
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		setsid();
-		command = copy ? strtok_r(copy, "\n", &save) : NULL;
-		while (command && (line = strtok_r(NULL, "\n", &save)))
-			putenv(line);
-		path = getenv("WHYSTUCK_RUN_ERROR");
-		/* a plain command gets the path as its last argument; a script of its own has it as $1 */
-		if (command && !strpbrk(command, "$&;|<>#`(){}\\'\"") &&
-		    asprintf(&plain, "%s \"$1\"", command) > 0)
-			command = plain;
-		if (command)
-			execl("/bin/sh", "sh", "-c", command, "sh", path ? path : "", (char *)NULL);
-		_exit(127);
-	}
-	return pid;
-}
-
-static void bpf_act(struct source *source, enum action_kind kind, int signo, const char *text)
-{
-	struct source_bpf *s = (struct source_bpf *)source;
-
-	if (kind == ACTION_STOP) {
-		long err = syscall(SYS_pidfd_send_signal, s->pidfd, signo, NULL, 0);
-
-		action_tell(s, kind, err ? -errno : signo, signo, "signal sent to the target");
-		return;
-	}
-	for (size_t i = 0; i < ALERTS_MAX; i++) {
-		if (s->alerts[i].pid)
-			continue;
-		s->alerts[i].pid = alert_run(text);
-		if (s->alerts[i].pid < 0) {
-			s->alerts[i].pid = 0;
-			action_tell(s, kind, -errno, 0, "the alert command could not be started");
-		}
-		return;
-	}
-	action_tell(s, kind, -EBUSY, 0, "too many alert commands are still running");
+	actions_do(&((struct source_bpf *)source)->actions, a);
 }
 
 static void bpf_capture(struct source *source, uint64_t sock, uint32_t n)
@@ -498,6 +419,7 @@ static void bpf_close(struct source *source)
 
 	if (!s)
 		return;
+	actions_stop(&s->actions);
 	if (s->skel)
 		whystuck_bpf__detach(s->skel);
 	tls_probes_free(s->tls);
@@ -520,33 +442,6 @@ static int no_print(enum libbpf_print_level level, const char *format, va_list a
 	(void)format;
 	(void)args;
 	return 0;
-}
-
-static void hello(struct source_bpf *s)
-{
-	union {
-		struct ev_hello e;
-		char room[sizeof(struct ev_hello) + 64];
-	} u;
-	struct timespec wall;
-	uint64_t best = UINT64_MAX;
-
-	init_event(&u.e, EV_HELLO, sizeof(u.e), s->config.pid);
-	u.e.magic = EVENT_MAGIC;
-	u.e.version = EVENT_VERSION;
-	for (int i = 0; i < 5; i++) { /* the reading least disturbed counts */
-		uint64_t before = now_ns(), after;
-
-		clock_gettime(CLOCK_REALTIME, &wall);
-		after = now_ns();
-		if (after - before < best) {
-			best = after - before;
-			u.e.wall_offset_ns = (uint64_t)wall.tv_sec * 1000000000u +
-			                     (uint64_t)wall.tv_nsec - (before + best / 2);
-		}
-	}
-	u.e.h.size += (uint32_t)snprintf(u.e.text, 64, "whystuck %s", WHYSTUCK_VERSION);
-	deliver(s, &u.e);
 }
 
 static bool load(struct source_bpf *s, bool multi)
@@ -607,6 +502,7 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	s->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (!s->seen || s->pidfd < 0)
 		return fail(s, why, n, "opening the process");
+	s->actions = (struct actions){ c->pid, s->pidfd, c->on_event, c->ctx };
 	libbpf_set_print(no_print);
 	if (!load(s, true)) {
 		multi = false;
@@ -631,7 +527,7 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 		return fail(s, why, n, "opening the kernel's event buffer");
 	if (whystuck_bpf__attach(s->skel))
 		return fail(s, why, n, "attaching the kernel programs");
-	hello(s);
+	hello_tell(c->pid, c->on_event, c->ctx);
 	pid_seed(s, c->pid);
 	tree_find(s);
 	for (size_t i = 0; i < s->npids; i++)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is done on stuck, by any source of a live target: alert commands, signals, probes. Results come as EV_ACTION. */
+#ifndef ACTIONS_H
+#define ACTIONS_H
+#include <sys/types.h>
+#include "socket_act.h"
+#include "socket_act.h"
+#include "source.h"
+
+#define ALERTS_MAX 8 /* alert commands running at once */
+
+struct actions {
+	uint32_t pid; /* the target ... */
+	int pidfd;    /* ... whose descriptor stays the caller's */
+	event_fn emit;
+	void *ctx;
+	pid_t alerts[ALERTS_MAX]; /* 0: none */
+	struct socket_acts sockets;
+	struct socket_acts sockets;
+};
+
+/* As source->act (source.h). */
+void actions_do(struct actions *a, const struct source_action *what);
+/* Tells of what has come since; never waits. */
+void actions_reap(struct actions *a);
+/* Breaks off what must not outlast us, see socket_act.h; to be called before EV_END. */
+void actions_stop(struct actions *a);
+/* Breaks off what goes on at sockets, settings put back; alert commands go on. May be called twice, or on zeroes. */
+void actions_stop(struct actions *a);
+
+#endif
