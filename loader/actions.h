@@ -4,7 +4,6 @@
 #define ACTIONS_H
 #include <sys/types.h>
 #include "socket_act.h"
-#include "socket_act.h"
 #include "source.h"
 
 #define ALERTS_MAX 8 /* alert commands running at once */
@@ -16,16 +15,14 @@ struct actions {
 	void *ctx;
 	pid_t alerts[ALERTS_MAX]; /* 0: none */
 	struct socket_acts sockets;
-	struct socket_acts sockets;
 };
 
 /* As source->act (source.h). */
 void actions_do(struct actions *a, const struct source_action *what);
 /* Tells of what has come since; never waits. */
 void actions_reap(struct actions *a);
-/* Breaks off what must not outlast us, see socket_act.h; to be called before EV_END. */
-void actions_stop(struct actions *a);
-/* Breaks off what goes on at sockets, settings put back; alert commands go on. May be called twice, or on zeroes. */
+/* Breaks off what goes on at sockets, settings put back (see socket_act.h); alert commands go on. To be called before EV_END,
+ * may be called again. */
 void actions_stop(struct actions *a);
 
 #endif

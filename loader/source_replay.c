@@ -91,12 +91,10 @@ static int replay_inspect(struct source *source)
 	return 0;
 }
 
-static void replay_act(struct source *source, enum action_kind kind, int signo, const char *text)
+static void replay_act(struct source *source, const struct source_action *a)
 {
 	(void)source;
-	(void)kind;
-	(void)signo;
-	(void)text;
+	(void)a;
 }
 
 static void replay_capture(struct source *source, uint64_t sock, uint32_t n)
