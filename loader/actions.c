@@ -60,7 +60,7 @@ static void alert_start(struct actions *a, const char *text)
 	for (size_t i = 0; i < ALERTS_MAX; i++) {
 		if (a->alerts[i])
 			continue;
-		a->alerts[i] = alert_run(what->text);
+		a->alerts[i] = alert_run(text);
 		if (a->alerts[i] < 0) {
 			a->alerts[i] = 0;
 			tell(a, ACTION_ALERT, -errno, 0, "the alert command could not be started");
