@@ -226,7 +226,9 @@ static void serve(struct session *s)
 	if (pipeline_wants_look(s->pipeline))
 		s->source->inspect(s->source);
 	while (pipeline_next_action(s->pipeline, &a))
-		s->source->act(s->source, a.kind, a.signo, a.text);
+		s->source->act(s->source, &(struct source_action){ .kind = a.kind,
+		                                                   .signo = a.signo,
+		                                                   .text = a.text });
 }
 
 int session_poll(struct session *s, int timeout_ms)
