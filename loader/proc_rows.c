@@ -155,6 +155,9 @@ static void thread_visit(void *ctx, uint32_t tid)
 	if (task_read(w->pid, tid, "stat", buf, sizeof(buf)) <= 0 || procfs_stat_parse(buf, &st))
 		return;
 	t.row.state = state_bits(st.state);
+	t.row.cpu_ns = procfs_cpu_ns(w->pid, tid);
+	if (!t.row.cpu_ns) /* a kernel without CONFIG_SCHED_INFO: in clock ticks */
+		t.row.cpu_ns = st.cpu_ns;
 	if (task_read(w->pid, tid, "comm", t.row.comm, sizeof(t.row.comm)) > 0)
 		t.row.comm[strcspn(t.row.comm, "\n")] = '\0';
 	if (st.state != 'Z' && st.state != 'X') {

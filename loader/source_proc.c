@@ -50,7 +50,7 @@ struct source_proc {
 	size_t nthreads;
 	int pidfd;
 	struct actions actions;
-	uint32_t pids[TREE_MAX]; /* of the tree, zombies too */
+	uint32_t pids[TREE_MAX]; /* of the tree, alive */
 	size_t npids;
 	uint32_t beyond; /* processes beyond it */
 	uint32_t hung;   /* processes not read in time in this look */
@@ -87,7 +87,8 @@ static void tree_visit(void *ctx, uint32_t pid)
 	struct source_proc *s = w->s;
 	struct proc_stat st;
 
-	if (procfs_stat(pid, &st) || !pid_known(s, st.ppid) || pid_known(s, pid))
+	if (procfs_stat(pid, &st) || procfs_ended(&st) || !pid_known(s, st.ppid) ||
+	    pid_known(s, pid))
 		return;
 	if (s->npids == TREE_MAX) {
 		s->beyond++;
@@ -107,7 +108,7 @@ static void tree_find(struct source_proc *s)
 
 	s->beyond = 0;
 	for (size_t i = 0; i < s->npids; i++)
-		if (s->pids[i] == s->config.pid || procfs_stat(s->pids[i], &st) == 0)
+		if (procfs_stat(s->pids[i], &st) == 0 && !procfs_ended(&st))
 			s->pids[n++] = s->pids[i];
 	s->npids = n;
 	while (s->config.tree && w.grew) {
