@@ -3,17 +3,16 @@
 #ifndef ACTIONS_H
 #define ACTIONS_H
 #include <sys/types.h>
+#include "errand.h"
 #include "socket_act.h"
 #include "source.h"
-
-#define ALERTS_MAX 8 /* alert commands running at once */
 
 struct actions {
 	uint32_t pid; /* the target ... */
 	int pidfd;    /* ... whose descriptor stays the caller's */
 	event_fn emit;
 	void *ctx;
-	pid_t alerts[ALERTS_MAX]; /* 0: none */
+	struct errands errands;
 	struct socket_acts sockets;
 };
 
@@ -21,8 +20,8 @@ struct actions {
 void actions_do(struct actions *a, const struct source_action *what);
 /* Tells of what has come since; never waits. */
 void actions_reap(struct actions *a);
-/* Breaks off what goes on at sockets, settings put back (see socket_act.h); alert commands go on. To be called before EV_END,
- * may be called again. */
+/* Breaks off what goes on at sockets, settings put back (see socket_act.h); alert commands and webhooks are waited
+ * for a little, then go on without us. To be called before EV_END, may be called again. */
 void actions_stop(struct actions *a);
 
 #endif

@@ -4,13 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool behind_sudo(uid_t *uid, gid_t *gid)
+bool own_user(uid_t *uid, gid_t *gid)
 {
 	const char *u = getenv("SUDO_UID"), *g = getenv("SUDO_GID");
 	char *end;
@@ -30,7 +29,7 @@ void own_give(int fd)
 	gid_t gid;
 
 	/* not fatal: the file then stays root's, readable with sudo */
-	if (behind_sudo(&uid, &gid) && fchown(fd, uid, gid))
+	if (own_user(&uid, &gid) && fchown(fd, uid, gid))
 		errno = 0;
 }
 
