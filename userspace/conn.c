@@ -205,7 +205,31 @@ void conn_set_up(struct conn *c, uint64_t ts_ns)
 /* The name follows from the host, the address, the port and the protocol; asked anew when one of them changes. */
 void conn_rename(struct conn *c)
 {
-	endpoint_name(c->table->rules, &c->endpoint, c->port, c->proto ? c->proto->name : "");
+	struct endpoint *e = &c->endpoint;
+	const struct conn_told *told = &c->told;
+
+	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "");
+	e->how = NULL;
+	if (!told->how ||
+	    (told->class != CALL_OTHER && e->class != CALL_OTHER && told->class != e->class))
+		return;
+	e->how = told->how;
+	e->unsure = told->unsure;
+	if (e->class != CALL_OTHER)
+		return;
+	e->class = told->class;
+	snprintf(e->label, sizeof(e->label), "%s", told->label);
+	snprintf(e->system, sizeof(e->system), "%s", told->system);
+}
+
+void conn_tell(struct conn *c, const struct conn_told *told)
+{
+	c->told = *told;
+	conn_rename(c);
+	if (c->peer) {
+		c->peer->told = *told;
+		conn_rename(c->peer);
+	}
 }
 
 void conn_host(struct conn *c, const char *host)
@@ -300,6 +324,7 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 	if (e->h.type != EV_SOCKET) {
 		struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
 
+		c->told = (struct conn_told){ 0 };
 		/* a socket that connects again carries a new stream */
 		if (c->bytes[0] || c->bytes[1])
 			conn_stop(c, DONE_SWITCHED, &at);
@@ -349,21 +374,40 @@ void conns_thread(struct conns *t, const struct ev_thread *e)
 
 static void start_proto(struct conn *c, const struct proto *p);
 
+/* Its request left before we came. */
+static void seed_call(struct conn *c)
+{
+	struct stamp at = { c->seed_sent_ns, c->seed_sent_ns, c->pid, c->pid, 0 };
+
+	if (c->bytes[0] || c->bytes[1] || c->ignored || c->proto)
+		return;
+	start_proto(c, &proto_generic);
+	if (c->state)
+		generic_seed(c->state, &at);
+}
+
+void conns_awaited(struct conns *t, uint64_t sock, uint64_t since_ns)
+{
+	struct conn *c = conns_by_sock(t, sock);
+
+	if (!c || c->role == ROLE_SERVER || c->from_start)
+		return;
+	if (!c->seed_sent_ns)
+		c->seed_sent_ns = since_ns;
+	c->idle = false;
+	if (c->seed_sent_ns)
+		seed_call(c);
+}
+
 void conns_seeded(struct conns *t)
 {
 	if (!t->seeding)
 		return;
 	t->seeding = false;
 	for (size_t i = 0; i < BUCKETS; i++) {
-		for (struct conn *c = t->buckets[i]; c; c = c->next) {
-			struct stamp at = { c->seed_sent_ns, c->seed_sent_ns, c->pid, c->pid, 0 };
-
-			if (!c->outstanding || c->bytes[0] || c->bytes[1] || c->ignored || c->proto)
-				continue;
-			start_proto(c, &proto_generic);
-			if (c->state)
-				generic_seed(c->state, &at);
-		}
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			if (c->outstanding)
+				seed_call(c);
 	}
 }
 

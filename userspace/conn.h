@@ -31,6 +31,14 @@ struct conn_ops {
 	void *ctx;
 };
 
+/* Who is at the other end, as found out without its bytes; how NULL: not. */
+struct conn_told {
+	enum call_class class;
+	char label[32], system[16]; /* as in struct endpoint */
+	const char *how;            /* a static sentence */
+	bool unsure;
+};
+
 struct conn {
 	uint64_t id;   /* from 1, in order of appearance */
 	uint64_t sock; /* inode, 0 for a TLS object */
@@ -59,6 +67,8 @@ struct conn {
 	unsigned calls;      /* opened so far */
 	unsigned open;       /* calls open */
 	unsigned real_calls; /* done so far that are no log-ins */
+
+	struct conn_told told; /* what no byte said: conn_tell() */
 
 	/* conn.c's own */
 	struct conn *next; /* in its bucket */
@@ -95,6 +105,12 @@ void conns_close(struct conns *t, const struct ev_close *e); /* EV_CLOSE, EV_TLS
 void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns);
 /* The first snapshot ended: what was outstanding before we came becomes an open call. */
 void conns_seeded(struct conns *t);
+/*
+ * Somebody waits for a reply on this socket, as a snapshot proved though the counters did not say so.
+ * Opens a call that began before we came, unless bytes were seen since then. since_ns: when its request
+ * had been sent at the latest, where no counter tells; 0 unknown.
+ */
+void conns_awaited(struct conns *t, uint64_t sock, uint64_t since_ns);
 /* A thread of the first snapshot: one that waits for a single connection waits for a reply. */
 void conns_thread(struct conns *t, const struct ev_thread *e);
 /* At every tick: decides what waited for the next event of its thread. */
@@ -106,6 +122,8 @@ void conns_end(struct conns *t, uint64_t ts_ns);
 struct conn *conns_by_sock(struct conns *t, uint64_t sock);
 /* The host name of c became known (Host header): names it anew. */
 void conn_host(struct conn *c, const char *host);
+/* What c's endpoint is where neither options, host nor port tell: names it, and its calls from now on, anew. */
+void conn_tell(struct conn *c, const struct conn_told *told);
 /* When the first call of c, requested by thread tid, began: at connect() where the connection was made for it, else at its
  * request. HTTP clients connect when they have a request; other clients may connect in advance: there it was made for the
  * call if nothing was done on other connections in between and hardly any time passed. */

@@ -15,6 +15,8 @@ struct endpoint {
 	char addr[128];  /* address:port or path of a unix socket */
 	char name
 		[140]; /* host:port (port left out for 443 and 80), else addr: what people are shown */
+	const char *how; /* static sentence: what told it where its address did not; else NULL */
+	bool unsure;     /* how: no fact, but the one thing that fits */
 };
 
 struct endpoint_rules;

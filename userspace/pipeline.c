@@ -15,6 +15,7 @@
 #include "conn.h"
 #include "coverage.h"
 #include "evidence.h"
+#include "identify.h"
 #include "out/metrics.h"
 #include "out/run_error.h"
 #include "out/summary.h"
@@ -23,6 +24,8 @@
 
 #define ACTIONS_MAX 32 /* due, not yet taken by the caller */
 #define LATE_MAX 64    /* calls from before attach whose endpoint has no name yet */
+/* Calls found in one snapshot by who waits for them; a loop with more is beyond telling anyway. */
+#define AWAITED_MAX 1024
 #define LOOK_PATIENCE_NS \
 	5000000000ull /* without a snapshot by then, run_error.json is written from what is known */
 
@@ -424,17 +427,7 @@ static void turn_outside(struct turn_sink *s, const struct call *c)
 	summary_outside(p->summary);
 }
 
-/* ---- stuck ---- */
-
-static const struct endpoint *endpoint_of(void *ctx, uint64_t sock)
-{
-	struct pipeline *p = ctx;
-	struct conn *c = conns_by_sock(p->conns, sock);
-
-	if (!c)
-		return NULL;
-	return c->peer ? &c->peer->endpoint : &c->endpoint;
-}
+/* ---- calls from before we came ---- */
 
 /* Views of all open calls; *n of them, free() it. */
 static struct call_view *open_views(struct pipeline *p, size_t *n)
@@ -450,6 +443,108 @@ static struct call_view *open_views(struct pipeline *p, size_t *n)
 		v[(*n)++] = (struct call_view){ &t->call, &t->endpoint, s ? s->sock : 0 };
 	}
 	return v;
+}
+
+/* Replies are awaited that no counter shows: each is a call, too. */
+static void find_awaited(struct pipeline *p)
+{
+	struct awaited *rows = calloc(AWAITED_MAX, sizeof(*rows));
+	struct identify *i = NULL;
+	struct call_view *open;
+	size_t n;
+
+	open = open_views(p, &n);
+	if (rows && open)
+		i = identify_new(p->evidence, open, n);
+	n = i ? identify_awaited(i, rows, AWAITED_MAX) : 0;
+	for (size_t k = 0; k < n; k++)
+		conns_awaited(p->conns, rows[k].sock, rows[k].since_ns);
+	identify_free(i);
+	free(open);
+	free(rows);
+}
+
+/* Its bytes say nothing and its endpoint, or what it asked for, is not known. */
+static bool is_unnamed(const struct tracked *t)
+{
+	bool generic = t->call.proto && strcmp(t->call.proto, "generic") == 0;
+
+	return t->conn && !t->call.inbound && (t->call.at_least || generic) && !t->call.llm &&
+	       (t->call.class == CALL_OTHER || !t->call.op[0]);
+}
+
+/* What was found out becomes the call's and its connection's; a health check stays the call's alone. */
+static void learn(struct pipeline *p, struct tracked *t, const struct identity *id)
+{
+	struct conn_told told = { .class = id->class, .how = id->how, .unsure = !id->sure };
+	struct call *call = &t->call, probe;
+
+	snprintf(told.label, sizeof(told.label), "%s",
+	         id->class == CALL_LLM ? id->provider : id->system);
+	snprintf(told.system, sizeof(told.system), "%s",
+	         id->class != CALL_STORAGE ? ""
+	         : id->system[0]           ? id->system
+	                                   : "unknown");
+	if (!call->op[0] && id->op[0]) {
+		snprintf(call->op, sizeof(call->op), "%s", id->op);
+		call->op_known = id->http && id->sure;
+		call->write = id->http && id->write;
+	}
+	call->blocks |= id->blocks;
+	if (id->host[0] && !t->conn->endpoint.host[0])
+		conn_host(t->conn, id->host);
+	probe = *call;
+	probe.proto = id->http ? "http" : call->proto;
+	endpoint_classify(p->rules, &t->conn->endpoint, &probe);
+	if (probe.class == CALL_HEARTBEAT && !t->opened)
+		call->class = CALL_HEARTBEAT;
+	else
+		conn_tell(t->conn, &told);
+	if (t->opened)
+		classify(p, t);
+}
+
+/* Names the open calls that began before we came, from the newest snapshot. */
+static void identify_open(struct pipeline *p)
+{
+	struct identity *ids = calloc(p->nopen + 1, sizeof(*ids));
+	bool *known = calloc(p->nopen + 1, sizeof(*known));
+	struct identify *i = NULL;
+	struct call_view *open;
+	size_t n, k = 0;
+
+	open = open_views(p, &n);
+	if (ids && known && open && evidence_time(p->evidence))
+		i = identify_new(p->evidence, open, n);
+	/* all are asked before any learns: the order must not matter */
+	for (struct tracked *t = p->open; i && t; t = t->next, k++)
+		known[k] = is_unnamed(t) && identify_call(i, &open[k], &ids[k]);
+	k = 0;
+	for (struct tracked *t = p->open; i && t; t = t->next, k++)
+		if (known[k])
+			learn(p, t, &ids[k]);
+	identify_free(i);
+	for (struct tracked *t = p->open; t; t = t->next) {
+		if (!t->opened) {
+			classify(p, t);
+			tell(p, t, t->call.at_least);
+		}
+	}
+	free(open);
+	free(known);
+	free(ids);
+}
+
+/* ---- stuck ---- */
+
+static const struct endpoint *endpoint_of(void *ctx, uint64_t sock)
+{
+	struct pipeline *p = ctx;
+	struct conn *c = conns_by_sock(p->conns, sock);
+
+	if (!c)
+		return NULL;
+	return c->peer ? &c->peer->endpoint : &c->endpoint;
 }
 
 static void history_fill(const struct pipeline *p, struct history *h)
@@ -815,13 +910,8 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 	if (e->flags & EVF_BEGIN)
 		return;
 	conns_seeded(p->conns);
-	/* what was under way when we came has a class where the address tells it */
-	for (struct tracked *t = p->open; t; t = t->next) {
-		if (!t->opened) {
-			classify(p, t);
-			tell(p, t, t->call.at_least);
-		}
-	}
+	find_awaited(p);
+	identify_open(p);
 	if (p->error_due)
 		error_report(p);
 }
