@@ -9,8 +9,7 @@
 #include "session.h"
 #include "watch.h"
 
-/* Says why pid cannot be watched; false then. */
-static bool target_fits(uint32_t pid)
+bool watch_fits(uint32_t pid, bool zombie)
 {
 	struct proc_stat st;
 	int err = procfs_stat(pid, &st);
@@ -27,7 +26,7 @@ static bool target_fits(uint32_t pid)
 		          "observe; give the PID of the "
 		          "program",
 		          pid);
-	else if (st.state == 'Z' || st.state == 'X')
+	else if (!zombie && (st.state == 'Z' || st.state == 'X'))
 		log_error("cannot attach to %u: it has ended and waits for its parent %u to notice "
 		          "(zombie); look at the "
 		          "parent",
@@ -83,7 +82,7 @@ int cmd_watch(struct options *o)
 	char name[64];
 
 	log_open(o->log_level, stderr);
-	if (!watch_privileged() || !target_fits(o->pid))
+	if (!watch_privileged() || !watch_fits(o->pid, false))
 		return EXIT_ERROR;
 	/* the program only: arguments can hold prompts */
 	if (procfs_read(o->pid, "comm", name, sizeof(name)) <= 0)

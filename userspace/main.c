@@ -11,6 +11,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(struct options *o);
 	} commands[] = {
+		{ "why", cmd_why },
 		{ "watch", cmd_watch },
 		{ "run", cmd_run },
 		{ "replay", cmd_replay },

@@ -239,6 +239,21 @@ int session_poll(struct session *s, int timeout_ms)
 	return r;
 }
 
+int session_inspect(struct session *s)
+{
+	return s->source->inspect(s->source);
+}
+
+void session_act(struct session *s, const struct source_action *a)
+{
+	s->source->act(s->source, a);
+}
+
+void session_finish(struct session *s)
+{
+	s->source->finish(s->source, END_INTERRUPTED);
+}
+
 bool session_interrupted(void)
 {
 	bool came = signalled != 0;

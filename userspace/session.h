@@ -31,6 +31,13 @@ int session_poll(struct session *s, int timeout_ms);
 /* A signal that ends the session came since this was asked last. */
 bool session_interrupted(void);
 
+/* A full snapshot now. 0 or -errno. */
+int session_inspect(struct session *s);
+/* Its result comes as EV_ACTION. */
+void session_act(struct session *s, const struct source_action *a);
+/* Ends the stream before its time. */
+void session_finish(struct session *s);
+
 /* Detaches, writes what is to be written. Exit status: EXIT_OK, EXIT_STALLED, EXIT_ERROR. */
 int session_end(struct session *s);
 void session_free(struct session *s);

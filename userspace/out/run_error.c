@@ -727,6 +727,25 @@ json_t *run_error_json(const struct run_error_input *in)
 	return NULL;
 }
 
+void run_error_actions(json_t *doc, const struct run_error_input *in)
+{
+	struct doc d = { in, in->look, NULL, NULL, false };
+
+	set(&d, doc, "actions", actions_json(&d));
+}
+
+static void proven_dead(json_t *finding)
+{
+	json_object_set_new(finding, "kind", json_string(verdict_name(VERDICT_CONNECTION_DEAD)));
+	json_object_set_new(finding, "confidence", json_string(confidence_name(CONFIDENCE_PROVEN)));
+}
+
+void run_error_proven_dead(json_t *doc)
+{
+	proven_dead(json_object_get(doc, "verdict"));
+	proven_dead(json_array_get(json_object_get(doc, "causes"), 0));
+}
+
 /* ---- Onto the disk ---- */
 
 static int write_all(int fd, const char *p, size_t n)

@@ -32,6 +32,11 @@ struct run_error_input {
 /* The document, a new reference. NULL: out of memory. */
 json_t *run_error_json(const struct run_error_input *in);
 
+/* Into a document that was made before something was done: the actions as they are now; and that a probe proved the
+ * connection of its verdict dead. */
+void run_error_actions(json_t *doc, const struct run_error_input *in);
+void run_error_proven_dead(json_t *doc);
+
 /*
  * Writes doc as file name in directory dirfd: whole or not at all, mode 0600, on disk when this
  * returns. 0, or -errno with nothing left behind and an older file of that name untouched.
