@@ -132,8 +132,10 @@ static bool still_there(const struct source_action *a)
 
 static void refuse(struct socket_result *to, int err, const struct source_action *a)
 {
-	to->result = err;
-	if (err == -ESTALE || err == -EBADF || err == -ESRCH)
+	bool gone = err == -ESTALE || err == -EBADF || err == -ESRCH;
+
+	to->result = gone ? -ESTALE : err;
+	if (gone)
 		snprintf(
 			to->text, sizeof(to->text),
 			"descriptor %d of process %u is not this socket any more; nothing was done",

@@ -5,7 +5,7 @@
 #include "source.h"
 
 #define SOCKET_PROBES 3     /* unanswered ones that prove a path dead */
-#define SOCKET_TEXT_MAX 400 /* of a result, for people */
+#define SOCKET_TEXT_MAX 640 /* of a result, for people */
 
 /* Socket options of TCP, as getsockopt() tells them. */
 struct keepalive {
