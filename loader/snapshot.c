@@ -14,6 +14,7 @@
 
 #include "apart.h"
 #include "facts.h"
+#include "holders.h"
 #include "iter.h"
 #include "kernel_symbols.h"
 #include "locks.h"
@@ -30,6 +31,7 @@
 #define ZOMBIES_MAX 1024 /* listed, of a look: a program that never waits for its children has no more to tell */
 #define ITEM_NS 500000000ull /* for one step of one process */
 #define LOOK_NS 2000000000ull /* for all of them: an operator waits for it */
+#define HOLDERS_NS 400000000ull /* for all descriptors of the machine, so that the step ends by itself */
 #define READINGS_MAX 5        /* of the clocks, to find two that nothing disturbed */
 #define READINGS_AGREE_NS 1000000
 
@@ -366,6 +368,13 @@ static void locks_step(struct look *l, uint32_t pid)
 	locks_take(l->pids, l->npids, l->send, l->send_ctx);
 }
 
+static void holders_step(struct look *l, uint32_t pid)
+{
+	(void)pid;
+	holders_take(l->pids, l->npids, l->s->sockets.pairs, l->s->sockets.npairs,
+	             now_ns() + HOLDERS_NS, l->send, l->send_ctx);
+}
+
 /* The threads of a process, to be freed; NULL: out of memory. */
 static struct python_thread *threads_of(const struct look *l, uint32_t pid, size_t *n)
 {
@@ -414,6 +423,7 @@ static const struct step {
 	{ "names", names_step, .memory = true },
 	{ "oom_kills", kills_step, .all = true },
 	{ "locks", locks_step, .all = true },
+	{ "holders", holders_step, .all = true, .closer = true },
 	{ "python_frames", python_step, .memory = true, .closer = true },
 };
 #define STEPS (sizeof(steps) / sizeof(*steps))
