@@ -22,9 +22,11 @@ struct alert {
 	void *ctx;
 	int signals[SIGNALS_MAX];
 	unsigned nsignals;
-	unsigned next; /* signal to send */
+	unsigned next;  /* signal to send */
+	unsigned nsent; /* signals so far */
 	bool stopping, gone;
-	uint64_t due_ns; /* of signals[next], or the end of the last grace */
+	uint64_t due_ns;  /* of signals[next], or the end of the last grace */
+	uint64_t sent_ns; /* when the newest signal was */
 	struct ev_action *actions[ALERT_ACTIONS_MAX];
 	size_t nactions;
 	uint64_t forgotten;
@@ -97,6 +99,8 @@ static void signal_next(struct alert *a, uint64_t now_ns)
 	const char *name = sigabbrev_np(signo);
 	char text[128];
 
+	a->nsent++;
+	a->sent_ns = now_ns;
 	a->due_ns = now_ns + a->plan.grace_ns;
 	snprintf(text, sizeof(text), "SIG%s to %" PRIu32 ": the run is stuck%s", name ? name : "?",
 	         a->pid, a->next > 1 ? " and did not end in its time of grace" : "");
@@ -104,6 +108,50 @@ static void signal_next(struct alert *a, uint64_t now_ns)
 }
 
 /* ---- Results ---- */
+
+/* Adds to what is said of the newest signal: what followed it. */
+static void stop_followed(struct alert *a, const char *what)
+{
+	for (size_t i = a->nactions; i-- > 0;) {
+		struct ev_action *old = a->actions[i], *more;
+		size_t n = strlen(what);
+
+		if (old->kind != ACTION_STOP)
+			continue;
+		more = old->result > 0 && old->h.size + n <= EVENT_SIZE_MAX
+		               ? realloc(old, old->h.size + n)
+		               : NULL;
+		if (!more)
+			return;
+		memcpy((char *)more + more->h.size, what, n);
+		more->h.size += (uint32_t)n;
+		a->actions[i] = more;
+		return;
+	}
+}
+
+static void target_ended(struct alert *a, uint64_t ts_ns)
+{
+	char text[64];
+
+	if (a->gone)
+		return;
+	a->gone = true;
+	if (!a->nsent)
+		return;
+	snprintf(text, sizeof(text), "; the target ended %.1f s after it",
+	         ts_ns > a->sent_ns ? (double)(ts_ns - a->sent_ns) / 1e9 : 0.0);
+	stop_followed(a, text);
+}
+
+static void grace_over(struct alert *a)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "; the target did not end within %.1f s",
+	         (double)a->plan.grace_ns / 1e9);
+	stop_followed(a, text);
+}
 
 static void action_keep(struct alert *a, const struct event *ev)
 {
@@ -158,6 +206,8 @@ void alert_began(struct alert *a, uint64_t now_ns, const struct alert_facts *f)
 		environment_make(a, f, environment);
 		a->act(a->ctx, ACTION_ALERT, 0, environment);
 	}
+	if (a->plan.webhook)
+		a->act(a->ctx, ACTION_WEBHOOK, 0, "");
 	if (a->plan.stop && !a->stopping && !a->gone) {
 		a->stopping = true;
 		a->next = 0;
@@ -171,6 +221,7 @@ void alert_tick(struct alert *a, uint64_t now_ns)
 		a->stopping = false;
 	if (!a->stopping || now_ns < a->due_ns)
 		return;
+	grace_over(a);
 	if (a->next < a->nsignals)
 		signal_next(a, now_ns);
 	else
@@ -182,7 +233,9 @@ void alert_event(struct alert *a, const struct event *ev)
 	if (ev->type == EV_ACTION)
 		action_keep(a, ev);
 	else if (ev->type == EV_EXIT && (ev->flags & EVF_LAST) && ev->pid == a->pid)
-		a->gone = true;
+		target_ended(a, ev->ts_ns);
+	else if (ev->type == EV_END && ((const struct ev_end *)ev)->reason == END_EXITED)
+		target_ended(a, ev->ts_ns);
 }
 
 bool alert_stopping(const struct alert *a)

@@ -17,13 +17,14 @@
 
 /*
  * kind ACTION_ALERT: run the user's command with the environment in text, lines "NAME=value\n",
- * signo 0. kind ACTION_STOP: send signo to the target; text says why, for people. text lives for
+ * signo 0. kind ACTION_WEBHOOK: post run_error.json as it is now. kind ACTION_STOP: send signo to the target; text says why, for people. text lives for
  * the call only.
  */
 typedef void alert_act(void *ctx, enum action_kind kind, int signo, const char *text);
 
 struct alert_plan {
-	bool alert; /* there is a command to run */
+	bool alert;   /* there is a command to run */
+	bool webhook; /* there is a URL to post to */
 	bool stop, stop_kill;
 	int stop_signal; /* first one; 0: SIGINT */
 	uint64_t grace_ns;
@@ -45,14 +46,14 @@ struct alert *alert_new(const struct alert_plan *plan, uint32_t pid, alert_act *
 void alert_free(struct alert *a);
 
 /*
- * A stall began: alerts, and begins to stop the run. A stop once begun goes on until the target is
+ * A stall began: alerts, posts, and begins to stop the run. A stop once begun goes on until the target is
  * gone, also when the run moves again (it writes its results down) or stalls once more.
  */
 void alert_began(struct alert *a, uint64_t now_ns, const struct alert_facts *f);
 void alert_tick(struct alert *a, uint64_t now_ns);
 /*
- * Takes EV_EXIT of the target (the plan is done) and EV_ACTION (copied); other events are none of
- * its business.
+ * Takes EV_EXIT of the target and EV_END (the plan is done) and EV_ACTION (copied; what followed a
+ * signal is added to what is said of it); other events are none of its business.
  */
 void alert_event(struct alert *a, const struct event *ev);
 

@@ -18,7 +18,10 @@ static void act(void *ctx, enum action_kind kind, int signo, const char *text)
 
 	(void)ctx;
 	snprintf(log_text + n, sizeof(log_text) - n, "%s%d ",
-	         kind == ACTION_ALERT ? "alert" : "signal", signo);
+	         kind == ACTION_ALERT     ? "alert"
+	         : kind == ACTION_WEBHOOK ? "webhook"
+	                                  : "signal",
+	         signo);
 	if (kind == ACTION_ALERT)
 		snprintf(environment, sizeof(environment), "%s", text);
 }
@@ -97,6 +100,14 @@ static void alerts(void)
 	              "WHYSTUCK_PID=77\nWHYSTUCK_VERDICT=llm_no_response\nWHYSTUCK_OUTPUT=/out\n"));
 	alert_free(a);
 
+	TEST("a webhook is posted beside the command, once a stall, before anything is stopped");
+	p.webhook = p.stop = true;
+	p.grace_ns = 10 * S;
+	CHECK(!strcmp(plan(&p, 5 * S, NULL), "alert0 webhook0 signal2 "));
+	p.alert = p.stop = false;
+	CHECK(!strcmp(plan(&p, 100 * S, NULL), "webhook0 "));
+	p.webhook = false;
+
 	TEST("without a command there is no alert");
 	p.alert = false;
 	CHECK(!strcmp(plan(&p, 100 * S, NULL), ""));
@@ -163,6 +174,63 @@ static void endings(void)
 	alert_free(a);
 }
 
+static void stop_result(struct alert *a, int signo)
+{
+	static const char what[] = "signal sent to the target";
+	struct {
+		struct ev_action e;
+		char text[sizeof(what) - 1];
+	} r = { .e = { .h = { .type = EV_ACTION,
+		              .size = sizeof(struct ev_action) + sizeof(what) - 1 },
+		       .kind = ACTION_STOP,
+		       .signo = signo,
+		       .result = signo } };
+
+	memcpy((char *)&r + sizeof(struct ev_action), what, sizeof(what) - 1);
+	alert_event(a, &r.e.h);
+}
+
+static bool said(const struct alert *a, size_t i, const char *text)
+{
+	size_t n;
+	const struct ev_action *e = alert_actions(a, &n)[i];
+
+	return i < n && e->h.size - sizeof(*e) == strlen(text) &&
+	       !memcmp(e->text, text, strlen(text));
+}
+
+static void what_followed(void)
+{
+	struct alert_plan p = { .stop = true, .grace_ns = 10 * S };
+	struct ev_end end = { .h = { .type = EV_END, .size = sizeof(end), .ts_ns = 12 * S },
+		              .reason = END_EXITED };
+	struct alert *a = alert_new(&p, PID, act, NULL);
+
+	TEST("of each signal it is told whether the target ended, and how long after it");
+	alert_began(a, 0, &facts);
+	stop_result(a, SIGINT);
+	alert_tick(a, 10 * S);
+	stop_result(a, SIGTERM);
+	CHECK(said(a, 0, "signal sent to the target; the target did not end within 10.0 s"));
+	CHECK(said(a, 1, "signal sent to the target"));
+	alert_event(a, &end.h);
+	last_exit(a, PID, EVF_LAST);
+	CHECK(said(a, 1, "signal sent to the target; the target ended 2.0 s after it"));
+	alert_free(a);
+
+	TEST("nothing is added when nobody asked it to end, or we left first");
+	a = alert_new(&p, PID, act, NULL);
+	alert_event(a, &end.h);
+	alert_free(a);
+	a = alert_new(&p, PID, act, NULL);
+	alert_began(a, 0, &facts);
+	stop_result(a, SIGINT);
+	end.reason = END_INTERRUPTED;
+	alert_event(a, &end.h);
+	CHECK(said(a, 0, "signal sent to the target"));
+	alert_free(a);
+}
+
 static void results(void)
 {
 	struct alert_plan p = { .alert = true };
@@ -189,6 +257,7 @@ int main(void)
 	alerts();
 	stops();
 	endings();
+	what_followed();
 	results();
 	return DONE();
 }
