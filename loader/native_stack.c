@@ -54,7 +54,6 @@ struct window {
 };
 
 struct native_stacks {
-	uint64_t end_ns;
 	struct file files[FILES_MAX];
 	size_t nfiles;
 	bool files_full;
@@ -70,13 +69,9 @@ struct native_stacks {
 	uint64_t room[EVENT_SIZE_MAX / 8];
 };
 
-struct native_stacks *native_stacks_new(uint64_t end_ns)
+struct native_stacks *native_stacks_new(void)
 {
-	struct native_stacks *s = calloc(1, sizeof(*s));
-
-	if (s)
-		s->end_ns = end_ns;
-	return s;
+	return calloc(1, sizeof(struct native_stacks));
 }
 
 static void maps_drop(struct native_stacks *s)
@@ -385,7 +380,7 @@ static void missing_emit(struct native_stacks *s, event_fn emit, void *ctx)
 }
 
 void native_stacks_read(struct native_stacks *s, uint32_t pid, const struct snap_thread *rows,
-                        size_t n, event_fn emit, void *ctx)
+                        size_t n, uint64_t end_ns, event_fn emit, void *ctx)
 {
 	s->pid = pid;
 	s->threads = s->late = s->unknown = 0;
@@ -396,7 +391,7 @@ void native_stacks_read(struct native_stacks *s, uint32_t pid, const struct snap
 		if (rows[i].tgid != pid || rows[i].on_cpu || !rows[i].sp)
 			continue;
 		s->threads++;
-		if (now_ns() >= s->end_ns) {
+		if (now_ns() >= end_ns) {
 			s->late++;
 			continue;
 		}

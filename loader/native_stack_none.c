@@ -12,9 +12,8 @@ struct native_stacks {
 	uint64_t room[32];
 };
 
-struct native_stacks *native_stacks_new(uint64_t end_ns)
+struct native_stacks *native_stacks_new(void)
 {
-	(void)end_ns;
 	return calloc(1, sizeof(struct native_stacks));
 }
 
@@ -24,13 +23,14 @@ void native_stacks_free(struct native_stacks *s)
 }
 
 void native_stacks_read(struct native_stacks *s, uint32_t pid, const struct snap_thread *rows,
-                        size_t n, event_fn emit, void *ctx)
+                        size_t n, uint64_t end_ns, event_fn emit, void *ctx)
 {
 	static const char text[] = WHAT "\0" WHY;
 	struct ev_missing *e = (struct ev_missing *)s->room;
 
 	_Static_assert(sizeof(*e) + sizeof(text) <= sizeof(s->room), "the record fits");
 	(void)rows;
+	(void)end_ns;
 	if (!n)
 		return;
 	memset(e, 0, sizeof(*e));

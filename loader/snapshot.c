@@ -19,6 +19,7 @@
 #include "kernel_symbols.h"
 #include "locks.h"
 #include "names.h"
+#include "native_stack.h"
 #include "procfs.h"
 #include "python_stack.h"
 #include "record.h"
@@ -32,6 +33,7 @@
 #define ITEM_NS 500000000ull /* for one step of one process */
 #define LOOK_NS 2000000000ull /* for all of them: an operator waits for it */
 #define HOLDERS_NS 400000000ull /* for all descriptors of the machine, so that the step ends by itself */
+#define NATIVE_NS (ITEM_NS / 2) /* for native frames of a process, so that the step ends by itself */
 #define READINGS_MAX 5        /* of the clocks, to find two that nothing disturbed */
 #define READINGS_AGREE_NS 1000000
 
@@ -59,6 +61,7 @@ struct look {
 	size_t threads_done;  /* of the process whose threads came last ... */
 	uint32_t threads_pid; /* ... and which that is */
 	struct pythons *pythons; /* in the child: made at its first use */
+	struct native_stacks *natives; /* ... too */
 	event_fn send; /* in the child */
 	void *send_ctx;
 };
@@ -408,6 +411,16 @@ static void python_step(struct look *l, uint32_t pid)
 	free(threads);
 }
 
+static void natives_step(struct look *l, uint32_t pid)
+{
+	if (!l->natives)
+		l->natives = native_stacks_new();
+	if (l->natives)
+		native_stacks_read(l->natives, pid, (const struct snap_thread *)l->threads.rows,
+		                   l->threads.n / sizeof(struct snap_thread),
+		                   now_ns() + NATIVE_NS, l->send, l->send_ctx);
+}
+
 /* In this order: what costs little and hangs least comes first. */
 static const struct step {
 	const char *what; /* as EV_MISSING names it */
@@ -425,6 +438,7 @@ static const struct step {
 	{ "locks", locks_step, .all = true },
 	{ "holders", holders_step, .all = true, .closer = true },
 	{ "python_frames", python_step, .memory = true, .closer = true },
+	{ "native_frames", natives_step, .memory = true, .closer = true },
 };
 #define STEPS (sizeof(steps) / sizeof(*steps))
 
