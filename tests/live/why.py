@@ -4,7 +4,6 @@ life as usual; and their healthy twins.
 
 A test class names its workloads; all are started together, so that they grow old together.
 """
-import contextlib
 import datetime
 import json
 import os
@@ -36,6 +35,26 @@ class Hang(Process):
     def grow_old(self, seconds=QUIET_S + 1):
         """Waits until it has hung for so long."""
         time.sleep(max(0.0, self.since + seconds - time.monotonic()))
+
+
+class HangServer(Process):
+    """tests/workload/hang_server.py: a port for each way to misbehave."""
+
+    def __init__(self, *arguments):
+        super().__init__([PYTHON, "-B", os.path.join(WORKLOAD, "hang_server.py"), *arguments])
+        line = self.out.wait_for(lambda x: '"ready"' in x, EXIT_S)
+        if not line:
+            raise AssertionError("the server does not start: " + self.describe())
+        self.ports = json.loads(line)
+
+    def port(self, mode):
+        return str(self.ports[mode])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
 
 class Answer:
@@ -78,11 +97,18 @@ class WhyTest(LiveTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.hung = {}
-        with contextlib.ExitStack() as stack:
-            for name, (script, *arguments) in cls.workloads.items():
+        cls.start(cls.workloads)
+
+    @classmethod
+    def start(cls, workloads):
+        """Starts them together; they end with the class, also when one does not start."""
+        try:
+            for name, (script, *arguments) in workloads.items():
                 cls.hung[name] = Hang(script, *arguments)
-                stack.callback(cls.hung[name].stop)
-            cls.class_stack.push(stack.pop_all())
+                cls.class_stack.callback(cls.hung[name].stop)
+        except BaseException:
+            cls.class_stack.close()
+            raise
 
     def hang(self, script, *arguments, **kw):
         """One of its own, that ends with the test."""
