@@ -115,6 +115,22 @@ static void output_to_terminal(struct scene *s, const struct wait *w)
 	              "screen, sshd)");
 }
 
+/* In open(): nobody has the other end. */
+static void named_pipe(struct scene *s, const struct wait *w)
+{
+	bool reads = w->kind == WAIT_PIPE_READ;
+	struct cause *c = cause_new(s, reads ? VERDICT_INPUT_WAIT : VERDICT_OUTPUT_BLOCKED,
+	                            CONFIDENCE_PROVEN, w);
+	char name[64];
+
+	cause_say(c, "%s waits to open a named pipe until another process opens it to %s, for %s",
+	          wait_name(w, name), reads ? "write" : "read",
+	          duration_of(wait_for_ns(s, w)).text);
+	cause_evidence_wait(s, c, w);
+	cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when the other end is opened");
+	cause_step(c, "start the program that should %s that pipe", reads ? "write to" : "read");
+}
+
 static void input_from_pipe(struct scene *s, const struct wait *w)
 {
 	struct others o = others_of(s, w, MODE_WRITE);
@@ -253,6 +269,8 @@ void files_causes(struct scene *s)
 			continue;
 		if (w->kind == WAIT_FILE_LOCK)
 			file_lock(s, w);
+		else if ((w->kind == WAIT_PIPE_READ || w->kind == WAIT_PIPE_WRITE) && w->fd < 0)
+			named_pipe(s, w);
 		else if (w->kind == WAIT_PIPE_WRITE)
 			output_to_pipe(s, w);
 		else if (w->kind == WAIT_TTY_WRITE)

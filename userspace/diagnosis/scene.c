@@ -6,6 +6,7 @@
 #include "diagnosis/scene.h"
 
 #include <asm/unistd.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -216,6 +217,21 @@ static uint32_t child_of(const struct evidence *e, const struct ev_thread *t)
 	return evidence_process(e, (uint32_t)given) ? (uint32_t)given : 0;
 }
 
+/*
+ * Opening a named pipe waits for somebody to open its other end (fifo(7)); the kernel's functions tell, its path is
+ * not read.
+ */
+static enum wait_kind wait_to_open(const struct ev_thread *t, uint64_t flags)
+{
+	struct bytes stack = thread_text(t).stack, wchan = thread_text(t).wchan;
+
+	if (!memmem(stack.p, stack.n, "fifo_open", 9) &&
+	    !memmem(wchan.p, wchan.n, "fifo_open", 9) &&
+	    !memmem(wchan.p, wchan.n, "wait_for_partner", 16))
+		return WAIT_OTHER;
+	return (flags & O_ACCMODE) == O_WRONLY ? WAIT_PIPE_WRITE : WAIT_PIPE_READ;
+}
+
 static enum wait_kind wait_in_call(const struct evidence *e, struct wait *w)
 {
 	const struct ev_thread *t = w->thread;
@@ -249,6 +265,12 @@ static enum wait_kind wait_in_call(const struct evidence *e, struct wait *w)
 		w->fd = (int)t->args[0];
 		return t->args[1] == FCNTL_SETLKW || t->args[1] == FCNTL_OFD_SETLKW ? WAIT_FILE_LOCK
 		                                                                    : WAIT_OTHER;
+	case __NR_openat:
+		return wait_to_open(t, t->args[2]);
+#ifdef __NR_open
+	case __NR_open:
+		return wait_to_open(t, t->args[1]);
+#endif
 #ifdef __NR_pause
 	case __NR_pause:
 #endif

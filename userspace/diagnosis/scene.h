@@ -25,12 +25,12 @@ enum wait_kind {
 	WAIT_CONNECT,
 	WAIT_RESOLVE, /* for a name server's answer */
 	WAIT_ACCEPT,
-	WAIT_MANY,  /* epoll, or poll and select with several descriptors */
-	WAIT_LOCK,  /* a futex */
-	WAIT_GIL,   /* Python's interpreter lock */
-	WAIT_SLEEP, /* a timed sleep */
-	WAIT_CHILD, /* the end of a child process */
-	WAIT_PIPE_READ,
+	WAIT_MANY,      /* epoll, or poll and select with several descriptors */
+	WAIT_LOCK,      /* a futex */
+	WAIT_GIL,       /* Python's interpreter lock */
+	WAIT_SLEEP,     /* a timed sleep */
+	WAIT_CHILD,     /* the end of a child process */
+	WAIT_PIPE_READ, /* fd < 0: to open a named pipe */
 	WAIT_PIPE_WRITE,
 	WAIT_TTY_READ,
 	WAIT_TTY_WRITE,
