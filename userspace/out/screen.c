@@ -632,7 +632,7 @@ static void show_frames(struct screen *s, const char *what, struct bytes rest)
 
 		if (f.line)
 			snprintf(line, sizeof(line), ":%" PRIu32, f.line);
-		put(s, 6, 10, "%s %.*s  %.*s%s", what, (int)f.function.n, f.function.p,
+		put(s, 6, 10, "%s %.*s (%.*s%s)", what, (int)f.function.n, f.function.p,
 		    (int)f.file.n, f.file.p, line);
 	}
 }
