@@ -55,14 +55,14 @@ struct wait_row {
 	bool alone; /* the thread waits for nothing else */
 };
 
-/* What a task says. */
+/* What a task says. Endpoints are those that fit it: 0 none, or several. */
 struct task_claim {
 	struct claim claim;
-	uint64_t task; /* 0: what the thread says, where it runs none */
-	uint64_t
-		endpoint; /* the one endpoint of the loop's open calls that fits, 0 none or several */
-	bool reads;       /* it waits for bytes of a reply */
-	bool spent;       /* a call whose name is known explains it */
+	uint64_t task;     /* 0: what the thread says, where it runs none */
+	uint64_t endpoint; /* of the loop's open calls without a name */
+	uint64_t reader;   /* of all its sockets, if the task waits for a reply */
+	bool reads;        /* it waits for bytes */
+	bool spent;        /* a call whose name is known explains it */
 };
 
 struct loop_sock {
@@ -372,6 +372,12 @@ static uint64_t endpoint_fits(const struct identify *i, const struct loop *l, co
 	return endpoint;
 }
 
+/* It waits for the reply to a request, not for news. */
+static bool reads_reply(const struct task_claim *c)
+{
+	return c->reads && !c->claim.blocks && (c->claim.op[0] || c->claim.class == CALL_LLM);
+}
+
 /* NULL: out of memory. */
 static struct loop *loop_find(struct identify *i, const struct ev_thread *t)
 {
@@ -397,9 +403,14 @@ static struct loop *loop_find(struct identify *i, const struct ev_thread *t)
 		return NULL;
 	}
 	claims_spend(i, l);
-	for (size_t k = 0; k < l->nclaims; k++)
-		if (!l->claims[k].spent)
-			l->claims[k].endpoint = endpoint_fits(i, l, &l->claims[k].claim, true);
+	for (size_t k = 0; k < l->nclaims; k++) {
+		struct task_claim *c = &l->claims[k];
+
+		if (!c->spent)
+			c->endpoint = endpoint_fits(i, l, &c->claim, true);
+		if (reads_reply(c))
+			c->reader = endpoint_fits(i, l, &c->claim, false);
+	}
 	l->next = i->loops;
 	i->loops = l;
 	return l;
@@ -506,32 +517,61 @@ static const struct task_claim *sender_claim(const struct identify *i, const str
 	return NULL;
 }
 
-/* Claims bound to the endpoint tell when there are as many as calls; else all that fit must agree. */
+/* Open calls without a name to other endpoints that one of these claims may be about, too. */
+static size_t rivals(const struct identify *i, const struct loop *l, uint64_t endpoint)
+{
+	size_t n = 0;
+
+	for (size_t s = 0; s < l->nsocks; s++) {
+		const struct loop_sock *sock = &l->socks[s];
+		bool fits = false;
+
+		if (!sock_open(sock) || sock->endpoint == endpoint)
+			continue;
+		for (size_t k = 0; !fits && k < l->nclaims; k++)
+			fits = !l->claims[k].spent && !l->claims[k].endpoint &&
+			       claim_fits(i, &l->claims[k].claim, sock->row, sock->view->endpoint);
+		n += fits;
+	}
+	return n;
+}
+
+/*
+ * Claims bound to the endpoint tell when there are as many as calls. Else all that fit must agree, and
+ * there must be enough for all calls they fit; to one endpoint one claim is enough, though what it asked for
+ * may not be what the other call did.
+ */
 static void ask_loop(struct identify *i, struct loop *l, const struct call_view *v,
                      const struct ev_socket *s, struct answer *a)
 {
 	uint64_t endpoint = endpoint_key(s);
-	size_t calls = 0, bound = 0, used = 0;
+	size_t calls = 0, bound = 0, used = 0, others;
 	const struct task_claim *sender = sender_claim(i, l, v, s);
-	bool exact = true;
+	bool exact = true, enough;
 
 	for (size_t k = 0; k < l->nsocks; k++)
 		calls += sock_open(&l->socks[k]) && l->socks[k].endpoint == endpoint;
 	for (size_t k = 0; k < l->nclaims; k++)
 		bound += l->claims[k].endpoint == endpoint;
+	enough = sender || bound >= calls;
 	for (size_t k = 0; k < l->nclaims; k++) {
 		const struct task_claim *t = &l->claims[k];
-		bool fits = claim_fits(i, &t->claim, s, v->endpoint);
 
-		if (sender ? t != sender
-		           : t->spent || (bound >= calls ? t->endpoint != endpoint : !fits))
+		if (sender   ? t != sender
+		    : enough ? t->endpoint != endpoint
+		             : t->spent || !claim_fits(i, &t->claim, s, v->endpoint))
 			continue;
 		answer_set(a, &t->claim, used++ == 0);
 		exact &= t->claim.port != 0;
 	}
+	others = enough ? 0 : rivals(i, l, endpoint);
+	if (others && used < others + calls)
+		a->claim = (struct claim){ 0 };
+	if (used < calls && !sender)
+		a->claim.op[0] = '\0';
 	if (!used)
 		return;
-	a->sure = exact && (sender || bound >= calls) && l->whole && !a->claim.torn;
+	a->sure = exact && enough && l->whole && !a->claim.torn;
 	a->how = claim_empty(&a->claim) ? told_many : exact ? told_by_task : told_by_task_library;
 }
 
@@ -713,7 +753,7 @@ static bool alone_awaits(struct identify *i, const struct wait_row *w)
 	return c.class != CALL_OTHER && !c.torn && !c.blocks;
 }
 
-static size_t loop_awaited(struct identify *i, struct loop *l, struct awaited *rows, size_t room)
+static size_t loop_awaited(const struct loop *l, struct awaited *rows, size_t room)
 {
 	size_t n = 0;
 
@@ -725,13 +765,8 @@ static size_t loop_awaited(struct identify *i, struct loop *l, struct awaited *r
 			continue;
 		for (size_t k = 0; k < l->nsocks; k++)
 			same += l->socks[k].endpoint == sock->endpoint;
-		for (size_t k = 0; k < l->nclaims; k++) {
-			const struct task_claim *t = &l->claims[k];
-
-			readers += t->reads && !t->claim.blocks &&
-			           (t->claim.op[0] || t->claim.class == CALL_LLM) &&
-			           endpoint_fits(i, l, &t->claim, false) == sock->endpoint;
-		}
+		for (size_t k = 0; k < l->nclaims; k++)
+			readers += l->claims[k].reader == sock->endpoint;
 		if (readers >= same)
 			rows[n++].sock = sock->row->sock;
 	}
@@ -755,7 +790,7 @@ size_t identify_awaited(struct identify *i, struct awaited *rows, size_t room)
 		if (ntasks && syscall_multiplexes(threads[k]))
 			l = loop_find(i, threads[k]);
 		if (l)
-			found += loop_awaited(i, l, rows + found, room - found);
+			found += loop_awaited(l, rows + found, room - found);
 	}
 	return found;
 }

@@ -258,6 +258,26 @@ static void waits(void)
 		end(w);
 	}
 
+	TEST("a connection a child inherited under another number is waited for by that number "
+	     "there");
+	w = begin();
+	tcp(w, 3, "10.0.0.1", 443, RECEIVED_LAST);
+	{
+		struct ev_fd f = { .h = { .pid = PID + 1 }, .sock = 1003, .fd = 8 };
+		struct ev_thread t = { .h = { .pid = PID + 1, .tid = PID + 1 },
+			               .syscall = __NR_recvfrom,
+			               .args = { 8 },
+			               .fds_total = 1,
+			               .nfds = 1,
+			               .fds = { 8 } };
+
+		FEED(w, f, EV_FD, "socket:[1]");
+		FEED(w, t, EV_THREAD, "python3\0\0");
+	}
+	edge(w, false);
+	CHECK(in_flight(w, 3));
+	end(w);
+
 	TEST("a task that sleeps between retries, or only listens for news, waits for no reply");
 	w = begin();
 	tcp(w, 3, "10.0.0.1", 443, RECEIVED_LAST);
@@ -480,6 +500,25 @@ static void loops(void)
 	edge(w, false);
 	CHECK(is(in_flight(w, 3), CALL_OTHER, "", "") && is(in_flight(w, 4), CALL_OTHER, "", ""));
 	end(w);
+
+	TEST("one request that two connections to different addresses could carry is given to "
+	     "neither; to one "
+	     "address both are of its kind");
+	for (int same = 0; same < 2; same++) {
+		w = begin();
+		tcp(w, 3, "10.0.0.1", 443, SENT_LAST);
+		tcp(w, 4, same ? "10.0.0.1" : "10.0.0.2", 443, SENT_LAST);
+		EPOLL(w, 1, 3, 4, 9);
+		task(w, 1, 0xa0, READS HTTPX OWN);
+		request(w, 1, 0xa0, "POST", "https://llm.example/v1/messages");
+		edge(w, false);
+		for (int fd = 3; fd <= 4; fd++) {
+			v = in_flight(w, fd);
+			CHECK(is(v, same ? CALL_LLM : CALL_OTHER, same ? "anthropic" : "", ""));
+			CHECK(!same == !v->endpoint->host[0] && (!same || v->endpoint->unsure));
+		}
+		end(w);
+	}
 
 	TEST("nor is the only connection, when another task uses the network for something "
 	     "unknown");
