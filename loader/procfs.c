@@ -16,13 +16,11 @@
 #define PF_FORKNOEXEC 0x00000040 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 
-ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
+ssize_t procfs_read_file(const char *path, char *buf, size_t n)
 {
-	char path[128];
 	size_t have = 0;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -44,6 +42,14 @@ ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
 	close(fd);
 	buf[have] = '\0';
 	return (ssize_t)have;
+}
+
+ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
+	return procfs_read_file(path, buf, n);
 }
 
 /* Fields by number as in proc_pid_stat(5). Those from 3 on stand behind the name. */
@@ -133,16 +139,26 @@ int procfs_uid(uint32_t pid, uint32_t *uid)
 	return 0;
 }
 
-static void each_number(const char *dir, void (*fn)(void *ctx, uint32_t n), void *ctx)
+static int each_number(const char *dir, void (*fn)(void *ctx, uint32_t n), void *ctx)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
 
-	while (d && (e = readdir(d)))
+	if (!d)
+		return -errno;
+	while ((e = readdir(d)))
 		if (isdigit((unsigned char)e->d_name[0]))
 			fn(ctx, (uint32_t)strtoul(e->d_name, NULL, 10));
-	if (d)
-		closedir(d);
+	closedir(d);
+	return 0;
+}
+
+int procfs_each_number(uint32_t pid, const char *name, void (*fn)(void *ctx, uint32_t n), void *ctx)
+{
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), "/proc/%u/%s", pid, name);
+	return each_number(dir, fn, ctx);
 }
 
 void procfs_each_pid(void (*fn)(void *ctx, uint32_t pid), void *ctx)
@@ -152,10 +168,7 @@ void procfs_each_pid(void (*fn)(void *ctx, uint32_t pid), void *ctx)
 
 void procfs_each_tid(uint32_t pid, void (*fn)(void *ctx, uint32_t tid), void *ctx)
 {
-	char dir[64];
-
-	snprintf(dir, sizeof(dir), "/proc/%u/task", pid);
-	each_number(dir, fn, ctx);
+	procfs_each_number(pid, "task", fn, ctx);
 }
 
 struct fd_walk {
@@ -181,10 +194,8 @@ static void fd_visit(void *ctx, uint32_t fd)
 void procfs_each_fd(uint32_t pid, void (*fn)(void *ctx, int fd, const char *target), void *ctx)
 {
 	struct fd_walk w = { pid, fn, ctx };
-	char dir[64];
 
-	snprintf(dir, sizeof(dir), "/proc/%u/fd", pid);
-	each_number(dir, fd_visit, &w);
+	procfs_each_number(pid, "fd", fd_visit, &w);
 }
 
 int procfs_each_exec_map(uint32_t pid, void (*fn)(void *ctx, const struct proc_map *m), void *ctx)

@@ -9,6 +9,8 @@
 
 /* Reads /proc/PID/NAME into buf, at most n - 1 bytes, NUL-terminated. Bytes read. */
 ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n);
+/* The same of any file of the kernel's. */
+ssize_t procfs_read_file(const char *path, char *buf, size_t n);
 
 struct proc_stat {
 	uint32_t ppid;
@@ -37,6 +39,9 @@ int procfs_uid(uint32_t pid, uint32_t *uid);
 /* Calls fn for each process, or each thread of pid, or each descriptor of pid. */
 void procfs_each_pid(void (*fn)(void *ctx, uint32_t pid), void *ctx);
 void procfs_each_tid(uint32_t pid, void (*fn)(void *ctx, uint32_t tid), void *ctx);
+/* The same for each entry of a directory /proc/PID/NAME that is a number. 0 or -errno. */
+int procfs_each_number(uint32_t pid, const char *name, void (*fn)(void *ctx, uint32_t n),
+                       void *ctx);
 void procfs_each_fd(uint32_t pid, void (*fn)(void *ctx, int fd, const char *target), void *ctx);
 
 /* An executable, file-backed mapping. */

@@ -20,8 +20,10 @@
 #include "locks.h"
 #include "names.h"
 #include "native_stack.h"
+#include "proc_rows.h"
 #include "procfs.h"
 #include "python_stack.h"
+#include "python_tasks.h"
 #include "record.h"
 #include "sockets.h"
 #include "state.h"
@@ -29,12 +31,15 @@
 
 #define FDS_LISTED_MAX 4096 /* descriptors of one process that are listed */
 #define CMDLINE_MAX_SEEN 4096
-#define ZOMBIES_MAX 1024 /* listed, of a look: a program that never waits for its children has no more to tell */
-#define ITEM_NS 500000000ull /* for one step of one process */
+#define ZOMBIES_MAX \
+	1024 /* listed, of a look: a program that never waits for its children has no more to tell */
+#define ITEM_NS 500000000ull  /* for one step of one process */
 #define LOOK_NS 2000000000ull /* for all of them: an operator waits for it */
-#define HOLDERS_NS 400000000ull /* for all descriptors of the machine, so that the step ends by itself */
-#define NATIVE_NS (ITEM_NS / 2) /* for native frames of a process, so that the step ends by itself */
-#define READINGS_MAX 5        /* of the clocks, to find two that nothing disturbed */
+#define HOLDERS_NS \
+	400000000ull /* for all descriptors of the machine, so that the step ends by itself */
+#define NATIVE_NS \
+	(ITEM_NS / 2)  /* for native frames of a process, so that the step ends by itself */
+#define READINGS_MAX 5 /* of the clocks, to find two that nothing disturbed */
 #define READINGS_AGREE_NS 1000000
 
 struct snapshot {
@@ -54,15 +59,15 @@ struct look {
 	struct snapshot *s;
 	const uint32_t *pids;
 	size_t npids;
-	bool *wedged; /* by process: its memory could not be read in time */
-	size_t *items;     /* step * npids + process */
-	size_t nitems;
+	bool *wedged;  /* by process: its memory could not be read in time */
+	size_t *items; /* step * npids + process */
 	struct thread_rows threads;
-	size_t threads_done;  /* of the process whose threads came last ... */
-	uint32_t threads_pid; /* ... and which that is */
-	struct pythons *pythons; /* in the child: made at its first use */
+	size_t threads_done;           /* of the process whose threads came last ... */
+	uint32_t threads_pid;          /* ... and which that is */
+	struct facts facts;            /* in the child ... */
+	struct pythons *pythons;       /* ... made at their first use */
 	struct native_stacks *natives; /* ... too */
-	event_fn send; /* in the child */
+	event_fn send;
 	void *send_ctx;
 };
 
@@ -351,7 +356,7 @@ static void threads_step(struct look *l, uint32_t pid)
 
 static void facts_step(struct look *l, uint32_t pid)
 {
-	facts_take(pid, l->send, l->send_ctx);
+	facts_take(&l->facts, pid, l->send, l->send_ctx);
 }
 
 static void names_step(struct look *l, uint32_t pid)
@@ -390,7 +395,9 @@ static struct python_thread *threads_of(const struct look *l, uint32_t pid, size
 		const struct snap_thread *r = (const void *)(l->threads.rows + at);
 
 		if (r->tgid == pid)
-			threads[(*n)++] = (struct python_thread){ r->tid, r->fsbase };
+			threads[(*n)++] = (struct python_thread){
+				r->tid, r->fsbase ? r->fsbase : proc_self(pid, r->tid)
+			};
 	}
 	return threads;
 }
@@ -406,8 +413,10 @@ static void python_step(struct look *l, uint32_t pid)
 	if (!l->pythons || !pythons_find(l->pythons, pid, &runtime))
 		return;
 	threads = threads_of(l, pid, &n);
-	if (threads)
+	if (threads) {
 		python_stack_read(pid, &runtime, threads, n, l->send, l->send_ctx);
+		python_tasks_read(pid, &runtime, threads, n, l->send, l->send_ctx);
+	}
 	free(threads);
 }
 
@@ -417,8 +426,8 @@ static void natives_step(struct look *l, uint32_t pid)
 		l->natives = native_stacks_new();
 	if (l->natives)
 		native_stacks_read(l->natives, pid, (const struct snap_thread *)l->threads.rows,
-		                   l->threads.n / sizeof(struct snap_thread),
-		                   now_ns() + NATIVE_NS, l->send, l->send_ctx);
+		                   l->threads.n / sizeof(struct snap_thread), now_ns() + NATIVE_NS,
+		                   l->send, l->send_ctx);
 }
 
 /* In this order: what costs little and hangs least comes first. */
@@ -485,7 +494,8 @@ static const char *why_missed(int err)
 {
 	switch (err) {
 	case -ETIMEDOUT:
-		return "reading it was given up after 0.5 s: it may hang in the kernel with its memory "
+		return "reading it was given up after 0.5 s: it may hang in the kernel with its "
+		       "memory "
 		       "locked, or there is very much";
 	case -ETIME:
 		return "the time for one look was over before";
