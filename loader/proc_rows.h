@@ -17,6 +17,7 @@ struct proc_missing {
 	int syscall_err;
 	uint32_t stacks; /* ... whose kernel stack is not */
 	int stack_err;
+	uint32_t beyond; /* threads that found no room */
 };
 
 /*
@@ -45,5 +46,11 @@ struct proc_thread {
 /* A struct proc_thread for each thread of a process. May hang with its target (fs/proc/base.c: lock_trace): for a process of one's
  * own (loader/apart.h). */
 void proc_threads_take(uint32_t pid, struct rows *to, struct proc_missing *missing);
+
+/*
+ * pthread_self() of a thread, which BPF finds in its registers: glibc registers a list of robust mutexes in each thread's
+ * descriptor with the kernel, get_robust_list(2) tells where. x86-64 only; 0 unknown. Reads the thread's memory.
+ */
+uint64_t proc_self(uint32_t pid, uint32_t tid);
 
 #endif

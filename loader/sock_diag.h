@@ -16,11 +16,11 @@
 
 /* A socket as one message of a dump tells it. */
 struct diag_socket {
-	struct ev_socket socket;
 	struct ev_timers timers; /* size 0: none, no TCP connection */
 	uint32_t peer;           /* AF_UNIX: inode of the other end, 0 none */
 	uint32_t path_n;         /* bytes of its own name */
 	char path[DIAG_PATH_MAX];
+	struct ev_socket socket; /* without its path */
 };
 
 /* What a look at sockets could not see, counted. */

@@ -44,6 +44,7 @@ struct source_config {
 	bool tree;           /* bpf: its descendants too */
 	const char *program; /* bpf: the file the target is about to run, NULL: it runs already */
 	uint32_t tick_ms;    /* bpf: between EV_TICKs */
+	const char *refused; /* proc: why there is no BPF, for EV_MISSING; NULL: not known */
 	event_fn on_event;
 	void *ctx;
 };

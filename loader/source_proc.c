@@ -57,6 +57,7 @@ struct source_proc {
 	bool sockets_hung;
 	struct seen *seen;
 	uint64_t next_tick_ns, next_activity_ns;
+	char *refused;
 	bool ended;
 	struct record room;
 };
@@ -153,10 +154,11 @@ static char *threads_rows(void *ctx, const uint32_t *pids, size_t npids, size_t 
 	memset(&s->look->threads, 0, sizeof(s->look->threads));
 	s->look->rows.used = s->look->rows.beyond = 0;
 	apart_each(&s->apart, &job, s->config.on_event, s->config.ctx);
+	s->look->threads.beyond = s->look->rows.beyond;
 	free(s->threads);
 	s->threads = rows_copy(&s->look->rows, n);
 	s->nthreads = s->threads ? *n / sizeof(*t) : 0;
-	rows = s->threads ? malloc((s->nthreads + 1) * sizeof(*rows)) : NULL;
+	rows = s->threads ? calloc(s->nthreads + 1, sizeof(*rows)) : NULL;
 	t = (const struct proc_thread *)s->threads;
 	for (size_t i = 0; rows && i < s->nthreads; i++)
 		rows[i] = t[i].row;
@@ -204,15 +206,15 @@ static void missing_tell(struct source_proc *s, const char *what, const char *wh
 	deliver(s, record_missing(&s->room, 0, what, why));
 }
 
-/* The same of some: "of 3 threads ...: Operation not permitted". */
-static void missing_some(struct source_proc *s, const char *what, uint32_t n, const char *format,
+/* The same of some: "3 threads: it is not known ...: Operation not permitted". */
+static void missing_some(struct source_proc *s, const char *what, uint32_t n, const char *of,
                          int err)
 {
 	char why[256];
 
 	if (!n)
 		return;
-	snprintf(why, sizeof(why), format, n, strerror(err));
+	snprintf(why, sizeof(why), "%u %s: %s", n, of, strerror(err));
 	missing_tell(s, what, why);
 }
 
@@ -232,31 +234,29 @@ static void missing_all(struct source_proc *s)
 	const struct proc_missing *t = &s->look->threads;
 	const struct diag_missing *d = &s->look->sockets;
 
+	if (s->refused)
+		missing_tell(s, "bpf", s->refused);
 	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
 		missing_tell(s, always[i].what, always[i].why);
-	missing_some(s, "syscalls", t->syscalls,
-	             "of %u threads it is not known in which system call they are: %s",
+	missing_some(s, "syscalls", t->syscalls, "threads whose system call is not known",
 	             t->syscall_err);
-	missing_some(s, "kernel_stacks", t->stacks, "the kernel stacks of %u threads: %s",
+	missing_some(s, "kernel_stacks", t->stacks, "threads whose kernel stack is not known",
 	             t->stack_err);
-	missing_some(s, "threads", s->hung, "the threads of %u processes: %s", ETIMEDOUT);
-	missing_some(s, "processes", s->beyond, "%u processes of the tree: %s", E2BIG);
+	missing_some(s, "threads", s->hung, "processes whose threads were not all read", ETIMEDOUT);
+	missing_some(s, "threads_beyond", t->beyond, "threads are not listed", E2BIG);
+	missing_some(s, "processes", s->beyond, "processes of the tree are not looked at", E2BIG);
 	missing_some(s, "network_namespaces", d->namespaces,
-	             "%u network namespaces could not be entered, so of the sockets there no timer "
-	             "is known: %s",
+	             "network namespaces were not entered: of sockets there no timer is known",
 	             d->namespace_err);
-	missing_some(s, "sock_diag", d->dumps,
-	             "%u questions about sockets were not answered by the kernel: %s", d->dump_err);
+	missing_some(s, "sock_diag", d->dumps, "questions about sockets were not answered",
+	             d->dump_err);
 	missing_some(s, "socket_options", d->options,
-	             "keep-alive, user timeout and receive timeout of %u sockets: %s",
+	             "sockets whose keep-alive, user timeout and receive timeout are not known",
 	             d->option_err);
-	missing_some(s, "sockets", d->sockets,
-	             "of %u sockets nothing is known but that they are "
-	             "there: %s",
-	             d->option_err);
-	missing_some(s, "descriptors", d->descriptors,
-	             "the descriptors of %u processes cannot be listed: %s", d->descriptor_err);
-	missing_some(s, "sockets_beyond", d->beyond, "%u sockets: %s", E2BIG);
+	missing_some(s, "sockets", d->sockets, "sockets of which nothing is known", d->option_err);
+	missing_some(s, "sockets_beyond", d->beyond, "sockets are not looked at", E2BIG);
+	missing_some(s, "descriptors_hidden", d->descriptors,
+	             "processes whose descriptors are not known", d->descriptor_err);
 	if (s->sockets_hung)
 		missing_tell(s, "sockets_late", "not all sockets were read within 2 s");
 }
@@ -431,6 +431,7 @@ static void proc_close(struct source *source)
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	free(s->threads);
+	free(s->refused);
 	free(s->seen);
 	free(s);
 }
@@ -463,6 +464,7 @@ struct source *source_proc_open(const struct source_config *c, char *why, size_t
 	if (s->pidfd < 0)
 		return fail(s, why, n, "opening the process");
 	s->actions = (struct actions){ c->pid, s->pidfd, c->on_event, c->ctx };
+	s->refused = c->refused ? strdup(c->refused) : NULL;
 	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
 	s->look = mmap(NULL, sizeof(*s->look), PROT_READ | PROT_WRITE,
 	               MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

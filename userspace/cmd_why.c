@@ -75,6 +75,7 @@ static bool attach(struct why *w)
 		         "is "
 		         "said below",
 		         refused);
+		c.refused = refused;
 		source = source_proc_open(&c, why, sizeof(why));
 	}
 	if (!source) {
