@@ -68,6 +68,48 @@ static const char *decimal(const char *s, double max, const char *not_a, double 
 	return NULL;
 }
 
+/* What stands between the scheme and the path, without a user: a host or [IPv6], and a port. */
+static bool is_authority(const char *s, size_t n)
+{
+	size_t host = s[0] == '[' ? strcspn(s, "]") + 1 : strcspn(s, ":/?#");
+
+	if (n == 0 || host > n || host == 0)
+		return false;
+	for (size_t i = 0; i < host; i++)
+		if (!isalnum((unsigned char)s[i]) && !strchr("-._[]:", s[i]))
+			return false;
+	if (host == n)
+		return true;
+	return s[host] == ':' && host + 1 < n && n - host <= 6 &&
+	       strspn(s + host + 1, "0123456789") == n - host - 1;
+}
+
+/* Strict about the host: whatever else stands there may be part of a password, and would be shown as the host. */
+const char *value_url(struct options *o, const struct option *opt, const char *value)
+{
+	const char *host, *at;
+	size_t n;
+
+	if (strncasecmp(value, "http://", 7) == 0)
+		host = value + 7;
+	else if (strncasecmp(value, "https://", 8) == 0)
+		host = value + 8;
+	else
+		return "not an http or https URL";
+	for (const char *p = value; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f)
+			return "a blank or control character in it";
+	n = strcspn(host, "/?#");
+	at = memrchr(host, '@', n);
+	if (at) {
+		n -= (size_t)(at + 1 - host);
+		host = at + 1;
+	}
+	if (!is_authority(host, n))
+		return "no host in it, or one with characters that must be escaped";
+	return value_text(o, opt, value);
+}
+
 const char *value_minutes(struct options *o, const struct option *opt, const char *value)
 {
 	return decimal(value, YEAR_S / 60, "not a number of minutes", field_of(o, opt));

@@ -14,6 +14,7 @@ struct option {
 	bool arg_optional; /* then only as --name=value */
 	int commands;      /* that take it */
 	bool result;       /* changes results: goes into the recording */
+	bool secret;       /* the value is not shown */
 	size_t field;      /* of struct options */
 	char rule;         /* kind of endpoint rule */
 	/* NULL, or why value cannot be used. value is NULL when none was given. */
@@ -27,6 +28,7 @@ struct option {
 /* Readers: NULL, and the value is in o; or a static sentence why it cannot be used, and o is unchanged. */
 const char *value_true(struct options *o, const struct option *opt, const char *value);
 const char *value_text(struct options *o, const struct option *opt, const char *value);
+const char *value_url(struct options *o, const struct option *opt, const char *value);
 const char *value_minutes(struct options *o, const struct option *opt, const char *value);
 const char *value_seconds(struct options *o, const struct option *opt, const char *value);
 const char *value_total(struct options *o, const struct option *opt, const char *value);

@@ -159,6 +159,14 @@ static const struct option table[] = {
 	  .advice = "give a shell command, for example --on-stuck='mail -s stuck me'",
 	  .help = "run this shell command when stuck, with the path of run_error.json as its "
 	          "argument and WHYSTUCK_* variables" },
+	{ .name = "webhook",
+	  .arg = "URL",
+	  .secret = true,
+	  .commands = LIVE,
+	  .field = offsetof(struct options, webhook),
+	  .parse = value_url,
+	  .advice = "use for example --webhook=https://hooks.example.com/run",
+	  .help = "post run_error.json to this http or https URL when stuck; tried three times" },
 	{ .name = "stop",
 	  .arg = "SIGNAL",
 	  .arg_optional = true,
@@ -565,6 +573,8 @@ static int foreign_option(struct parser *p, const struct option *opt)
 static int bad_value(FILE *err, const char *dashes, const struct option *opt, const char *value,
                      const char *why)
 {
+	if (opt->secret)
+		value = "***";
 	return complain(err, "%s%s '%.80s': %s; %s", dashes, opt->name, value ? value : "", why,
 	                opt->advice);
 }
@@ -701,11 +711,13 @@ static int check_together(struct parser *p)
 	if (off && p->command->bit == WHY)
 		return complain(p->err, "--stuck-timeout 0: then every wait would be called "
 		                        "stuck; use for example 0.5");
-	if (off && (o->stop || o->on_stuck))
+	if (off && (o->stop || o->on_stuck || o->webhook))
 		return complain(p->err,
 		                "%s: the stuck timeout is 0 (off), so this would never happen; set "
 		                "--stuck-timeout to for example 15",
-		                o->stop ? "--stop" : "--on-stuck");
+		                o->stop       ? "--stop"
+		                : o->on_stuck ? "--on-stuck"
+		                              : "--webhook");
 	if (o->scrub && strcmp(o->scrub, o->file) == 0)
 		return complain(
 			p->err,

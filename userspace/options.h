@@ -40,6 +40,7 @@ struct options {
 	} rules[OPTIONS_RULES_MAX]; /* kind: l llm, s storage, h heartbeat; in order */
 	int nrules;
 	const char *on_stuck; /* command, NULL none */
+	const char *webhook;  /* URL, which may hold secrets; NULL none */
 	bool stop, stop_kill;
 	int stop_signal; /* first signal, SIGINT */
 	double stop_grace_s;

@@ -19,10 +19,13 @@
 #include "out/metrics.h"
 #include "out/run_error.h"
 #include "out/summary.h"
+#include "slow.h"
 #include "stall.h"
 #include "turn.h"
 
 #define ACTIONS_MAX 32 /* due, not yet taken by the caller */
+#define SLOW_LINES_NS \
+	30000000000ull /* between two lines that say what is slow: the bar shows it, too */
 #define LATE_MAX 64    /* calls from before attach whose endpoint has no name yet */
 /* Calls found in one snapshot by who waits for them; a loop with more is beyond telling anyway. */
 #define AWAITED_MAX 1024
@@ -35,10 +38,11 @@ struct tracked {
 	struct conn *conn; /* NULL when done */
 	struct endpoint endpoint;
 	uint64_t sock;
-	bool first;          /* of its connection, log-ins aside */
-	bool start_known;    /* whether setting up the connection is part of it was decided */
-	bool opened, sent;   /* the turn engine knows */
-	uint64_t content_ns; /* newest content already counted as progress */
+	bool first;           /* of its connection, log-ins aside */
+	bool start_known;     /* whether setting up the connection is part of it was decided */
+	bool opened, sent;    /* the turn engine knows */
+	bool slow, slow_said; /* now; in the log */
+	uint64_t content_ns;  /* newest content already counted as progress */
 	struct tracked *prev, *next;
 };
 
@@ -71,6 +75,7 @@ struct pipeline {
 	struct turn_sink turn_sink;
 	struct evidence *evidence;
 	struct stall *stall;
+	struct slow *slow;
 	struct alert *alert;
 	struct coverage *coverage;
 	struct summary *summary;
@@ -95,6 +100,7 @@ struct pipeline {
 	char *action_text; /* of the action handed out last */
 	char stuck_on[160];
 	uint64_t stuck_on_ns;
+	uint64_t slow_said_ns; /* when a line said last that a call is slow */
 };
 
 static void moved(struct pipeline *p, enum moved what, uint64_t ts_ns)
@@ -257,9 +263,10 @@ static void settle(struct pipeline *p, struct tracked *t)
 	if (t->opened) {
 		place = place_of(t);
 		turns_call_done(p->turns, &t->call, &place);
-		/* a call that was given up because the run ends is no progress */
-		if (!p->ended && t->call.status != CALL_ABORTED && t->call.status != CALL_UNKNOWN)
+		/* a call that was given up because the run ends did not fail */
+		if (!p->ended && t->call.status != CALL_UNKNOWN)
 			stall_call_done(p->stall, &t->call);
+		slow_done(p->slow, &t->call);
 		if (!p->ended && t->call.status == CALL_OK && !t->call.blocks)
 			moved(p, MOVED_CALLS, t->call.end_ns);
 	}
@@ -354,8 +361,13 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 			if (c->llm->last_content_ns <= t->content_ns)
 				continue; /* a ping, a comment, a role */
 			t->content_ns = c->llm->last_content_ns;
+		} else if (dir == DIR_IN) {
+			t->content_ns = ts_ns;
 		}
-		stall_content(p->stall, ts_ns);
+		if (c->llm && dir == DIR_IN)
+			stall_content(p->stall, ts_ns);
+		else
+			stall_bytes(p->stall, c, ts_ns);
 		moved(p, MOVED_CONTENT, ts_ns);
 	}
 }
@@ -379,8 +391,10 @@ static void capture_enough(void *ctx, uint64_t sock, uint32_t n)
 
 static void turn_opened(struct turn_sink *s, const struct turn *t)
 {
-	(void)s;
+	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
+
 	(void)t;
+	stall_turn_opened(p->stall, p->now_ns);
 }
 
 static void turn_closed(struct turn_sink *s, const struct turn *t)
@@ -392,10 +406,10 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	p->last_llm_ns = (int64_t)t->llm_ns;
 	p->last_storage_ns = (int64_t)t->storage_ns;
 	summary_turn(p->summary, t);
-	if (!p->ended)
+	if (!p->ended && t->status != TURN_STALLED) {
 		stall_turn(p->stall, p->now_ns);
-	if (!p->ended && t->status != TURN_STALLED)
 		moved(p, MOVED_TURNS, p->now_ns);
+	}
 	if (p->metrics) {
 		err = metrics_write(p->metrics, t);
 		if (err && !p->write_failed) {
@@ -553,6 +567,8 @@ static void history_fill(const struct pipeline *p, struct history *h)
 		[MOVED_CONTENT] = "content", [MOVED_CALLS] = "calls", [MOVED_TURNS] = "turns"
 	};
 
+	struct stall_clocks clocks;
+
 	h->start_ns = p->start_ns;
 	for (size_t i = 0; i < MOVED_KINDS; i++) {
 		if (p->moved_ns[i] <= h->moved_ns)
@@ -560,6 +576,13 @@ static void history_fill(const struct pipeline *p, struct history *h)
 		h->moved_ns = p->moved_ns[i];
 		h->moved = names[i];
 	}
+	h->llm_p99_ns = slow_p99(p->slow, CALL_LLM);
+	h->storage_p99_ns = slow_p99(p->slow, CALL_STORAGE);
+	stall_clocks(p->stall, &clocks);
+	h->turns = clocks.turns;
+	h->turn_ns = clocks.turns_ns;
+	h->calls_since_turn = clocks.calls_since_turn;
+	h->written_ns = clocks.output_ns;
 }
 
 static void finding_free(struct finding *f)
@@ -654,6 +677,7 @@ static void error_report(struct pipeline *p)
 		return;
 	}
 	verdict = &f->diagnosis.causes[0];
+	stall_name(p->stall, verdict_name(verdict->kind));
 	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(verdict->kind));
 	p->stuck_on_ns = verdict->since_ns;
 	log_warn("stuck (%s): %s", verdict_name(verdict->kind), verdict->summary);
@@ -686,6 +710,35 @@ static void error_actions(struct pipeline *p)
 	finding_free(f);
 }
 
+/* The run moves again: the document of what held it up stays, with its end. */
+static void error_ended(struct pipeline *p, const struct stall_period *period)
+{
+	uint64_t for_ns = period->end_ns - period->since_ns;
+	char length[DURATION_TEXT_MAX], at[TIMESTAMP_TEXT_MAX];
+
+	log_warn("moving again after %s (%s%s%s)", duration_text(for_ns, length), period->clock,
+	         period->verdict ? ", " : "", period->verdict ? period->verdict : "");
+	if (p->error_due || !p->error) { /* it moved before it was written */
+		p->error_due = false;
+		return;
+	}
+	timestamp_text(period->end_ns + p->wall_offset_ns, at);
+	json_object_set_new(p->error, "ended",
+	                    json_pack("{s:s, s:f}", "at", at, "for_ms", (double)for_ns / 1e6));
+	error_save(p);
+}
+
+/* URL, line feed, document. NULL: out of memory. */
+static char *webhook_text(const struct pipeline *p)
+{
+	char *doc = json_dumps(p->error, JSON_INDENT(2) | JSON_REAL_PRECISION(15)), *text = NULL;
+
+	if (doc && asprintf(&text, "%s\n%s", p->options->webhook, doc) < 0)
+		text = NULL;
+	free(doc);
+	return text;
+}
+
 static void action_due(void *ctx, enum action_kind kind, int signo, const char *text)
 {
 	struct pipeline *p = ctx;
@@ -699,6 +752,8 @@ static void action_due(void *ctx, enum action_kind kind, int signo, const char *
 		copy = malloc(n);
 		if (copy)
 			snprintf(copy, n, "%s\n%s", p->options->on_stuck, text);
+	} else if (kind == ACTION_WEBHOOK) {
+		copy = webhook_text(p);
 	} else {
 		copy = strdup(text);
 		log_warn("stopping the run: SIG%s to %u",
@@ -757,6 +812,7 @@ static void show_progress(struct pipeline *p, bool last)
 		s.oldest = oldest;
 		s.oldest_ns = t->call.start_ns;
 		s.oldest_at_least = t->call.at_least;
+		s.oldest_slow = t->slow;
 	}
 	if (stall_stuck(p->stall) && period) {
 		s.stuck_ns = period->since_ns;
@@ -769,11 +825,42 @@ static void show_progress(struct pipeline *p, bool last)
 		progress_update(p->progress, &s, p->now_ns);
 }
 
+/* Says once of each call that it is slow, which is not stuck. */
+static void slow_say(struct pipeline *p, struct tracked *t, enum slow_sign sign)
+{
+	char open[DURATION_TEXT_MAX], p99[DURATION_TEXT_MAX];
+
+	if (t->slow_said || (p->slow_said_ns && p->now_ns < p->slow_said_ns + SLOW_LINES_NS))
+		return;
+	t->slow_said = true;
+	p->slow_said_ns = p->now_ns;
+	log_info("slow: %s to %s open for %s, longer than this run's p99 of %s; %s",
+	         t->call.op[0] ? t->call.op : "request",
+	         t->endpoint.name[0] ? t->endpoint.name : t->endpoint.addr,
+	         duration_text(p->now_ns - t->call.start_ns, open),
+	         duration_text(slow_p99(p->slow, t->call.class), p99),
+	         sign == SLOW_CONTENT ? "its connection is alive" : "the run computes");
+}
+
+static void slow_look(struct pipeline *p)
+{
+	struct stall_clocks clocks;
+
+	stall_clocks(p->stall, &clocks);
+	for (struct tracked *t = p->open; t; t = t->next) {
+		enum slow_sign sign = t->opened ? slow_is(p->slow, &t->call, t->content_ns,
+		                                          clocks.cpu_ns, p->now_ns)
+		                                : SLOW_NOT;
+
+		t->slow = sign != SLOW_NOT;
+		if (t->slow && !stall_stuck(p->stall))
+			slow_say(p, t, sign);
+	}
+}
+
 static void on_tick(struct pipeline *p)
 {
 	const struct call **open = calloc(p->nopen + 1, sizeof(*open));
-	const struct stall_period *period;
-	char length[DURATION_TEXT_MAX];
 	size_t n = 0;
 
 	conns_tick(p->conns, p->now_ns);
@@ -786,15 +873,14 @@ static void on_tick(struct pipeline *p)
 	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
 	case STALL_BEGAN:
 		summary_stall(p->summary);
+		turns_stalled(p->turns, true);
 		p->wants_look = p->error_due = true;
 		p->error_since_ns = p->now_ns;
 		break;
 	case STALL_ENDED:
-		period = stall_last(p->stall);
-		p->error_due = false;
+		turns_stalled(p->turns, false);
 		p->stuck_on[0] = '\0';
-		log_warn("moving again after %s",
-		         duration_text(period->end_ns - period->since_ns, length));
+		error_ended(p, stall_last(p->stall));
 		break;
 	case STALL_NONE:
 		break;
@@ -803,6 +889,7 @@ static void on_tick(struct pipeline *p)
 	if (p->error_due && p->now_ns > p->error_since_ns + LOOK_PATIENCE_NS)
 		error_report(p);
 	alert_tick(p->alert, p->now_ns);
+	slow_look(p);
 	show_progress(p, false);
 }
 
@@ -816,6 +903,7 @@ static void start(struct pipeline *p)
 		                      conn_gone,   capture_enough, p };
 	struct alert_plan plan = {
 		.alert = o->on_stuck != NULL,
+		.webhook = o->webhook != NULL,
 		.stop = o->stop,
 		.stop_kill = o->stop_kill,
 		.stop_signal = o->stop_signal,
@@ -892,6 +980,18 @@ static void on_lost(struct pipeline *p, const struct ev_lost *e)
 	         (unsigned long long)coverage_lost(p->coverage));
 }
 
+/* A connection that carried nothing could not be made, or was not wanted any more: the third one in a row tells. */
+static void on_close(struct pipeline *p, const struct ev_close *e)
+{
+	const struct conn *c = e->h.type == EV_CLOSE && e->h.flags & EVF_LAST
+	                               ? conns_by_sock(p->conns, e->sock)
+	                               : NULL;
+
+	if (c && c->connect_ns && c->port && !c->ignored && !c->bytes[DIR_IN] && !c->bytes[DIR_OUT])
+		stall_connect_failed(p->stall, e->h.pid, e->h.tid, e->h.ts_ns);
+	conns_close(p->conns, e);
+}
+
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
 {
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
@@ -919,7 +1019,11 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 static void on_end(struct pipeline *p, const struct event *e)
 {
 	bool stalled = stall_stuck(p->stall);
+	size_t n;
 
+	alert_actions(p->alert, &n);
+	if (n) /* what followed them */
+		error_actions(p);
 	p->ended = true;
 	if (p->error_due)
 		error_report(p);
@@ -960,7 +1064,7 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		break;
 	case EV_CLOSE:
 	case EV_TLS_FREE:
-		conns_close(p->conns, (const void *)e);
+		on_close(p, (const void *)e);
 		break;
 	case EV_EXIT:
 		on_exited(p, (const void *)e);
@@ -998,6 +1102,14 @@ static void cover_conn(void *ctx, struct conn *c)
 	coverage_conn(ctx, c);
 }
 
+static json_t *stalls_json(const struct pipeline *p)
+{
+	size_t n;
+	const struct stall_period *list = stall_periods(p->stall, &n);
+
+	return summary_stalls(list, n, p->wall_offset_ns);
+}
+
 int pipeline_finish(struct pipeline *p)
 {
 	json_t *coverage, *doc;
@@ -1011,6 +1123,9 @@ int pipeline_finish(struct pipeline *p)
 	doc = json_pack("{s:o}", "turn_metrics_summary",
 	                summary_json(p->summary, coverage_events(p->coverage), coverage));
 	json_decref(coverage);
+	if (doc)
+		json_object_set_new(json_object_get(doc, "turn_metrics_summary"), "stall_periods",
+		                    stalls_json(p));
 	if (!doc)
 		err = -ENOMEM;
 	else if (p->config.dirfd >= 0)
@@ -1048,7 +1163,8 @@ struct pipeline *pipeline_new(const struct pipeline_config *c)
 	p->evidence = evidence_new();
 	p->coverage = coverage_new();
 	p->summary = summary_new();
-	if (!p->rules || !p->turns || !p->evidence || !p->coverage || !p->summary) {
+	p->slow = slow_new();
+	if (!p->slow || !p->rules || !p->turns || !p->evidence || !p->coverage || !p->summary) {
 		pipeline_free(p);
 		errno = ENOMEM;
 		return NULL;
@@ -1072,6 +1188,7 @@ void pipeline_free(struct pipeline *p)
 	alert_free(p->alert);
 	coverage_free(p->coverage);
 	summary_free(p->summary);
+	slow_free(p->slow);
 	metrics_free(p->metrics);
 	log_set_bar(NULL, NULL, NULL);
 	progress_free(p->progress);

@@ -265,6 +265,21 @@ void turns_call_done(struct turns *t, const struct call *c, const struct call_pl
 	}
 }
 
+/* Its last call was given up, and no call of the run has ended well since. */
+static bool hangs(const struct turns *t, const struct open_turn *o)
+{
+	return books_given_up(o->tail) && o->tail_end_ns >= t->progress_ns;
+}
+
+/* Who worked on it is gone. */
+static void turn_abandon(struct turns *t, struct open_turn *o, uint64_t ts_ns, bool last)
+{
+	share_gather(t, o, ts_ns, NULL, last);
+	if (t->stalled && hangs(t, o))
+		o->t.status = TURN_STALLED;
+	turn_hand_out(t, o);
+}
+
 /* A lane ends: what it still has is its turn's; a helper's waits on for the turn it helped to close. */
 static void lane_end(struct turns *t, struct lane *l, uint64_t ts_ns)
 {
@@ -280,7 +295,7 @@ static void lane_end(struct turns *t, struct lane *l, uint64_t ts_ns)
 	if (!l->npending)
 		share_drop(t, l);
 	if (home)
-		turn_close(t, o, ts_ns, NULL, false);
+		turn_abandon(t, o, ts_ns, false);
 }
 
 /* The open turn that opened first after `id`, of one process or (pid 0) of all. */
@@ -304,6 +319,11 @@ static void settle_strays(struct turns *t, uint32_t pid)
 		share_settle(t, TAILQ_FIRST(&l->pending));
 }
 
+void turns_stalled(struct turns *t, bool stalled)
+{
+	t->stalled = stalled;
+}
+
 void turns_thread_exit(struct turns *t, uint32_t pid, uint32_t tid, uint64_t ts_ns)
 {
 	struct lane *l;
@@ -315,7 +335,7 @@ void turns_thread_exit(struct turns *t, uint32_t pid, uint32_t tid, uint64_t ts_
 	for (o = TAILQ_FIRST(&t->open); o; o = next) {
 		next = TAILQ_NEXT(o, link);
 		if (o->home.pid == pid && o->home.tid == tid)
-			turn_close(t, o, ts_ns, NULL, false);
+			turn_abandon(t, o, ts_ns, false);
 	}
 }
 
@@ -326,19 +346,13 @@ void turns_process_exit(struct turns *t, uint32_t pid, uint64_t ts_ns)
 
 	settle_strays(t, pid);
 	while ((o = turn_next(t, pid, 0)))
-		turn_close(t, o, ts_ns, NULL, true);
+		turn_abandon(t, o, ts_ns, true);
 	for (l = TAILQ_FIRST(&t->ledger.lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		if (l->id.pid == pid)
 			share_drop(t, l);
 	}
 	share_process_exit(t, pid);
-}
-
-/* Its last call was given up, and no call of the run has ended well since. */
-static bool hangs(const struct turns *t, const struct open_turn *o)
-{
-	return books_given_up(o->tail) && o->tail_end_ns >= t->progress_ns;
 }
 
 /* The stall holds in every turn whose last call hung; if none did, in the one that was active last: for all that was

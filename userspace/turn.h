@@ -76,6 +76,9 @@ void turns_call_opened(struct turns *t, const struct call *c, const struct call_
 void turns_call_sent(struct turns *t, const struct call *c, const struct call_place *p);
 void turns_call_done(struct turns *t, const struct call *c, const struct call_place *p);
 
+/* The run is stuck from now on, or moves again: a turn whose thread or process ends while it is stuck on that turn's call is
+ * stalled. */
+void turns_stalled(struct turns *t, bool stalled);
 void turns_thread_exit(struct turns *t, uint32_t pid, uint32_t tid, uint64_t ts_ns);
 void turns_process_exit(struct turns *t, uint32_t pid, uint64_t ts_ns);
 /* Closes all that is open; open calls were ended (status unknown or aborted) before. stalled: the run never got going again. */

@@ -27,6 +27,7 @@ struct turns {
 	uint64_t progress_ns; /* latest end of a call that its peer ended */
 	struct turn last;
 	bool any_closed;
+	bool stalled; /* the run is stuck now */
 };
 
 /* An open turn by its id; the one of a process that was active last; NULL none. */

@@ -243,6 +243,35 @@ static void test_ends(void)
 	finish(100);
 	CHECK(out.n == 2);
 
+	TEST("a child that hangs and dies first ends its turn stalled, one that only dies does "
+	     "not");
+	for (int stuck = 0; stuck < 2; stuck++) {
+		begin();
+		c = call_at(CALL_LLM, 1, 0, 10);
+		c->pid = 200;
+		turns_call_opened(engine, c, &llm_place);
+		say(c, "uZ");
+		turns_call_sent(engine, c, &llm_place);
+		turns_stalled(engine, stuck);
+		llm_ends(c, 900, CALL_ABORTED);
+		turns_process_exit(engine, 200, 900 * MS);
+		CHECK(out.n == 1 && out.turns[0].status == (stuck ? TURN_STALLED : TURN_ABORTED));
+		CHECK(out.turns[0].llm_ns == 890 * MS);
+		finish(1000);
+	}
+
+	TEST("so does a thread; a stall that was over by then leaves the turn its own outcome");
+	for (int stuck = 0; stuck < 2; stuck++) {
+		begin();
+		c = llm_open(3, 0, 10, "u1");
+		turns_stalled(engine, true);
+		turns_stalled(engine, stuck);
+		turns_thread_exit(engine, 100, 3, 900 * MS);
+		CHECK(out.n == 1 && out.turns[0].status == (stuck ? TURN_STALLED : TURN_UNKNOWN));
+		call_free(c);
+		finish(1000);
+	}
+
 	TEST("a call still open at the end counts up to the end, with its outcome unknown");
 	begin();
 	c = llm_open(1, 0, 10, "u1");

@@ -180,6 +180,8 @@ static void add_in_flight(struct line *l, const struct progress_state *s, uint64
 	add_name(l, s->oldest, utf8);
 	add(l, s->oldest_at_least ? " >=" : " ");
 	add_duration(l, since(now_ns, s->oldest_ns), "");
+	if (s->oldest_slow)
+		add(l, " slow");
 }
 
 /* "[00:31<00:43, 1.35turn/s, ...]", or nothing when no part of it is wanted or known. */

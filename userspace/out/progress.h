@@ -38,6 +38,7 @@ struct progress_state {
 	const char *oldest;         /* name of the one open longest, when in_flight > 0 */
 	uint64_t oldest_ns;         /* when it began */
 	bool oldest_at_least;       /* it began then or earlier */
+	bool oldest_slow;           /* it is open longer than the run's own p99, and alive */
 	uint64_t stuck_ns;          /* since when the run is stuck, 0 is not */
 	const char *stuck_on;       /* "llm:openai no byte"; NULL not known */
 	uint64_t stuck_on_ns;       /* since when that holds, 0 not known */

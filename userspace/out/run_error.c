@@ -632,6 +632,12 @@ static json_t *result_json(const struct ev_action *a)
 		         strerrordesc_np(-a->result) ? strerrordesc_np(-a->result) : "?");
 	else if (a->kind == ACTION_STOP)
 		snprintf(text, sizeof(text), "SIG%s sent", signal ? signal : "?");
+	else if (a->kind == ACTION_WEBHOOK)
+		snprintf(text, sizeof(text), "HTTP status %d", a->result);
+	else if (a->kind == ACTION_PROBE)
+		snprintf(text, sizeof(text), a->result ? "the path works" : "the path is dead");
+	else if (a->kind == ACTION_UNSTICK)
+		snprintf(text, sizeof(text), "the connection was shut down");
 	else if (WIFSIGNALED(a->result))
 		snprintf(text, sizeof(text), "killed by signal %d", WTERMSIG(a->result));
 	else
@@ -649,7 +655,11 @@ static json_t *action_text_json(const struct ev_action *a)
 
 static json_t *actions_json(struct doc *d)
 {
-	static const char *const kinds[] = { [ACTION_ALERT] = "alert", [ACTION_STOP] = "stop" };
+	static const char *const kinds[] = { [ACTION_ALERT] = "alert",
+		                             [ACTION_STOP] = "stop",
+		                             [ACTION_WEBHOOK] = "webhook",
+		                             [ACTION_PROBE] = "probe",
+		                             [ACTION_UNSTICK] = "unstick" };
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < d->in->nactions; i++) {

@@ -8,6 +8,7 @@
 
 #include "base/hist.h"
 #include "out/metrics.h"
+#include "out/run_error.h"
 
 #define STATUSES (TURN_UNKNOWN + 1)
 
@@ -170,6 +171,32 @@ json_t *summary_json(const struct summary *s, uint64_t events, json_t *coverage)
 	json_object_set_new(o, "calls_outside_turns", json_integer((json_int_t)s->outside));
 	json_object_set_new(o, "coverage", coverage ? json_incref(coverage) : json_null());
 	return o;
+}
+
+static json_t *stall_json(const struct stall_period *p, uint64_t wall_offset_ns)
+{
+	char since[TIMESTAMP_TEXT_MAX], ended[TIMESTAMP_TEXT_MAX];
+	bool over = p->end_ns && !p->lasted;
+
+	timestamp_text(p->since_ns + wall_offset_ns, since);
+	timestamp_text(p->end_ns + wall_offset_ns, ended);
+	return json_pack("{s:s, s:s?, s:o, s:b, s:s, s:s?}", "since", since, "ended",
+	                 over ? ended : NULL, "for_ms",
+	                 p->end_ns ? metrics_ms((p->end_ns - p->since_ns) / 1000) : json_null(),
+	                 "at_least", p->at_least, "clock", p->clock, "verdict", p->verdict);
+}
+
+json_t *summary_stalls(const struct stall_period *list, size_t n, uint64_t wall_offset_ns)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		if (json_array_append_new(a, stall_json(&list[i], wall_offset_ns)) == 0)
+			continue;
+		json_decref(a);
+		return NULL;
+	}
+	return a;
 }
 
 static void print_hist(const char *name, const struct hist *h, FILE *out)

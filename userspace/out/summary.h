@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "stall.h"
 #include "turn.h"
 
 /* Stores told apart; what is beyond is summed up as "(others)". */
@@ -22,6 +23,10 @@ void summary_stall(struct summary *s);   /* a stall was declared */
 /* The turn_metrics_summary object, a new reference; NULL when out of memory. coverage is copied by reference, NULL
  * gives null. Percentiles are null where nothing was measured, tokens where none were seen. */
 json_t *summary_json(const struct summary *s, uint64_t events, json_t *coverage);
+
+/* The stalls of a run, [{"since","ended","for_ms","at_least","clock","verdict"}], oldest first; "ended" is null of one that
+ * lasted until the watch ended. NULL: out of memory. */
+json_t *summary_stalls(const struct stall_period *list, size_t n, uint64_t wall_offset_ns);
 
 void summary_print(const struct summary *s, FILE *out);
 #endif
