@@ -6,13 +6,12 @@ import json
 import os
 import re
 import signal
-import socket
 import struct
 import subprocess
 import unittest
 
 import harness
-from harness import EXIT_S, PYTHON, WORKLOAD, LiveTest, Process, find_binary, wait_until
+from harness import EXIT_S, EXIT_STALLED, PYTHON, WORKLOAD, LiveTest, Process, find_binary, wait_until
 
 SCRIPT = os.path.join(WORKLOAD, "sockets.py")
 SERVER, CLIENT = "10.99.7.1", "10.99.7.2"  # in network namespaces of their own
@@ -260,11 +259,32 @@ class Unstick(SocketTest):
 
 class Snapshot(SocketTest):
     def recorded(self, pid):
-        """Records of the snapshot that is taken at attach."""
+        """Records of a look at a process that is stuck."""
         path = os.path.join(self.directory, "run.rec")
-        observer = self.watch(pid, "--record", path)
-        self.assertEqual(observer.interrupt(), 0, observer.describe())
+        observer = self.watch(pid, "--stuck-timeout", "0.01", "--record", path)
+        wait_until(lambda: os.path.exists(observer.path("run_error.json")), what="run_error.json")
+        self.assertEqual(observer.interrupt(), EXIT_STALLED, observer.describe())
         return list(records(path))
+
+    def test_the_other_ends_of_pipes_and_unix_sockets_are_found_in_processes_outside_the_tree(self):
+        path = os.path.join(self.directory, "silent")
+        server = self.started(End("server", path))
+        server.wait_event("ready")
+        client = self.started(End("client"))
+        connection = client.connect(path)
+        server.wait_event("question")
+        holders = {Holder(pid, *struct.unpack_from("QQiI", data, 24), data[48:].decode())
+                   for kind, pid, data in self.recorded(client.pid) if kind == EV_HOLDER}
+        stdin = os.stat(f"/proc/{client.pid}/fd/0").st_ino
+        self.assertIn(Holder(client.pid, stdin, stdin, 0, 1, self.name(client.pid)), holders)
+        self.assertIn(Holder(os.getpid(), stdin, stdin, client.p.stdin.fileno(), 2, self.name(os.getpid())), holders)
+        other = [h for h in holders if h.ino == connection["inode"]]
+        self.assertEqual([(h.pid, h.mode, h.name) for h in other], [(server.pid, 3, self.name(server.pid))])
+        self.assertEqual(os.readlink(f"/proc/{server.pid}/fd/{other[0].fd}"), f"socket:[{other[0].peer}]")
+
+    def name(self, pid):
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
 
     def test_settings_and_timers_are_those_the_owner_and_ss_see(self):
         server, client = self.pair(own_network=True)
