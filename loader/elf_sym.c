@@ -164,3 +164,33 @@ int elf_sym_objects(int fd, const char *const *names, size_t n, uint64_t off,
 	elf_end(elf);
 	return found;
 }
+
+int elf_sym_section(int fd, const char *name, uint64_t off, struct elf_object *section)
+{
+	Elf_Scn *scn = NULL;
+	int err = -ENOENT;
+	uint64_t base;
+	size_t names;
+	Elf *elf;
+
+	memset(section, 0, sizeof(*section));
+	elf = elf_open(fd);
+	if (!elf)
+		return -ENOEXEC;
+	if (mapping_address(elf, off, &base) && elf_getshdrstrndx(elf, &names) == 0) {
+		while (err && (scn = elf_nextscn(elf, scn))) {
+			const char *have;
+			GElf_Shdr sh;
+
+			if (!gelf_getshdr(scn, &sh) || !(sh.sh_flags & SHF_ALLOC))
+				continue;
+			have = elf_strptr(elf, names, sh.sh_name);
+			if (!have || strcmp(have, name) != 0)
+				continue;
+			*section = (struct elf_object){ sh.sh_addr - base, sh.sh_size };
+			err = 0;
+		}
+	}
+	elf_end(elf);
+	return err;
+}

@@ -21,4 +21,7 @@ struct elf_object {
 int elf_sym_objects(int fd, const char *const *names, size_t n, uint64_t off,
                     struct elf_object *objects);
 
+/* The same for a section by its name. 0; -ENOENT: it has none, or as above. */
+int elf_sym_section(int fd, const char *name, uint64_t off, struct elf_object *section);
+
 #endif

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "elf_sym.h"
@@ -24,9 +23,6 @@
 
 #define INTERPRETERS_MAX 16  /* looked through; each has its own modules */
 #define THREADS_LOOKED_AT 16 /* until one shows where threads keep their PyThreadState */
-#define DICT_ENTRIES_MAX \
-	65536 /* more modules than any program imports, more names than a module has */
-#define DICT_ENTRIES_AT_ONCE 256
 #define SETTLE_NS \
 	5000000ull /* after a mapping, until the process is searched: mappings come in bursts */
 /* Looks at an interpreter without asyncio. Often after a mapping: when its import ends, the first request is near. */
@@ -39,9 +35,7 @@
 #define SPECIFIC_MAX 32
 
 /* The same in all versions read here. */
-#define TYPE_NAME 24
 #define MODULE_DICT 16
-#define STR_COMPACT_ASCII (3 << 5)
 
 static const struct layout {
 	uint32_t minor;
@@ -50,16 +44,14 @@ static const struct layout {
 	uint16_t thread_id, dict;        /* in a PyThreadState */
 	uint16_t loop;                   /* there too, the running loop; 0: it is in the dict ... */
 	bool holder;                     /* ... in an object of its own */
-	uint16_t text;                   /* in an ASCII str */
-	bool log2;                       /* dicts as from 3.11 on */
 	uint32_t runtime_size; /* of _PyRuntime on x86-64, where nothing else tells the version */
 } layouts[] = {
-	{ 8, 32, 0, 8, 56, 176, 152, 0, true, 48, false, 1464 },
-	{ 9, 32, 0, 8, 856, 176, 152, 0, true, 48, false, 656 },
-	{ 10, 32, 0, 8, 856, 176, 152, 0, true, 48, false, 672 },
-	{ 11, 40, 0, 16, 888, 152, 128, 0, true, 48, true, 0 },
-	{ 12, 40, 0, 72, 944, 136, 112, 0, false, 40, true, 0 },
-	{ 13, 632, 7264, 7344, 7656, 152, 128, 304, false, 40, true, 0 },
+	{ 8, 32, 0, 8, 56, 176, 152, 0, true, 1464 },
+	{ 9, 32, 0, 8, 856, 176, 152, 0, true, 656 },
+	{ 10, 32, 0, 8, 856, 176, 152, 0, true, 672 },
+	{ 11, 40, 0, 16, 888, 152, 128, 0, true, 0 },
+	{ 12, 40, 0, 72, 944, 136, 112, 0, false, 0 },
+	{ 13, 632, 7264, 7344, 7656, 152, 128, 304, false, 0 },
 };
 #define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
@@ -70,6 +62,7 @@ struct file {
 	uint64_t ino, off;
 	int found;
 	struct elf_object objects[2];
+	struct elf_object asyncio; /* the section .AsyncioDebug, from 3.14 on */
 };
 enum object { PY_RUNTIME, PY_VERSION, OBJECTS };
 static const char *const object_names[OBJECTS] = { "_PyRuntime", "Py_Version" };
@@ -91,118 +84,6 @@ struct pythons {
 	struct process *processes;
 	struct file *files;
 };
-
-/* ---- the target's memory ---- */
-
-bool python_word(uint32_t pid, uint64_t addr, uint64_t *to)
-{
-	return addr && procfs_memory(pid, addr, to, sizeof(*to)) == 0;
-}
-
-bool python_is_a(uint32_t pid, uint64_t object, const char *type)
-{
-	size_t n = strlen(type) + 1;
-	uint64_t t, name;
-	char text[16];
-
-	return object && python_word(pid, object + PYTHON_OB_TYPE, &t) &&
-	       python_word(pid, t + TYPE_NAME, &name) && name && n <= sizeof(text) &&
-	       procfs_memory(pid, name, text, n) == 0 && memcmp(text, type, n) == 0;
-}
-
-struct dict {
-	uint64_t entries; /* address */
-	uint64_t n;
-	size_t size; /* of an entry; its last two words are key and value */
-};
-
-/* False if it is no dict that holds its values beside its keys. */
-static bool dict_open(uint32_t pid, const struct layout *l, uint64_t object, struct dict *d)
-{
-	uint64_t head[4]; /* used, version, keys, values */
-	union {
-		uint64_t words[5];
-		uint8_t bytes[40];
-	} k;
-	uint64_t index;
-
-	if (!python_is_a(pid, object, "dict") ||
-	    procfs_memory(pid, object + PYTHON_DICT_USED, head, sizeof(head)) || head[3] ||
-	    procfs_memory(pid, head[2], &k, sizeof(k)))
-		return false;
-	if (l->log2) {
-		if (k.bytes[9] > 31)
-			return false;
-		index = 32 + (1ull << k.bytes[9]);
-		d->n = k.words[3];
-		d->size = k.bytes[10] ? 16 : 24;
-	} else {
-		index = 40 + k.words[1] * (k.words[1] <= 0xff ? 1 : k.words[1] <= 0xffff ? 2 : 4);
-		d->n = k.words[4];
-		d->size = 24;
-	}
-	d->entries = head[2] + index;
-	return d->n <= DICT_ENTRIES_MAX;
-}
-
-static bool is_text(uint32_t pid, const struct layout *l, uint64_t str, const char *text, size_t n)
-{
-	uint32_t state;
-	char have[64];
-
-	return n <= sizeof(have) &&
-	       procfs_memory(pid, str + PYTHON_STR_STATE, &state, sizeof(state)) == 0 &&
-	       (state & STR_COMPACT_ASCII) == STR_COMPACT_ASCII &&
-	       procfs_memory(pid, str + l->text, have, n) == 0 && memcmp(have, text, n) == 0;
-}
-
-/* The value of a name, looked for among n entries at addr: the lengths of all their keys in one read. */
-static bool entries_search(uint32_t pid, const struct layout *l, uint64_t addr, size_t n,
-                           size_t size, const char *name, uint64_t *value)
-{
-	uint64_t entries[DICT_ENTRIES_AT_ONCE * 3], lengths[DICT_ENTRIES_AT_ONCE];
-	struct iovec local = { lengths, 0 }, keys[DICT_ENTRIES_AT_ONCE];
-	const uint64_t *pairs[DICT_ENTRIES_AT_ONCE];
-	size_t len = strlen(name), words = size / 8, used = 0;
-
-	if (procfs_memory(pid, addr, entries, n * size))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		const uint64_t *pair = entries + i * words + words - 2;
-
-		if (!pair[0] || !pair[1]) /* deleted */
-			continue;
-		keys[used] = (struct iovec){ (void *)(uintptr_t)(pair[0] + PYTHON_STR_LENGTH), 8 };
-		pairs[used++] = pair;
-	}
-	local.iov_len = used * 8;
-	if (process_vm_readv((pid_t)pid, &local, 1, keys, used, 0) != (ssize_t)local.iov_len)
-		return false;
-	for (size_t i = 0; i < used; i++) {
-		if (lengths[i] == len && is_text(pid, l, pairs[i][0], name, len)) {
-			*value = pairs[i][1];
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The value of a str key in a dict. */
-static bool dict_find(uint32_t pid, const struct layout *l, uint64_t object, const char *name,
-                      uint64_t *value)
-{
-	struct dict d;
-
-	if (!dict_open(pid, l, object, &d))
-		return false;
-	for (uint64_t i = 0; i < d.n; i += DICT_ENTRIES_AT_ONCE) {
-		uint64_t n = d.n - i < DICT_ENTRIES_AT_ONCE ? d.n - i : DICT_ENTRIES_AT_ONCE;
-
-		if (entries_search(pid, l, d.entries + i * d.size, n, d.size, name, value))
-			return true;
-	}
-	return false;
-}
 
 /* ---- the interpreter ---- */
 
@@ -261,6 +142,7 @@ static const struct file *file_look(struct pythons *p, uint32_t pid, const struc
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		f->found = elf_sym_objects(fd, object_names, OBJECTS, m->off, f->objects);
+		elf_sym_section(fd, ".AsyncioDebug", m->off, &f->asyncio);
 		close(fd);
 	}
 	f->next = p->files;
@@ -273,7 +155,8 @@ struct scan {
 	struct python_runtime *to;
 	uint32_t pid;
 	char exe[512];
-	bool library; /* what was found is a libpython: the executable cannot be better */
+	uint64_t asyncio; /* address of .AsyncioDebug, 0 none seen */
+	bool library;     /* what was found is a libpython: the executable cannot be better */
 };
 
 static void map_visit(void *ctx, const struct proc_map *m)
@@ -283,10 +166,14 @@ static void map_visit(void *ctx, const struct proc_map *m)
 	bool library = strncmp(base, "libpython3", 10) == 0;
 	const struct file *f;
 
-	if (s->library || (!library && !strstr(base, "python") && strcmp(m->path, s->exe) != 0))
+	/* asyncio's own library is _asyncio.cpython-314-... */
+	if (s->library ? strncmp(base, "_asyncio.", 9) != 0
+	               : !library && !strstr(base, "python") && strcmp(m->path, s->exe) != 0)
 		return;
 	f = file_look(s->pythons, s->pid, m);
-	if (!f || f->found <= 0 || !f->objects[PY_RUNTIME].size)
+	if (f && f->asyncio.size)
+		s->asyncio = m->start + f->asyncio.addr;
+	if (s->library || !f || f->found <= 0 || !f->objects[PY_RUNTIME].size)
 		return;
 	*s->to = (struct python_runtime){ .addr = m->start + f->objects[PY_RUNTIME].addr };
 	s->to->minor = version_find(s->pid, f, m->start, m->path, &s->to->free_threaded);
@@ -305,12 +192,17 @@ bool pythons_find(struct pythons *p, uint32_t pid, struct python_runtime *to)
 	n = readlink(path, s.exe, sizeof(s.exe) - 1);
 	s.exe[n > 0 ? n : 0] = '\0';
 	procfs_each_exec_map(pid, map_visit, &s);
+	to->asyncio_debug = s.asyncio;
 	l = layout_of(to->minor);
 	if (l) {
 		to->head = l->head;
 		to->next = l->next;
 		to->threads = l->threads;
 		to->thread_id = l->thread_id;
+		to->modules = l->modules;
+		to->dict = l->dict;
+		to->loop = l->loop;
+		to->holder = l->holder;
 	}
 	return to->addr != 0;
 }
@@ -339,13 +231,15 @@ static uint32_t tstate_place(uint32_t pid, const struct layout *l, uint64_t inte
 /* asyncio's dict {loop: task} of one interpreter. */
 static bool tasks_find(uint32_t pid, const struct layout *l, uint64_t interp, uint64_t *tasks)
 {
+	const struct python_shape *s = python_shape(l->minor);
 	uint64_t modules, module, names, found;
 
 	if (!python_word(pid, interp + l->modules, &modules) ||
-	    !dict_find(pid, l, modules, "asyncio.tasks", &module) ||
+	    !python_dict_find(pid, s, modules, "asyncio.tasks", &module) ||
 	    !python_is_a(pid, module, "module") ||
 	    !python_word(pid, module + MODULE_DICT, &names) ||
-	    !dict_find(pid, l, names, "_current_tasks", &found) || !python_is_a(pid, found, "dict"))
+	    !python_dict_find(pid, s, names, "_current_tasks", &found) ||
+	    !python_is_a(pid, found, "dict"))
 		return false;
 	*tasks = found;
 	return true;
@@ -355,14 +249,15 @@ static bool tasks_find(uint32_t pid, const struct layout *l, uint64_t interp, ui
 static bool python_find(const struct process *p, struct python *to)
 {
 	const struct layout *l = p->layout;
+	const struct python_shape *s = python_shape(l->minor);
 	uint64_t interp, tasks;
 
 	*to = (struct python){ .thread_id_at = l->thread_id,
 		               .dict_at = l->dict,
 		               .loop_at = l->loop,
-		               .text_at = l->text,
+		               .text_at = s->ascii,
 		               .holder = l->holder,
-		               .dict_log2 = l->log2 };
+		               .dict_log2 = s->log2 };
 	if (!python_word(p->pid, p->runtime + l->head, &interp))
 		return false;
 	for (int n = 0; n < INTERPRETERS_MAX && interp; n++) {

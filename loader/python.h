@@ -13,6 +13,7 @@
 #define PYTHON_H
 #include <stdbool.h>
 #include <stdint.h>
+#include "python_object.h"
 
 struct pythons;
 
@@ -39,21 +40,18 @@ struct python_runtime {
 	uint32_t head;          /* in _PyRuntime: the first interpreter; 0: not in the table */
 	uint32_t next, threads; /* in an interpreter: the next one, its first PyThreadState */
 	uint32_t thread_id;     /* in a PyThreadState: pthread_self() */
+	uint32_t modules;       /* in an interpreter: sys.modules */
+	uint32_t dict;          /* in a PyThreadState: its dict, which has the running loop, ... */
+	uint32_t loop;          /* ... or the loop itself; 0: in the dict ... */
+	bool holder;            /* ... in an object of its own */
+	uint64_t asyncio_debug; /* from 3.14 on: address of what asyncio says of itself, 0 none */
 };
 
 /* Searches a process, no matter what is known of it here: p only remembers files. False: no CPython in it. */
 bool pythons_find(struct pythons *p, uint32_t pid, struct python_runtime *to);
 
 /* The same in all versions read here. */
-#define PYTHON_OB_TYPE 8
-#define PYTHON_STR_LENGTH 16
-#define PYTHON_STR_STATE 32
 #define PYTHON_TSTATE_NEXT 8
 #define PYTHON_TSTATE_INTERP 16
-
-/* One word of the target's memory; false if it cannot be read. */
-bool python_word(uint32_t pid, uint64_t addr, uint64_t *to);
-/* Is the object of the type of that name (up to 15 characters)? */
-bool python_is_a(uint32_t pid, uint64_t object, const char *type);
 
 #endif
