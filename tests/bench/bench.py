@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -63,6 +64,7 @@ class Bench:
     def __init__(self, stack, folder, quick):
         self.stack, self.quick = stack, quick
         self.empty = os.path.join(folder, "tests/bench/bench_empty")
+        self.native = os.path.join(folder, "tests/bench/bench_native")
         self.target_c = os.path.join(folder, "tests/bench/bench_target")
         self.directory = tempfile.mkdtemp(prefix="whystuck-bench-")
         stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
@@ -181,6 +183,83 @@ class Bench:
             print(f"  {name:<28} median {1000 * statistics.median(values):>6.0f} ms   max {1000 * max(values):>6.0f} ms")
 
 
+    # ------------------------------------------------------------ one look
+
+    def looks(self):
+        """name -> command that takes a look at a process"""
+        tools = {"whystuck": [harness.require(root=False, bpf=False)],
+                 "gdb": ["gdb", "-batch", "-nx", "-iex", "set debuginfod enabled off", "-ex", "thread apply all bt", "-p"],
+                 "eu-stack": ["eu-stack", "-p"]}
+        return {name: command for name, command in tools.items() if shutil.which(command[0])}
+
+    def look(self, command, pids):
+        """Seconds that one look takes, and the largest memory (KiB) of a process that it runs. Tools that see one process only
+        look at one after the other."""
+        pids, took, peak = (pids[:1] if "whystuck" in command[0] else pids), 0.0, 0
+        for pid in pids:
+            start = time.monotonic()
+            with open(os.devnull, "r+b") as null:
+                p = subprocess.Popen([*command, str(pid)], stdin=null, stdout=null, stderr=null, cwd=self.directory,
+                                     env={k: v for k, v in os.environ.items() if k != "DEBUGINFOD_URLS"})
+            while p.poll() is None:
+                peak = max([peak, *map(peak_kib_of, [p.pid, *children(p.pid)])])
+                time.sleep(0.002)
+            took += time.monotonic() - start
+        return took, peak
+
+    def show_looks(self, script):
+        print("\nOne look at what hangs, from start to exit; gdb and eu-stack have no way to see a tree and look at each process")
+        for processes, threads in ((1, 10), (31, 20)):
+            with contextlib.ExitStack() as stack:
+                target = Target(stack, "", "", [*script, "hang", processes, threads])
+                pids = [target.process.pid, *children(target.process.pid)]
+                for name, command in self.looks().items():
+                    rounds = 2 if self.quick or processes > 1 else 5
+                    looks = [self.look(command, pids) for _ in range(rounds)]
+                    print(f"  {f'{processes} x {threads} threads':<18} {name:<10} "
+                          f"{1000 * statistics.median(t for t, _ in looks):>7.0f} ms   "
+                          f"{max(m for _, m in looks) / 1024:>6.1f} MiB", flush=True)
+                self.show_native(pids)
+
+    def show_native(self, pids):
+        """The part of it that reads native frames."""
+        said = subprocess.run([self.native, *map(str, pids)], stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
+        for line in said:
+            print(f"  {'':<18} native frames alone, {line}")
+
+    def show_gaps(self, target):
+        """With all its priority, for what is wanted is how long it is stopped, not who else wants a CPU."""
+        print("\nLongest time for which a target that does nothing but look at the clock was away, while one looks at it")
+        os.setpriority(os.PRIO_PROCESS, target.process.pid, -20)
+        ms, rounds, alone = 1500, 3 if self.quick else 7, None
+        for name, command in {"nothing": None, **self.looks()}.items():
+            gaps = []
+            for _ in range(rounds):
+                target.process.say(f"gaps {ms}\n")
+                if command:
+                    self.look(command, [target.process.pid])
+                gaps.append(int(target.process.out.wait_for(lambda x: True, 120)) / 1e6)
+            alone = alone or statistics.median(gaps)
+            print(f"  {name:<10} ms: {median_of(gaps):<24} {statistics.median(gaps) / alone:>6.1f} times", flush=True)
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+            return [int(x) for x in f.read().split()]
+    except OSError:
+        return []
+
+
+def peak_kib_of(pid):
+    """0 for one that is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            return next((int(line.split()[1]) for line in f if line.startswith("VmHWM")), 0)
+    except OSError:
+        return 0
+
+
 def cpu_seconds(process):
     with open(f"/proc/{process.pid}/stat", encoding="utf-8") as f:
         fields = f.read().rpartition(")")[2].split()
@@ -228,6 +307,8 @@ def main():
         bench.show_slowdown([calls, tls, storage])
         bench.show_events(Target(stack, "messages, C", "messages", [bench.target_c], "messages "))
         bench.show_attach(tls)
+        bench.show_looks(script)
+        bench.show_gaps(Target(stack, "the clock, C", "", [bench.target_c]))
     print(f"\nTook {time.monotonic() - start:.0f} s.")
 
 

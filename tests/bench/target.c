@@ -2,6 +2,7 @@
 /*
  * bench_target: does what it is asked on stdin and says how long it took, in ns, on stdout.
  *   syscalls N       N rounds of three short system calls
+ *   gaps MS          looks at the clock for so long: the longest time between two looks
  *   messages N RATE  N questions and answers on a TCP connection, both ends its own, at most RATE a second (0: unpaced)
  */
 #include <arpa/inet.h>
@@ -95,6 +96,20 @@ static void messages(const struct ends *e, uint64_t n, uint64_t rate)
 	}
 }
 
+static uint64_t gaps(uint64_t ms)
+{
+	uint64_t now = now_ns(), end = now + ms * 1000000u, longest = 0;
+
+	while (now < end) {
+		uint64_t last = now;
+
+		now = now_ns();
+		if (now - last > longest)
+			longest = now - last;
+	}
+	return longest;
+}
+
 int main(void)
 {
 	struct ends e;
@@ -104,15 +119,17 @@ int main(void)
 	printf("ready\n");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		uint64_t start = now_ns(), n = 0, rate = 0;
+		uint64_t start = now_ns(), n = 0, rate = 0, result = 0;
 
 		if (sscanf(line, "syscalls %lu", &n) == 1)
 			syscalls(n);
 		else if (sscanf(line, "messages %lu %lu", &n, &rate) == 2)
 			messages(&e, n, rate);
+		else if (sscanf(line, "gaps %lu", &n) == 1)
+			result = gaps(n);
 		else
 			return 2;
-		printf("%lu\n", now_ns() - start);
+		printf("%lu\n", result ? result : now_ns() - start);
 		fflush(stdout);
 	}
 	return 0;

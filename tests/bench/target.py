@@ -4,10 +4,15 @@
 
   target.py tls HOST:PORT CA          a chat request over one HTTPS connection
   target.py stores REDIS-PORT PG-PORT a Redis SET and GET, a PostgreSQL SELECT
+
+  target.py hang PROCESSES THREADS    makes none: a tree of processes whose threads all wait
 """
 import json
+import os
 import sys
 import time
+
+PARENT = os.getppid()
 
 
 def tls(endpoint, ca):
@@ -42,7 +47,35 @@ def stores(redis_port, pg_port):
     return once
 
 
+def hang(processes, threads):
+    """The first thread of each waits for its standard input, the others for data, for a lock and for time."""
+    import ctypes
+    import signal
+    import socket
+    import threading
+    ready, done = os.pipe()
+    for _ in range(int(processes) - 1):
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+            break
+    ends, lock = socket.socketpair(), threading.Lock()
+    lock.acquire()
+    waits = (lambda: ends[0].recv(1), lock.acquire, lambda: time.sleep(1e6))
+    for i in range(int(threads) - 1):
+        threading.Thread(target=waits[i % len(waits)], daemon=True).start()
+    os.write(done, b"x")
+    if os.getppid() != PARENT:
+        os.read(os.pipe()[0], 1)
+    for _ in range(int(processes)):
+        os.read(ready, 1)
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
 def main():
+    if sys.argv[1] == "hang":
+        hang(*sys.argv[2:])
+        return
     once = {"tls": tls, "stores": stores}[sys.argv[1]](*sys.argv[2:])
     once()
     print("ready", flush=True)
