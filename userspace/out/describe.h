@@ -30,6 +30,8 @@ const char *describe_state(uint8_t state);
 const char *fact_name(uint32_t kind);
 const char *tcp_timer_name(uint32_t timer);
 const char *lock_name(uint32_t kind);
+/* Inode in "pipe:[4711]"; 0: no pipe. */
+uint64_t fd_pipe(const struct ev_fd *f);
 /* PID in the evidence that has the socket open, and its descriptor; false: nobody has. */
 bool evidence_owner(const struct evidence *e, uint64_t sock, uint32_t *pid, int *fd);
 #endif

@@ -5,7 +5,6 @@
  */
 #include "out/run_error.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,13 +12,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/own.h"
+#include "out/describe.h"
 #include "secrets.h"
 #include "syscall_names.h"
 
@@ -142,6 +141,9 @@ static json_t *finding_json(struct doc *d, const struct cause *c)
 	set(d, o, "since", timestamp(d, c->since_ns));
 	set(d, o, "for_ms", ago(d, c->since_ns));
 	set(d, o, "at_least", json_boolean(c->at_least));
+	set(d, o, "pid", c->pid ? json_integer(c->pid) : json_null());
+	set(d, o, "tid", c->tid ? json_integer(c->tid) : json_null());
+	set(d, o, "where", string(*c->where ? c->where : NULL));
 	return o;
 }
 
@@ -276,33 +278,6 @@ static json_t *recent_json(struct doc *d)
 	return a;
 }
 
-/* asyncio tasks as far as calls tell: which task waits for which call. */
-static json_t *tasks_json(struct doc *d)
-{
-	size_t n = rows(d, "tasks", d->look->nopen);
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < n; i++) {
-		const struct call *c = d->look->open[i].call;
-		char task[32];
-		json_t *o;
-
-		if (!c->task)
-			continue;
-		snprintf(task, sizeof(task), "0x%" PRIx64, c->task);
-		o = json_object();
-		set(d, o, "task", json_string(task));
-		set(d, o, "pid", json_integer(c->pid));
-		set(d, o, "waits_for_call", json_integer((json_int_t)c->id));
-		append(d, a, o);
-	}
-	if (json_array_size(a))
-		return a;
-	json_decref(a);
-	unseen(d, "tasks", "no asyncio task was seen behind a call in flight");
-	return json_null();
-}
-
 /* ---- The snapshot ---- */
 
 static json_t *command_json(struct bytes text)
@@ -312,6 +287,95 @@ static json_t *command_json(struct bytes text)
 
 	free(masked);
 	return s;
+}
+
+/* The state of its first thread; null: not seen. */
+static json_t *state_json(const struct doc *d, uint32_t pid)
+{
+	const struct ev_thread *const *list;
+	size_t n;
+
+	list = evidence_threads(d->look->evidence, pid, &n);
+	for (size_t i = 0; i < n; i++)
+		if (list[i]->h.tid == pid && list[i]->state > ' ' && list[i]->state < 0x7f)
+			return json_pack("s#", &list[i]->state, 1);
+	return json_null();
+}
+
+/* Its value; its limit where it has one. null: not seen. */
+static json_t *fact_json(const struct doc *d, uint32_t pid, enum fact_kind kind)
+{
+	const struct ev_fact *f = evidence_fact(d->look->evidence, pid, kind);
+
+	return f ? json_integer((json_int_t)f->value) : json_null();
+}
+
+static json_t *limit_json(const struct doc *d, uint32_t pid, enum fact_kind kind)
+{
+	const struct ev_fact *f = evidence_fact(d->look->evidence, pid, kind);
+
+	return f && f->limit ? json_integer((json_int_t)f->limit) : json_null();
+}
+
+static json_t *percent_json(const struct doc *d, uint32_t pid, enum fact_kind kind)
+{
+	const struct ev_fact *f = evidence_fact(d->look->evidence, pid, kind);
+
+	return f ? json_real((double)f->value / 100) : json_null();
+}
+
+static json_t *cgroup_json(struct doc *d, uint32_t pid)
+{
+	json_t *o = json_object(), *pressure = json_object();
+
+	set(d, pressure, "cpu", percent_json(d, pid, FACT_PRESSURE_CPU));
+	set(d, pressure, "memory", percent_json(d, pid, FACT_PRESSURE_MEMORY));
+	set(d, pressure, "io", percent_json(d, pid, FACT_PRESSURE_IO));
+	set(d, o, "memory", fact_json(d, pid, FACT_MEMORY));
+	set(d, o, "memory_limit", limit_json(d, pid, FACT_MEMORY));
+	set(d, o, "oom_kills", fact_json(d, pid, FACT_OOM_KILLS));
+	set(d, o, "pids", fact_json(d, pid, FACT_PIDS));
+	set(d, o, "pids_limit", limit_json(d, pid, FACT_PIDS));
+	set(d, o, "pressure", pressure);
+	return o;
+}
+
+/* How it ended, of a zombie: as wait(2) reports it. */
+static json_t *exit_status_json(const struct doc *d, uint32_t pid)
+{
+	const struct ev_fact *f = evidence_fact(d->look->evidence, pid, FACT_EXIT_STATUS);
+	int status = f ? (int)f->value : 0;
+	char text[64];
+
+	if (!f)
+		return json_null();
+	if (WIFSIGNALED(status))
+		snprintf(text, sizeof(text), "killed by signal %d", WTERMSIG(status));
+	else
+		snprintf(text, sizeof(text), "exit status %d", WEXITSTATUS(status));
+	return json_string(text);
+}
+
+static void facts_set(struct doc *d, json_t *o, uint32_t pid)
+{
+	const struct ev_fact *forked = evidence_fact(d->look->evidence, pid, FACT_FORKED);
+	const struct ev_fact *oom = evidence_fact(d->look->evidence, pid, FACT_OOM_KILLED);
+	const struct ev_fact *cpu = evidence_fact(d->look->evidence, pid, FACT_CPU_NS);
+	json_t *fds = json_object();
+
+	set(d, fds, "open", fact_json(d, pid, FACT_FDS));
+	set(d, fds, "limit", limit_json(d, pid, FACT_FDS));
+	set(d, o, "state", state_json(d, pid));
+	set(d, o, "exit_status", exit_status_json(d, pid));
+	set(d, o, "oom_killed_ms_ago", oom ? milliseconds(oom->value) : json_null());
+	set(d, o, "forked_only", forked ? json_boolean(forked->value) : json_null());
+	set(d, o, "tracer", fact_json(d, pid, FACT_TRACER));
+	set(d, o, "namespace_pid", fact_json(d, pid, FACT_NSPID));
+	set(d, o, "cpu_ms", cpu ? milliseconds(cpu->value) : json_null());
+	set(d, o, "bytes_written", fact_json(d, pid, FACT_WRITTEN));
+	set(d, o, "bytes_read", fact_json(d, pid, FACT_READ));
+	set(d, o, "descriptors", fds);
+	set(d, o, "cgroup", cgroup_json(d, pid));
 }
 
 static json_t *processes_json(struct doc *d)
@@ -335,38 +399,24 @@ static json_t *processes_json(struct doc *d)
 		set(d, o, "command", command_json(process_text(list[i])));
 		set(d, o, "started_at", timestamp(d, list[i]->start_ns));
 		set(d, o, "threads", json_integer((json_int_t)threads));
+		facts_set(d, o, list[i]->h.pid);
 		append(d, a, o);
 	}
 	return a;
 }
 
-static json_t *address_json(const struct ev_socket *s, const __u8 *address, uint16_t port)
+static json_t *address_json(const struct ev_socket *s)
 {
-	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 10];
+	char text[DESCRIBE_TEXT_MAX];
 
-	if (s->family == AF_UNIX)
-		return string_n(socket_path(s));
-	if ((s->family != AF_INET && s->family != AF_INET6) ||
-	    !inet_ntop(s->family, address, ip, sizeof(ip)))
-		return json_null();
-	snprintf(text, sizeof(text), s->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, port);
-	return json_string(text);
+	return string(*describe_address(s, false, text) ? text : NULL);
 }
 
 static json_t *socket_endpoint_json(const struct doc *d, uint64_t sock)
 {
-	const struct endpoint *e = NULL;
-	const struct ev_socket *s = sock ? evidence_socket(d->look->evidence, sock) : NULL;
+	char text[DESCRIBE_TEXT_MAX];
 
-	if (sock && d->look->endpoint_of)
-		e = d->look->endpoint_of(d->look->ctx, sock);
-	for (size_t i = 0; sock && !e && i < d->look->nopen; i++)
-		if (d->look->open[i].sock == sock)
-			e = d->look->open[i].endpoint;
-	if (e && *e->name)
-		return string(e->name);
-	return s && !(s->h.flags & EVF_LISTEN) ? address_json(s, s->remote, s->remote_port)
-	                                       : json_null();
+	return string(*describe_endpoint(d->look, sock, text) ? text : NULL);
 }
 
 /* fd, what it is, and whose it is at the other end */
@@ -433,9 +483,8 @@ static json_t *stack_json(struct doc *d, struct bytes stack)
 	return a;
 }
 
-static json_t *frames_json(struct doc *d, const struct ev_frames *f)
+static json_t *frames_json(struct doc *d, struct bytes rest)
 {
-	struct bytes rest = frames_text(f);
 	json_t *a = json_array();
 	struct frame frame;
 
@@ -454,7 +503,7 @@ static void python_set(struct doc *d, json_t *o, const struct ev_frames *f)
 {
 	const char *gil = NULL;
 
-	set(d, o, "python", f ? frames_json(d, f) : json_null());
+	set(d, o, "python", f ? frames_json(d, frames_text(f)) : json_null());
 	if (f && f->flags & FRAMES_TORN)
 		set(d, o, "python_torn", json_true());
 	if (f && f->flags & FRAMES_CUT)
@@ -468,6 +517,7 @@ static void python_set(struct doc *d, json_t *o, const struct ev_frames *f)
 
 static json_t *thread_json(struct doc *d, const struct ev_thread *t)
 {
+	const struct ev_frames *native = evidence_native(d->look->evidence, t->h.pid, t->h.tid);
 	struct thread_text text = thread_text(t);
 	char state = (char)t->state;
 	json_t *o = json_object();
@@ -475,6 +525,7 @@ static json_t *thread_json(struct doc *d, const struct ev_thread *t)
 	set(d, o, "pid", json_integer(t->h.pid));
 	set(d, o, "tid", json_integer(t->h.tid));
 	set(d, o, "name", string_n(text.name));
+	set(d, o, "role", t->h.tid == t->h.pid ? json_string("main") : json_null());
 	set(d, o, "state", state ? string_n((struct bytes){ &state, 1 }) : json_null());
 	set(d, o, "on_cpu", json_boolean(t->h.flags & EVF_ONCPU));
 	set(d, o, "syscall", syscall_json(d, t));
@@ -484,7 +535,121 @@ static json_t *thread_json(struct doc *d, const struct ev_thread *t)
 	set(d, o, "wait_channel", string_n(text.wchan));
 	set(d, o, "kernel_stack", stack_json(d, text.stack));
 	python_set(d, o, evidence_frames(d->look->evidence, t->h.pid, t->h.tid));
+	set(d, o, "native", native ? frames_json(d, frames_text(native)) : json_null());
 	return o;
+}
+
+/* ---- asyncio ---- */
+
+static json_t *address_text_json(uint64_t address)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, address);
+	return json_string(text);
+}
+
+/* The open call that a task made; null. */
+static json_t *task_call_json(const struct doc *d, uint32_t pid, uint64_t task)
+{
+	for (size_t i = 0; i < d->look->nopen; i++) {
+		const struct call *c = d->look->open[i].call;
+
+		if (c->task == task && c->pid == pid)
+			return json_integer((json_int_t)c->id);
+	}
+	return json_null();
+}
+
+static json_t *task_json(struct doc *d, const struct ev_task *t)
+{
+	struct task_text text = task_text(t);
+	json_t *o = json_object();
+
+	set(d, o, "task", address_text_json(t->task));
+	set(d, o, "pid", json_integer(t->h.pid));
+	set(d, o, "tid", t->h.tid ? json_integer(t->h.tid) : json_null());
+	set(d, o, "name", string_n(text.name));
+	set(d, o, "running", json_boolean(t->flags & FRAMES_RUNNING));
+	set(d, o, "awaits", string_n(text.awaits));
+	set(d, o, "frames", frames_json(d, text.frames));
+	if (t->flags & FRAMES_TORN)
+		set(d, o, "frames_torn", json_true());
+	if (t->flags & FRAMES_CUT)
+		set(d, o, "frames_cut", json_true());
+	set(d, o, "waits_for_call", task_call_json(d, t->h.pid, t->task));
+	return o;
+}
+
+static bool task_listed(const struct ev_task *const *list, size_t n, const struct call *c)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i]->task == c->task && list[i]->h.pid == c->pid)
+			return true;
+	return false;
+}
+
+/* Of a task that no snapshot shows its call is all that is known. */
+static json_t *call_task_json(struct doc *d, const struct call *c)
+{
+	json_t *o = json_object();
+
+	set(d, o, "task", address_text_json(c->task));
+	set(d, o, "pid", json_integer(c->pid));
+	set(d, o, "tid", json_integer(c->tid));
+	set(d, o, "name", json_null());
+	set(d, o, "running", json_null());
+	set(d, o, "awaits", json_null());
+	set(d, o, "frames", json_null());
+	set(d, o, "waits_for_call", json_integer((json_int_t)c->id));
+	return o;
+}
+
+static json_t *tasks_json(struct doc *d)
+{
+	const struct ev_task *const *list = NULL;
+	json_t *a = json_array();
+	size_t n = 0, shown;
+
+	if (has_snapshot(d))
+		list = evidence_tasks(d->look->evidence, 0, &n);
+	shown = rows(d, "tasks", n);
+	for (size_t i = 0; i < shown; i++)
+		append(d, a, task_json(d, list[i]));
+	for (size_t i = 0; i < d->look->nopen && json_array_size(a) < RUN_ERROR_ROWS_MAX; i++)
+		if (d->look->open[i].call->task && !task_listed(list, n, d->look->open[i].call))
+			append(d, a, call_task_json(d, d->look->open[i].call));
+	if (json_array_size(a))
+		return a;
+	json_decref(a);
+	unseen(d, "tasks", "no asyncio task was seen");
+	return json_null();
+}
+
+/* What threads and tasks asked their HTTP clients for. */
+static json_t *requests_json(struct doc *d)
+{
+	const struct ev_request *const *list;
+	json_t *a;
+	size_t n;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_requests(d->look->evidence, 0, &n);
+	n = rows(d, "requests", n);
+	a = json_array();
+	for (size_t i = 0; i < n; i++) {
+		struct request_text text = request_text(list[i]);
+		json_t *o = json_object();
+
+		set(d, o, "pid", json_integer(list[i]->h.pid));
+		set(d, o, "tid", list[i]->h.tid ? json_integer(list[i]->h.tid) : json_null());
+		set(d, o, "task", list[i]->task ? address_text_json(list[i]->task) : json_null());
+		set(d, o, "method", string_n(text.method));
+		set(d, o, "url", string_n(text.url));
+		append(d, a, o);
+	}
+	return a;
 }
 
 /* Why threads of Python have no frames: of each process that has such. */
@@ -552,6 +717,49 @@ static void tcp_set(struct doc *d, json_t *o, const struct ev_socket *s)
 	set(d, o, "rtt_us", tcp && s->tcp_rtt_us ? json_integer(s->tcp_rtt_us) : json_null());
 }
 
+static json_t *holders_json(struct doc *d, uint64_t ino)
+{
+	const struct ev_holder *const *list;
+	json_t *a = json_array();
+	size_t n;
+
+	list = evidence_holders(d->look->evidence, ino, &n);
+	for (size_t i = 0; i < n && i < RUN_ERROR_ROWS_MAX; i++) {
+		json_t *o = json_object();
+
+		set(d, o, "pid", json_integer(list[i]->h.pid));
+		set(d, o, "name", string_n(holder_text(list[i])));
+		set(d, o, "fd", json_integer(list[i]->fd));
+		set(d, o, "reads", json_boolean(list[i]->mode & 1));
+		set(d, o, "writes", json_boolean(list[i]->mode & 2));
+		append(d, a, o);
+	}
+	return a;
+}
+
+/* Settings as they are in effect, and the timer that runs; null: not seen. */
+static json_t *timer_json(struct doc *d, const struct ev_timers *t)
+{
+	json_t *o;
+
+	if (!t)
+		return json_null();
+	o = json_object();
+	set(d, o, "timer", string(tcp_timer_name(t->timer)));
+	set(d, o, "in_ms", t->timer != TIMER_NONE ? milliseconds(t->timer_ns) : json_null());
+	set(d, o, "rto_ms", json_real(t->rto_us / 1e3));
+	set(d, o, "backoff", json_integer(t->backoff));
+	set(d, o, "probes_unanswered", json_integer(t->probes));
+	set(d, o, "bytes_acked", json_integer((json_int_t)t->bytes_acked));
+	set(d, o, "user_timeout_ms",
+	    t->user_timeout_ms ? json_integer(t->user_timeout_ms) : json_null());
+	set(d, o, "keepalive_idle_s", t->keep_idle_s ? json_integer(t->keep_idle_s) : json_null());
+	set(d, o, "keepalive_interval_s",
+	    t->keep_interval_s ? json_integer(t->keep_interval_s) : json_null());
+	set(d, o, "keepalive_count", t->keep_count ? json_integer(t->keep_count) : json_null());
+	return o;
+}
+
 static json_t *sockets_json(struct doc *d)
 {
 	const struct ev_socket *const *list;
@@ -569,12 +777,90 @@ static json_t *sockets_json(struct doc *d)
 		set(d, o, "sock", json_integer((json_int_t)list[i]->sock));
 		set(d, o, "pid", json_integer(list[i]->h.pid));
 		set(d, o, "endpoint", socket_endpoint_json(d, list[i]->sock));
-		set(d, o, "local", address_json(list[i], list[i]->local, list[i]->local_port));
+		set(d, o, "local", address_json(list[i]));
 		set(d, o, "listens", json_boolean(list[i]->h.flags & EVF_LISTEN));
 		tcp_set(d, o, list[i]);
+		set(d, o, "timers",
+		    timer_json(d, evidence_timers(d->look->evidence, list[i]->sock)));
+		set(d, o, "holders", holders_json(d, list[i]->sock));
 		append(d, a, o);
 	}
 	return a;
+}
+
+static json_t *locks_json(struct doc *d)
+{
+	const struct ev_lock *const *list;
+	json_t *a;
+	size_t n;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_locks(d->look->evidence, &n);
+	n = rows(d, "locks", n);
+	a = json_array();
+	for (size_t i = 0; i < n; i++) {
+		json_t *o = json_object();
+
+		set(d, o, "lock", json_integer((json_int_t)list[i]->id));
+		set(d, o, "kind", string(lock_name(list[i]->kind)));
+		set(d, o, "pid", list[i]->h.pid ? json_integer(list[i]->h.pid) : json_null());
+		set(d, o, "waits", json_boolean(list[i]->waits));
+		set(d, o, "write", json_boolean(list[i]->write));
+		set(d, o, "path", string_n(lock_path(list[i])));
+		set(d, o, "inode", json_integer((json_int_t)list[i]->ino));
+		append(d, a, o);
+	}
+	return a;
+}
+
+static json_t *pipes_json(struct doc *d)
+{
+	const struct ev_fd *const *list;
+	json_t *a;
+	size_t n;
+
+	if (!has_snapshot(d))
+		return json_null();
+	list = evidence_fds(d->look->evidence, 0, &n);
+	a = json_array();
+	for (size_t i = 0; i < n && json_array_size(a) < RUN_ERROR_ROWS_MAX; i++) {
+		uint64_t ino = fd_pipe(list[i]);
+		json_t *o = ino ? json_object() : NULL;
+
+		if (!o)
+			continue;
+		set(d, o, "pid", json_integer(list[i]->h.pid));
+		set(d, o, "fd", json_integer(list[i]->fd));
+		set(d, o, "inode", json_integer((json_int_t)ino));
+		set(d, o, "holders", holders_json(d, ino));
+		append(d, a, o);
+	}
+	return a;
+}
+
+/* What the loader could not see: of which process, and why. */
+static void missing_unseen(struct doc *d)
+{
+	const struct ev_missing *const *list;
+	size_t n = 0;
+
+	list = has_snapshot(d) ? evidence_missing(d->look->evidence, &n) : NULL;
+	for (size_t i = 0; i < n && i < RUN_ERROR_ROWS_MAX; i++) {
+		struct missing_text m = missing_text(list[i]);
+		char what[128], why[STRING_MAX], text[2 * STRING_MAX];
+		const char *before;
+
+		secrets_clean(m.what.p, m.what.n, what, sizeof(what));
+		secrets_clean(m.why.p, m.why.n, why, sizeof(why));
+		before = json_string_value(json_object_get(d->unseen, what));
+		snprintf(text, sizeof(text), "%.1000s%s", before ? before : "", before ? "; " : "");
+		if (list[i]->h.pid)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			         "process %" PRIu32 ": ", list[i]->h.pid);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.1000s", why);
+		set(d, d->unseen, what, json_string(text));
+	}
 }
 
 /* The time limits threads have set on what they wait for. */
@@ -726,9 +1012,13 @@ json_t *run_error_json(const struct run_error_input *in)
 	set(&d, o, "threads", threads_json(&d));
 	set(&d, o, "tasks", tasks_json(&d));
 	set(&d, o, "sockets", sockets_json(&d));
+	set(&d, o, "pipes", pipes_json(&d));
+	set(&d, o, "locks", locks_json(&d));
+	set(&d, o, "requests", requests_json(&d));
 	set(&d, o, "timeouts", timeouts_json(&d));
 	set(&d, o, "next_steps", steps_json(&d));
 	set(&d, o, "actions", actions_json(&d));
+	missing_unseen(&d);
 	set(&d, o, "omitted", d.omitted);
 	set(&d, o, "unseen", d.unseen);
 	if (!d.failed)

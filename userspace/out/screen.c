@@ -812,19 +812,6 @@ static void show_sockets(struct screen *s)
 	}
 }
 
-/* Number in "pipe:[4711]"; 0: no pipe. */
-static uint64_t pipe_ino(const struct ev_fd *f)
-{
-	struct bytes text = fd_text(f);
-	uint64_t ino = 0;
-
-	if (!bytes_start(text, "pipe:["))
-		return 0;
-	for (size_t i = 6; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++)
-		ino = ino * 10 + (uint64_t)(text.p[i] - '0');
-	return ino;
-}
-
 static void show_pipes(struct screen *s)
 {
 	const struct ev_fd *const *list;
@@ -833,7 +820,7 @@ static void show_pipes(struct screen *s)
 
 	list = evidence_fds(s->evidence, 0, &n);
 	for (size_t i = 0; i < n; i++) {
-		uint64_t ino = pipe_ino(list[i]);
+		uint64_t ino = fd_pipe(list[i]);
 
 		if (!ino)
 			continue;
