@@ -9,6 +9,7 @@
 #include "host_features.h"
 #include "procfs.h"
 #include "tls_probes.h"
+#include "webhook.h"
 
 static bool check_features(void)
 {
@@ -82,6 +83,12 @@ int cmd_check(struct options *o)
 {
 	bool all = check_features();
 
+	/* no need of the host's, so no failure */
+	if (!webhook_available())
+		printf("%-28s NO   --webhook posts nothing: whystuck was built without libcurl\n",
+		       "webhook (libcurl)");
+	else
+		printf("%-28s yes  --webhook posts the report of a stall\n", "webhook (libcurl)");
 	if (o->pid && check_process(o->pid) != EXIT_OK)
 		return EXIT_ERROR;
 	return all ? EXIT_OK : EXIT_ERROR;

@@ -14,6 +14,7 @@
 
 #include "base/own.h"
 #include "recording.h"
+#include "webhook.h"
 
 #define POLL_MS 250
 
@@ -130,6 +131,12 @@ static struct session *session_make(struct options *o, uint32_t pid, bool replay
 	s->replay = replay;
 	s->dirfd = s->metrics_fd = -1;
 	log_open(o->log_level, stderr);
+	if (o->webhook && !webhook_available()) {
+		log_error("--webhook: whystuck was built without libcurl and can post nothing; use "
+		          "--on-stuck with a command that does");
+		session_free(s);
+		return NULL;
+	}
 	if ((!look && !open_files(s, pid)) || !open_recording(s)) {
 		session_free(s);
 		return NULL;
