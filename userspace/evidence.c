@@ -644,17 +644,28 @@ static struct bytes base_name(struct bytes path)
 	return slash ? bytes_from(path, (size_t)(slash - path.p) + 1) : path;
 }
 
+/* "one" of "deadlock.<locals>.one": where it was defined says its line. */
+static struct bytes without_locals(struct bytes function)
+{
+	static const char mark[] = "<locals>.";
+	const char *found;
+
+	while ((found = memmem(function.p, function.n, mark, sizeof(mark) - 1)))
+		function = bytes_from(function, (size_t)(found - function.p) + sizeof(mark) - 1);
+	return function;
+}
+
 /* One frame at *at; false if it does not fit. */
 static bool line_add(char *buf, size_t n, size_t *at, const struct frame *f)
 {
-	struct bytes file = base_name(f->file);
+	struct bytes file = base_name(f->file), function = without_locals(f->function);
 	char line[16] = "";
 	int k;
 
 	if (f->line)
 		snprintf(line, sizeof(line), ":%" PRIu32, f->line);
-	k = snprintf(buf + *at, n - *at, "%s%.*s (%.*s%s)", *at ? " <- " : "", (int)f->function.n,
-	             f->function.p, (int)file.n, file.p, line);
+	k = snprintf(buf + *at, n - *at, "%s%.*s (%.*s%s)", *at ? " <- " : "", (int)function.n,
+	             function.p, (int)file.n, file.p, line);
 	if (k < 0 || (*at && (size_t)k >= n - *at)) {
 		buf[*at] = '\0';
 		return false;
@@ -663,20 +674,33 @@ static bool line_add(char *buf, size_t n, size_t *at, const struct frame *f)
 	return *at < n;
 }
 
+/* "one" of "deadlock.<locals>.one", "get" of "Queue.get". */
+static struct bytes last_name(struct bytes function)
+{
+	const char *dot = function.n ? memrchr(function.p, '.', function.n) : NULL;
+
+	return dot ? bytes_from(function, (size_t)(dot - function.p) + 1) : function;
+}
+
+bool frame_is(const struct frame *f, const char *file, const char *function)
+{
+	struct bytes name = last_name(f->function);
+	size_t n = strlen(file);
+
+	if (n && file[n - 1] == '/'
+	            ? !contains(f->file, file)
+	            : f->file.n < n || memcmp(f->file.p + f->file.n - n, file, n) != 0)
+		return false;
+	return !function || (name.n == strlen(function) && memcmp(name.p, function, name.n) == 0);
+}
+
 bool frames_have(struct bytes frames, const char *file, const char *function)
 {
-	size_t n = strlen(file);
 	struct frame f;
 
-	while (frames_next(&frames, &f)) {
-		bool in = n && file[n - 1] == '/'
-		                  ? contains(f.file, file)
-		                  : f.file.n >= n && memcmp(f.file.p + f.file.n - n, file, n) == 0;
-
-		if (in && (!function || (f.function.n == strlen(function) &&
-		                         memcmp(f.function.p, function, f.function.n) == 0)))
+	while (frames_next(&frames, &f))
+		if (frame_is(&f, file, function))
 			return true;
-	}
 	return false;
 }
 

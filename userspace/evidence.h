@@ -128,8 +128,10 @@ char *frames_line(char *buf, size_t n, struct bytes frames, unsigned max);
 /* Of the program itself, not of the standard library or an installed package? */
 bool frame_own(const struct frame *f);
 /*
- * Does one of the frames belong to that function of a file whose path ends so? function NULL: to any.
- * A file that ends in '/' stands for a package: its path contains that.
+ * Is it that function of a file whose path ends so? function: the last part of its name ("get" of
+ * "Queue.get"), NULL any. A file that ends in '/' stands for a package: the path contains it.
  */
+bool frame_is(const struct frame *f, const char *file, const char *function);
+/* Is one of the frames that? */
 bool frames_have(struct bytes frames, const char *file, const char *function);
 #endif

@@ -88,29 +88,31 @@ static void unknown_causes(struct scene *s)
 /* ---- Ranking ---- */
 
 /*
- * What holds the others back stands first. Lower is earlier; within one, the process that the target
- * waits for stands before the target, and the older wait before the younger.
+ * What holds the others back stands first. Within one tier the process that the target waits for stands
+ * before the target, and the older wait before the younger.
  */
+enum tier { TIER_OVER, TIER_MOVES, TIER_WAITS, TIER_RESTS, TIER_CHILD, TIER_UNKNOWN, TIER_LAST };
+
 static int tier(enum verdict_kind k)
 {
 	switch (k) {
 	case VERDICT_EXITED:
 	case VERDICT_STOPPED:
-		return 0;
+		return TIER_OVER;
 	case VERDICT_PROGRESSING:
 	case VERDICT_SLOW:
-		return 1;
-	case VERDICT_CHILD_WAIT:
-		return 4;
-	case VERDICT_UNKNOWN:
-		return 5;
+		return TIER_MOVES;
 	case VERDICT_DEADLOCK:
 	case VERDICT_EVENT_LOOP_IDLE:
 	case VERDICT_SLEEPING:
 	case VERDICT_CPU_BOUND:
-		return 3;
+		return TIER_RESTS;
+	case VERDICT_CHILD_WAIT:
+		return TIER_CHILD;
+	case VERDICT_UNKNOWN:
+		return TIER_UNKNOWN;
 	default:
-		return 2;
+		return TIER_WAITS;
 	}
 }
 
@@ -146,12 +148,20 @@ static int rank_compare(const void *a, const void *b)
 	return x->order < y->order ? -1 : 1;
 }
 
+/* A process that nobody on the way from the target waits for may sleep or compute as it likes. */
+static int tier_of(const struct scene *s, const struct cause *c)
+{
+	int t = tier(c->kind);
+
+	return t == TIER_RESTS && depth(s, c->pid) < 0 ? TIER_LAST : t;
+}
+
 static void rank(const struct scene *s, struct diagnosis *d)
 {
 	struct ranked *r = calloc(s->ncauses + 1, sizeof(*r));
 
 	for (size_t i = 0; r && i < s->ncauses; i++)
-		r[i] = (struct ranked){ &s->causes[i], tier(s->causes[i].kind),
+		r[i] = (struct ranked){ &s->causes[i], tier_of(s, &s->causes[i]),
 			                depth(s, s->causes[i].pid), i };
 	if (r && s->ncauses)
 		qsort(r, s->ncauses, sizeof(*r), rank_compare);
@@ -164,6 +174,15 @@ static void rank(const struct scene *s, struct diagnosis *d)
 	free(r);
 }
 
+/* Something was found that can be the verdict. */
+static bool explained(const struct scene *s)
+{
+	for (size_t i = 0; i < s->ncauses; i++)
+		if (tier_of(s, &s->causes[i]) != TIER_LAST)
+			return true;
+	return false;
+}
+
 void diagnosis_make(const struct look *l, struct diagnosis *d)
 {
 	struct scene s;
@@ -173,7 +192,7 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 		tree_link(&s);
 		for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
 			families[i](&s);
-		if (!s.ncauses)
+		if (!explained(&s))
 			unknown_causes(&s);
 		rank(&s, d);
 		scene_free(&s);

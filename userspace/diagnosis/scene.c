@@ -63,17 +63,13 @@ static const struct {
 	{ "weakref.py", "_exitfunc", PART_EXIT },
 };
 
-/* A worker that runs somebody's function is not idle: that function stands between it and the wait. */
+/* A helper that runs somebody's function is none: that function stands between it and the wait. */
 static bool has_own_above(struct bytes frames, const char *file, const char *function)
 {
 	struct frame f;
 
 	while (frames_next(&frames, &f)) {
-		size_t n = strlen(file);
-
-		if (f.file.n >= n && memcmp(f.file.p + f.file.n - n, file, n) == 0 && function &&
-		    f.function.n == strlen(function) &&
-		    memcmp(f.function.p, function, f.function.n) == 0)
+		if (frame_is(&f, file, function))
 			return false;
 		if (frame_own(&f))
 			return true;
@@ -94,12 +90,9 @@ static bool rests(struct bytes frames, const char *file, const char *function)
 	struct frame f;
 
 	while (frames_next(&frames, &f)) {
-		size_t n = strlen(file);
 		bool known = false;
 
-		if (f.file.n >= n && memcmp(f.file.p + f.file.n - n, file, n) == 0 &&
-		    f.function.n == strlen(function) &&
-		    memcmp(f.function.p, function, f.function.n) == 0)
+		if (frame_is(&f, file, function))
 			return true;
 		for (size_t i = 0; i < sizeof(waiting) / sizeof(*waiting); i++)
 			known |= memmem(f.file.p, f.file.n, waiting[i], strlen(waiting[i])) != NULL;
