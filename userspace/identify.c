@@ -71,6 +71,19 @@ struct loop_sock {
 	uint64_t endpoint;
 };
 
+/* What a verdict rests on so far. */
+struct answer {
+	struct claim claim;
+	const char *how;
+	bool sure;
+};
+
+/* What the tasks of a loop said of an endpoint: calls to it that have no name get the same. */
+struct loop_answer {
+	uint64_t endpoint;
+	struct answer answer;
+};
+
 /* A thread that waits for many sockets, and the tasks it runs. */
 struct loop {
 	const struct ev_thread *thread;
@@ -78,6 +91,8 @@ struct loop {
 	size_t nclaims;
 	struct loop_sock *socks;
 	size_t nsocks;
+	struct loop_answer *answers; /* room for one a socket */
+	size_t nanswers;
 	bool whole; /* all it waits for is known */
 	struct loop *next;
 };
@@ -196,6 +211,7 @@ static void loop_free(struct loop *l)
 		return;
 	free(l->claims);
 	free(l->socks);
+	free(l->answers);
 	free(l);
 }
 
@@ -362,10 +378,10 @@ static uint64_t endpoint_fits(const struct identify *i, const struct loop *l, co
 	for (size_t s = 0; s < l->nsocks; s++) {
 		const struct loop_sock *sock = &l->socks[s];
 
-		if ((open && !sock_open(sock)) ||
+		if (sock->endpoint == endpoint || (open && !sock_open(sock)) ||
 		    !claim_fits(i, c, sock->row, sock->view ? sock->view->endpoint : NULL))
 			continue;
-		if (endpoint && endpoint != sock->endpoint)
+		if (endpoint)
 			return 0;
 		endpoint = sock->endpoint;
 	}
@@ -398,7 +414,8 @@ static struct loop *loop_find(struct identify *i, const struct ev_thread *t)
 		sock_add(i, l, sock_of(i->evidence, t->h.pid, t->fds[f]));
 	if (t->fds_total > thread_nfds(t))
 		socks_unlisted(i, l);
-	if (!tasks_claim(i, l)) {
+	l->answers = calloc(l->nsocks + 1, sizeof(*l->answers));
+	if (!l->answers || !tasks_claim(i, l)) {
 		loop_free(l);
 		return NULL;
 	}
@@ -432,13 +449,6 @@ static const char *const told_by_port = "the port is this server's own";
 static const char *const told_nothing = "nothing in the snapshot tells who is at the other end";
 static const char *const told_many = "several connections or requests fit";
 static const char *const told_torn = "what tells who is at the other end contradicts itself";
-
-/* What a verdict rests on so far. */
-struct answer {
-	struct claim claim;
-	const char *how;
-	bool sure;
-};
 
 /* What a thread says that waits for this socket alone. */
 static struct claim thread_claim(struct identify *i, const struct ev_thread *t,
@@ -575,6 +585,25 @@ static void ask_loop(struct identify *i, struct loop *l, const struct call_view 
 	a->how = claim_empty(&a->claim) ? told_many : exact ? told_by_task : told_by_task_library;
 }
 
+/* As ask_loop(), but a thousand calls to one server are worked out once. */
+static void ask_loop_once(struct identify *i, struct loop *l, const struct call_view *v,
+                          const struct ev_socket *s, struct answer *a)
+{
+	uint64_t endpoint = endpoint_key(s);
+	bool own = v->call->task || class_known(v) != CALL_OTHER ||
+	           (v->endpoint && v->endpoint->host[0]);
+
+	for (size_t k = 0; !own && k < l->nanswers; k++) {
+		if (l->answers[k].endpoint != endpoint)
+			continue;
+		*a = l->answers[k].answer;
+		return;
+	}
+	ask_loop(i, l, v, s, a);
+	if (!own && l->nanswers < l->nsocks)
+		l->answers[l->nanswers++] = (struct loop_answer){ endpoint, *a };
+}
+
 static void ask_waiters(struct identify *i, const struct call_view *v, const struct ev_socket *s,
                         struct answer *a)
 {
@@ -591,7 +620,7 @@ static void ask_waiters(struct identify *i, const struct call_view *v, const str
 	t = n ? w->thread : unlisted_waiter(i, s->h.pid);
 	l = t ? loop_find(i, t) : NULL;
 	if (l)
-		ask_loop(i, l, v, s, a);
+		ask_loop_once(i, l, v, s, a);
 }
 
 /* Is it a server at the address of s? known: its address is known at all. */
