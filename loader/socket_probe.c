@@ -365,8 +365,11 @@ static enum outcome watch(struct probe *p, int stop_fd)
 			control_begin(&p->control, &p->lent);
 		if (o != OPEN && p->control.done)
 			return o;
-		if (!pause_ms(stop_fd, LOOK_MS))
-			return STOPPED;
+		if (pause_ms(stop_fd, LOOK_MS))
+			continue;
+		/* often because the client has ended, and what ended it is what was to be shown */
+		o = look(p);
+		return o == OPEN ? STOPPED : o;
 	}
 }
 
