@@ -14,6 +14,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "native_stack.h"
 #include "procfs.h"
 #include "uprobe_multi.h"
 #include "whystuck.skel.h"
@@ -169,6 +170,14 @@ static bool probe_pidfd(char *why, size_t n)
 	return true;
 }
 
+static bool probe_native(char *why, size_t n)
+{
+	const char *without = native_stacks_without();
+
+	snprintf(why, n, "%s", without ? without : "");
+	return !without;
+}
+
 static bool probe_symbols(char *why, size_t n)
 {
 	unsigned long long addr = 0;
@@ -200,6 +209,8 @@ const struct host_feature host_features[] = {
 	  "single probes: leaving takes seconds", probe_uprobe_multi },
 	{ "reading the target's memory", "decoded arguments of blocked calls",
 	  "waiting threads without descriptors", probe_memory },
+	{ "native frames (libdw)", "the native functions that threads wait in",
+	  "waiting threads with Python's and the kernel's functions only", probe_native },
 	{ "kernel symbols", "names in kernel stacks", "kernel stacks without names",
 	  probe_symbols },
 	{ 0 },
