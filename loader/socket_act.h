@@ -13,7 +13,8 @@
  * pid, fd and sock (the inode) of struct source_action name the socket; when they do not agree nothing is done.
  *
  *	source->act(source, &(struct source_action){ .kind = ACTION_PROBE, .pid = pid, .fd = fd, .sock = inode });
- *	... source->poll(source, ms) until an EV_ACTION of that kind came: after 8 s at most
+ *	... source->poll(source, ms) until an EV_ACTION of that kind came: after 8 s, or more where a round trip takes
+ *	half a second and more
  */
 #ifndef SOCKET_ACT_H
 #define SOCKET_ACT_H

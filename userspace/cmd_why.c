@@ -273,9 +273,12 @@ static const struct ev_action *act(struct why *w, const struct source_action *a)
 	const struct run_error_input *in = pipeline_diagnose(p);
 	size_t before = in ? in->nactions : 0;
 	uint64_t end_ns = now_ns() + ACT_LIMIT_NS;
+	bool ended = false;
 
 	session_act(w->session, a);
-	while (now_ns() < end_ns && session_poll(w->session, LOOK_TICK_MS) == 0) {
+	while (!ended && now_ns() < end_ns) {
+		/* what is done may end the target: its result then comes with the end */
+		ended = session_poll(w->session, LOOK_TICK_MS) != 0;
 		in = pipeline_diagnose(p);
 		for (size_t i = before; in && i < in->nactions; i++)
 			if (in->actions[i]->kind == a->kind)
