@@ -220,7 +220,8 @@ struct ev_thread {
 	struct event h;
 	__u64 blocked_since_ns; /* left the CPU; 0 running or unknown */
 	__u64 args[6];
-	__s64 timeout_ns; /* of the blocked call, from its start; or TIMEOUT_* */
+	__s64 timeout_ns; /* of the blocked call, from its start, at least so long where that is not known
+			   * (blocked_since_ns 0); or TIMEOUT_* */
 	__u64 switches;   /* voluntary and involuntary context switches */
 	__s32 syscall;    /* number, -1 not in one */
 	__u32 pad;

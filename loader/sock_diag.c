@@ -542,6 +542,8 @@ static void duplicate_take(struct diag *d, int pidfd, struct wanted *w)
 	}
 	if (!w->known)
 		w->known = duplicate_ask(fd, w->ino, &w->row);
+	else if (w->row.socket.family == AF_UNIX) /* an end nobody has accepted has no inode */
+		path_fill(fd, getpeername, &w->row);
 	options_fill(fd, &w->row);
 	close(fd);
 }
