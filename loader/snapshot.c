@@ -38,8 +38,10 @@
 #define HOLDERS_NS \
 	400000000ull /* for all descriptors of the machine, so that the step ends by itself */
 #define NATIVE_NS \
-	(ITEM_NS / 2)  /* for native frames of a process, so that the step ends by itself */
-#define READINGS_MAX 5 /* of the clocks, to find two that nothing disturbed */
+	(ITEM_NS / 2) /* for native frames of a process, so that the step ends by itself */
+#define WEDGED_MAX 64
+#define WEDGED_NS 5000000000ull /* before a process that hung is looked into again */
+#define READINGS_MAX 5          /* of the clocks, to find two that nothing disturbed */
 #define READINGS_AGREE_NS 1000000
 
 struct snapshot {
@@ -51,8 +53,34 @@ struct snapshot {
 	struct kernel_symbols symbols;
 	struct sockets sockets; /* of this snapshot */
 	struct apart apart;
+	struct {
+		uint32_t pid;
+		uint64_t until_ns;
+	} wedged[WEDGED_MAX]; /* not looked into until then */
 	struct record room;
 };
+
+/* Processes remembered as wedged; the oldest is forgotten, and then costs its time again. */
+void snapshot_wedged(struct snapshot *s, uint32_t pid)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < WEDGED_MAX; i++)
+		if (s->wedged[i].until_ns < s->wedged[oldest].until_ns)
+			oldest = i;
+	s->wedged[oldest].pid = pid;
+	s->wedged[oldest].until_ns = now_ns() + WEDGED_NS;
+}
+
+static bool wedged_known(const struct snapshot *s, uint32_t pid)
+{
+	uint64_t now = now_ns();
+
+	for (size_t i = 0; i < WEDGED_MAX; i++)
+		if (s->wedged[i].pid == pid && s->wedged[i].until_ns > now)
+			return true;
+	return false;
+}
 
 /* One look, while it is taken. */
 struct look {
@@ -430,6 +458,10 @@ static void natives_step(struct look *l, uint32_t pid)
 		                   l->send, l->send_ctx);
 }
 
+#define WEDGED_WHY                                                                                 \
+	"not tried: its memory could not be read a moment ago, it may hang in the kernel with it " \
+	"locked"
+
 /* In this order: what costs little and hangs least comes first. */
 static const struct step {
 	const char *what; /* as EV_MISSING names it */
@@ -465,11 +497,15 @@ static void missing(struct look *l, uint32_t pid, const char *what, const char *
 	emit(ctx, &e->h);
 }
 
-/* Threads as far as they are known without looking into the process, but for those that came. */
-static void threads_rest(struct look *l, uint32_t pid, event_fn emit, void *ctx)
+/* What a step has to say without looking into the process. Of the threads those that did not come. */
+static void step_without(struct look *l, const struct step *step, uint32_t pid, event_fn emit,
+                         void *ctx)
 {
-	threads_emit(&l->threads, pid, l->threads_pid == pid ? l->threads_done : 0, false, emit,
-	             ctx);
+	if (step->take == command_step)
+		process_emit(&l->s->room, pid, false, emit, ctx);
+	if (step->take == threads_step)
+		threads_emit(&l->threads, pid, l->threads_pid == pid ? l->threads_done : 0, false,
+		             emit, ctx);
 }
 
 static void step_work(void *ctx, size_t item, event_fn send, void *send_ctx)
@@ -484,10 +520,8 @@ static void step_work(void *ctx, size_t item, event_fn send, void *send_ctx)
 		step->take(l, l->pids[i]);
 		return;
 	}
-	missing(l, l->pids[i], step->what,
-	        "not tried: its memory could not be read a moment ago, it hangs", send, send_ctx);
-	if (step->take == threads_step)
-		threads_rest(l, l->pids[i], send, send_ctx);
+	missing(l, l->pids[i], step->what, WEDGED_WHY, send, send_ctx);
+	step_without(l, step, l->pids[i], send, send_ctx);
 }
 
 static const char *why_missed(int err)
@@ -514,13 +548,12 @@ static void step_missed(void *ctx, size_t item, int err)
 	size_t i = l->items[item] % l->npids;
 	uint32_t pid = l->pids[i];
 
-	if (err == -ETIMEDOUT && step->memory)
+	if (err == -ETIMEDOUT && step->memory) {
 		l->wedged[i] = true;
+		snapshot_wedged(l->s, pid);
+	}
 	missing(l, step->all ? 0 : pid, step->what, why_missed(err), l->s->emit, l->s->ctx);
-	if (step->take == command_step)
-		process_emit(&l->s->room, pid, false, l->s->emit, l->s->ctx);
-	if (step->take == threads_step)
-		threads_rest(l, pid, l->s->emit, l->s->ctx);
+	step_without(l, step, pid, l->s->emit, l->s->ctx);
 }
 
 /* Here, of what comes from the child: counts the threads. */
@@ -541,6 +574,8 @@ static void steps_take(struct look *l, bool closer)
 
 	l->items = calloc(STEPS * (l->npids + 1), sizeof(*l->items));
 	l->wedged = calloc(l->npids + 1, sizeof(*l->wedged));
+	for (size_t i = 0; l->wedged && i < l->npids; i++)
+		l->wedged[i] = wedged_known(l->s, l->pids[i]);
 	for (size_t step = 0; l->items && l->wedged && step < STEPS; step++)
 		for (size_t i = 0; i < (steps[step].all && l->npids ? 1 : l->npids); i++)
 			if (closer || !steps[step].closer)

@@ -27,13 +27,19 @@ struct snapshot *snapshot_new_rows(const struct snapshot_rows *rows, event_fn em
 struct snapshot *snapshot_new(void *thread_prog, void *socket_prog, event_fn emit, void *ctx);
 void snapshot_free(struct snapshot *s);
 
-/* One process: EV_PROCESS. 0 or -errno. */
+/* One process: EV_PROCESS. 0 or -errno. Reads its memory here: only for one that has just begun to run a program. */
 int snapshot_process(struct snapshot *s, uint32_t pid);
 
-/* Everything about the processes listed: EV_SNAPSHOT (begin), EV_PROCESS, EV_SOCKET, EV_FD, EV_THREAD, EV_FRAMES, EV_SNAPSHOT.
- * What vanishes meanwhile is left out. names: with the names in kernel stacks, whose first reading takes 0.2 s, and with the
- * Python frames of the threads, which may take 2 s where a process hangs in the kernel. */
+/*
+ * Everything about the processes listed, as EV_SNAPSHOT (begin), the events of a snapshot (event.h), EV_SNAPSHOT; also of those of
+ * their children that are zombies, and of target if it is one. What vanishes meanwhile is left out; a process that hangs and lets
+ * nobody read its memory costs its own rows only, and EV_MISSING says which. At most some 2.5 s. names: a close look, with names in
+ * kernel stacks (50 ms at their first reading), who holds the other ends of pipes, Python and native frames, tasks.
+ */
 int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n, bool names);
+
+/* The caller found that pid's memory cannot be read now: for some seconds no look tries. */
+void snapshot_wedged(struct snapshot *s, uint32_t pid);
 
 /* CLOCK_MONOTONIC in ns: the loader's only clock. */
 uint64_t now_ns(void);

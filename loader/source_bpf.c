@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "actions.h"
+#include "apart.h"
 #include "hello.h"
 #include "procfs.h"
 #include "python.h"
@@ -30,7 +31,8 @@
 #define ACTIVITY_NS 1000000000ull /* between two looks at the threads' counters */
 #define ACTIVITY_MANY 64          /* more threads than this are looked at less often */
 #define ACTIVITY_MANY_NS 5000000000ull
-#define ACTIVITY_SEEN 4096 /* slots that remember what was said of a thread */
+#define TOUCH_NS 250000000ull /* for a process to let us look at its memory map */
+#define ACTIVITY_SEEN 4096    /* slots that remember what was said of a thread */
 
 struct seen {
 	uint32_t tid;
@@ -45,6 +47,7 @@ struct source_bpf {
 	struct tls_probes *tls;
 	struct pythons *pythons;
 	struct snapshot *snapshot;
+	struct apart apart; /* who looks whether a process hangs */
 	int pidfd;
 	uint32_t *pids; /* of the tree, alive */
 	size_t npids, pids_room;
@@ -112,7 +115,7 @@ static bool alive(uint32_t pid)
 {
 	struct proc_stat st;
 
-	return procfs_stat(pid, &st) == 0 && st.state != 'Z' && st.state != 'X';
+	return procfs_stat(pid, &st) == 0 && !procfs_ended(&st);
 }
 
 /* Watches a process that was there before us. Only these are told to the kernel: what is forked later it adds itself, and
@@ -175,6 +178,48 @@ static void tree_find(struct source_bpf *s)
 		w.grew = false;
 		procfs_each_pid(tree_visit, &w);
 	}
+}
+
+/* ---- the first look into processes ---- */
+
+/* Which of the tree's processes let nobody look into their memory. */
+struct wedged {
+	const uint32_t *pids;
+	bool *is; /* by process */
+};
+
+/* Takes the lock of the memory map in both ways that looking takes it. */
+static void memory_touch(void *ctx, size_t item, event_fn send, void *send_ctx)
+{
+	const struct wedged *w = ctx;
+	char byte, maps[4096];
+
+	(void)send;
+	(void)send_ctx;
+	procfs_memory(w->pids[item], 0, &byte, 1);
+	procfs_read(w->pids[item], "maps", maps, sizeof(maps));
+}
+
+static void memory_hangs(void *ctx, size_t item, int err)
+{
+	(void)err;
+	((struct wedged *)ctx)->is[item] = true;
+}
+
+/* Those in which a look may hang are left out, and not tried again: here it would hang us. */
+static void processes_look(struct source_bpf *s)
+{
+	struct wedged w = { s->pids, calloc(s->npids + 1, sizeof(*w.is)) };
+	struct apart_job job = { s->npids, memory_touch, memory_hangs, &w, TOUCH_NS, 4 * TOUCH_NS };
+
+	if (w.is)
+		apart_each(&s->apart, &job, s->config.on_event, s->config.ctx);
+	for (size_t i = 0; w.is && i < s->npids; i++)
+		if (w.is[i])
+			snapshot_wedged(s->snapshot, s->pids[i]);
+		else
+			process_look(s, s->pids[i]);
+	free(w.is);
 }
 
 /* ---- records from the kernel ---- */
@@ -485,6 +530,7 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 {
 	struct source_bpf *s = calloc(1, sizeof(*s));
 	struct tls_probes_ops ops;
+	struct proc_stat st;
 	struct event e;
 	bool multi = true;
 
@@ -528,16 +574,15 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	if (whystuck_bpf__attach(s->skel))
 		return fail(s, why, n, "attaching the kernel programs");
 	hello_tell(c->pid, c->on_event, c->ctx);
-	pid_seed(s, c->pid);
+	if (!pid_seed(s, c->pid) && procfs_stat(c->pid, &st) == 0 && procfs_ended(&st))
+		s->exit_code = st.exit_code;
 	tree_find(s);
-	for (size_t i = 0; i < s->npids; i++)
-		process_look(s, s->pids[i]);
+	processes_look(s);
 	if (c->program)
 		tls_probes_prepare(s->tls, c->pid, c->program);
 	s->skel->bss->ready = 1;
 	tree_find(s); /* children made while `ready` was off */
-	for (size_t i = 0; i < s->npids; i++)
-		process_look(s, s->pids[i]);
+	processes_look(s);
 	snapshot_take(s->snapshot, c->pid, s->pids, s->npids, false);
 	s->next_activity_ns = now_ns() + ACTIVITY_NS;
 	s->next_tick_ns = now_ns() + (uint64_t)c->tick_ms * 1000000;
