@@ -294,6 +294,7 @@ static void report(struct why *w, const char *what, const struct ev_action *done
 {
 	struct pipeline *p = session_pipeline(w->session);
 	const struct run_error_input *in;
+	struct screen_style style = style_of(w->options);
 	char text[DESCRIBE_TEXT_MAX * 4];
 
 	if (w->doc) {
@@ -306,7 +307,7 @@ static void report(struct why *w, const char *what, const struct ev_action *done
 	}
 	snprintf(text, sizeof(text), "%s: %.*s", what, (int)(done->h.size - sizeof(*done)),
 	         done->text);
-	screen_note(text, &(struct screen_style){ .width = WIDTH_DEFAULT }, stdout);
+	screen_note(text, &style, stdout);
 	fflush(stdout);
 }
 

@@ -139,6 +139,24 @@ class Why(LiveTest):
         self.assertEqual(json.loads(out)["verdict"]["kind"], "stopped", out + err)
         child.signal(signal.SIGCONT)
 
+    def test_a_probe_clears_a_path_that_works(self):
+        server, runner = self.hung()
+        _, out, err = self.why(runner, *QUIET, "--json", "--probe", status=EXIT_STALLED)
+        error = json.loads(out)
+        self.assertEqual(error["verdict"]["kind"], "llm_no_response", out + err)
+        self.assertEqual([(a["kind"], a["result"]) for a in error["actions"]], [("probe", "the path works")], out)
+        self.go_on(server, runner)
+
+    def test_unstick_releases_the_one_connection_when_told_to(self):
+        server, runner = self.hung()
+        _, out, err = self.why(runner, *QUIET, "--unstick", status=EXIT_STALLED)
+        self.assertIn("add --yes", err)
+        self.assertTrue(runner.running() and "unstick: " not in out, out)
+        _, out, err = self.why(runner, *QUIET, "--unstick", "--yes", status=EXIT_STALLED)
+        self.assertIn("was shut down", " ".join(out.split()))
+        server.wait_request()  # the client's own retry
+        self.go_on(server, runner)
+
     def test_a_recording_replays(self):
         server, runner = self.hung()
         path = os.path.join(self.directory, "why.rec")

@@ -249,6 +249,90 @@ static void the_night_it_was_born_from(void)
 	world_free(&w);
 }
 
+/* The parts of a look that only an autopsy's snapshot has. */
+static void autopsy(void)
+{
+	struct event edge = { .flags = EVF_BEGIN };
+	struct ev_thread t = { .h = { .pid = PID, .tid = PID }, .state = 'Z', .syscall = -1 };
+	struct ev_process p = { .h = { .pid = PID } };
+	struct ev_fact fds = { .h = { .pid = PID }, .kind = FACT_FDS, .value = 9, .limit = 1024 };
+	struct ev_fact status = { .h = { .pid = PID }, .kind = FACT_EXIT_STATUS, .value = 9 };
+	struct ev_fact pressure = { .h = { .pid = PID }, .kind = FACT_PRESSURE_IO, .value = 1250 };
+	struct ev_frames native = { .h = { .pid = PID, .tid = PID }, .kind = FRAMES_NATIVE };
+	struct ev_task task = { .h = { .pid = PID, .tid = PID }, .task = 0xbeef };
+	struct ev_request request = { .h = { .pid = PID, .tid = PID } };
+	struct ev_socket socket = { .h = { .pid = PID, .flags = EVF_SEEDED | EVF_TCP }, .sock = 5 };
+	struct ev_timers timers = { .h = { .pid = PID },
+		                    .sock = 5,
+		                    .timer = TIMER_RETRANSMIT,
+		                    .timer_ns = S,
+		                    .rto_us = 204000,
+		                    .keep_idle_s = 7200 };
+	struct ev_fd pipe = { .h = { .pid = PID }, .fd = 1 };
+	struct ev_holder holder = { .h = { .pid = 7 }, .ino = 77, .peer = 77, .fd = 3, .mode = 1 };
+	struct ev_lock lock = { .h = { .pid = PID }, .id = 4, .kind = LOCK_FLOCK, .waits = 1 };
+	struct ev_missing missing = { .h = { .pid = PID } }, again = { .index = 1 };
+	struct world w;
+	json_t *d;
+
+	world_make(&w);
+	w.call.task = 0xbeef;
+	w.call.pid = PID;
+	feed(w.evidence, &edge, sizeof(edge), EV_SNAPSHOT, "", 0);
+	feed(w.evidence, &p, sizeof(p), EV_PROCESS, "x", 1);
+	feed(w.evidence, &t, sizeof(t), EV_THREAD, "x\0\0", 3);
+	feed(w.evidence, &fds, sizeof(fds), EV_FACT, "", 0);
+	feed(w.evidence, &status, sizeof(status), EV_FACT, "", 0);
+	feed(w.evidence, &pressure, sizeof(pressure), EV_FACT, "", 0);
+	feed(w.evidence, &native, sizeof(native), EV_FRAMES, "recv\tlibc.so.6\t0\n", 18);
+	feed(w.evidence, &task, sizeof(task), EV_TASK, "Task-1\0Future\0go\ta.py\t3\n", 24);
+	feed(w.evidence, &request, sizeof(request), EV_REQUEST, "POST\0http://h/x", 15);
+	feed(w.evidence, &socket, sizeof(socket), EV_SOCKET, "", 0);
+	feed(w.evidence, &timers, sizeof(timers), EV_TIMERS, "", 0);
+	feed(w.evidence, &pipe, sizeof(pipe), EV_FD, "pipe:[77]", 9);
+	feed(w.evidence, &holder, sizeof(holder), EV_HOLDER, "tee", 3);
+	feed(w.evidence, &lock, sizeof(lock), EV_LOCK, "/tmp/l", 6);
+	feed(w.evidence, &missing, sizeof(missing), EV_MISSING, "native_frames\0no libdw", 22);
+	feed(w.evidence, &again, sizeof(again), EV_MISSING, "native_frames\0late", 18);
+	edge = (struct event){ .ts_ns = NOW };
+	feed(w.evidence, &edge, sizeof(edge), EV_SNAPSHOT, "", 0);
+	d = world_document(&w);
+
+	TEST("facts of a process are told, those not seen are null");
+	CHECK(is(d, "processes.0.state", "Z"));
+	CHECK(is(d, "processes.0.exit_status", "killed by signal 9"));
+	CHECK(is_number(d, "processes.0.descriptors.open", 9) &&
+	      is_number(d, "processes.0.descriptors.limit", 1024));
+	CHECK(is_number(d, "processes.0.cgroup.pressure.io", 12.5));
+	CHECK(is_null(d, "processes.0.cgroup.memory") && is_null(d, "processes.0.tracer"));
+
+	TEST("native frames, tasks joined with their calls, requests, locks and pipes are told");
+	CHECK(is(d, "threads.0.role", "main") && is(d, "threads.0.native.0.function", "recv"));
+	CHECK(is(d, "tasks.0.name", "Task-1") && is(d, "tasks.0.awaits", "Future"));
+	CHECK(is(d, "tasks.0.frames.0.function", "go") &&
+	      is_number(d, "tasks.0.waits_for_call", 3) && json_array_size(at(d, "tasks")) == 1);
+	CHECK(is(d, "requests.0.method", "POST") && is(d, "requests.0.url", "http://h/x"));
+	CHECK(is(d, "locks.0.kind", "flock") && json_is_true(at(d, "locks.0.waits")));
+	CHECK(is_number(d, "pipes.0.inode", 77) && is(d, "pipes.0.holders.0.name", "tee"));
+
+	TEST("a connection's timer and settings are told");
+	CHECK(is(d, "sockets.0.timers.timer", "retransmit") &&
+	      is_number(d, "sockets.0.timers.in_ms", 1000));
+	CHECK(is_number(d, "sockets.0.timers.keepalive_idle_s", 7200) &&
+	      is_null(d, "sockets.0.timers.user_timeout_ms"));
+
+	TEST("what could not be seen is told once a kind, with all reasons");
+	CHECK(json_is_string(at(d, "unseen.native_frames")) &&
+	      strstr(json_string_value(at(d, "unseen.native_frames")), "process 100: no libdw") &&
+	      strstr(json_string_value(at(d, "unseen.native_frames")), "late"));
+
+	TEST("a probe that proved the path dead makes the verdict proven");
+	run_error_proven_dead(d);
+	CHECK(is(d, "verdict.kind", "connection_dead") && is(d, "verdict.confidence", "proven"));
+	CHECK(is(d, "causes.0.kind", "connection_dead"));
+	world_free(&w);
+}
+
 static void without_a_snapshot(void)
 {
 	struct world w;
@@ -342,6 +426,7 @@ static void turns_calls_actions(void)
 	CHECK(is_number(d, "recent_calls.0.ms", 1000));
 
 	TEST("an asyncio task seen behind a call is told");
+	CHECK(is_null(d, "tasks.0.frames") && is_null(d, "tasks.0.name"));
 	CHECK(is(d, "tasks.0.task", "0xbeef") && is_number(d, "tasks.0.waits_for_call", 3));
 
 	TEST("actions are told with their results, secrets of the alert's command masked");
@@ -782,6 +867,7 @@ static void the_file(void)
 int main(void)
 {
 	the_night_it_was_born_from();
+	autopsy();
 	without_a_snapshot();
 	turns_calls_actions();
 	verdicts();

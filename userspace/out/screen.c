@@ -893,6 +893,7 @@ void screen_note(const char *text, const struct screen_style *style, FILE *out)
 {
 	struct screen s = { .out = out, .style = style, .width = style->width };
 
+	fputc('\n', out);
 	put(&s, 0, 2, "%s", text);
 }
 
