@@ -65,6 +65,7 @@ struct pipeline {
 	void *capture_ctx;
 	struct options *options;
 	bool started, ended, write_failed;
+	bool naming; /* calls of the past become known: what that does to turns is no progress */
 	uint32_t pid;
 	uint64_t wall_offset_ns, now_ns, start_ns;
 	uint64_t moved_ns[MOVED_KINDS]; /* when each moved last, 0: not since start_ns */
@@ -406,7 +407,7 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	p->last_llm_ns = (int64_t)t->llm_ns;
 	p->last_storage_ns = (int64_t)t->storage_ns;
 	summary_turn(p->summary, t);
-	if (!p->ended && t->status != TURN_STALLED) {
+	if (!p->ended && !p->naming && t->status != TURN_STALLED) {
 		stall_turn(p->stall, p->now_ns);
 		moved(p, MOVED_TURNS, p->now_ns);
 	}
@@ -530,6 +531,7 @@ static void identify_open(struct pipeline *p)
 	open = open_views(p, &n);
 	if (ids && known && open && evidence_time(p->evidence))
 		i = identify_new(p->evidence, open, n);
+	p->naming = true;
 	/* all are asked before any learns: the order must not matter */
 	for (struct tracked *t = p->open; i && t; t = t->next, k++)
 		known[k] = is_unnamed(t) && identify_call(i, &open[k], &ids[k]);
@@ -544,6 +546,7 @@ static void identify_open(struct pipeline *p)
 			tell(p, t, t->call.at_least);
 		}
 	}
+	p->naming = false;
 	free(open);
 	free(known);
 	free(ids);
@@ -858,6 +861,13 @@ static void slow_look(struct pipeline *p)
 	}
 }
 
+static void stall_over(struct pipeline *p)
+{
+	turns_stalled(p->turns, false);
+	p->stuck_on[0] = '\0';
+	error_ended(p, stall_last(p->stall));
+}
+
 static void on_tick(struct pipeline *p)
 {
 	const struct call **open = calloc(p->nopen + 1, sizeof(*open));
@@ -878,9 +888,7 @@ static void on_tick(struct pipeline *p)
 		p->error_since_ns = p->now_ns;
 		break;
 	case STALL_ENDED:
-		turns_stalled(p->turns, false);
-		p->stuck_on[0] = '\0';
-		error_ended(p, stall_last(p->stall));
+		stall_over(p);
 		break;
 	case STALL_NONE:
 		break;
@@ -1018,8 +1026,13 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 
 static void on_end(struct pipeline *p, const struct event *e)
 {
-	bool stalled = stall_stuck(p->stall);
+	bool stalled;
 	size_t n;
+
+	/* it may have moved since the last tick */
+	if (stall_stuck(p->stall) && stall_tick(p->stall, e->ts_ns, NULL, 0) == STALL_ENDED)
+		stall_over(p);
+	stalled = stall_stuck(p->stall);
 
 	alert_actions(p->alert, &n);
 	if (n) /* what followed them */

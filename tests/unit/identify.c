@@ -463,6 +463,21 @@ static void loops(void)
 	const struct call_view *v;
 	struct world *w = begin();
 
+	TEST("two LLM calls that become known are no turn that ended: nothing moved");
+	tcp(w, 3, "127.0.0.1", 43210, SENT_LAST);
+	tcp(w, 4, "127.0.0.1", 43210, SENT_LAST);
+	EPOLL(w, 1, 3, 4, 9);
+	for (uint64_t id = 0xa0; id <= 0xa1; id++) {
+		task(w, 1, id, READS HTTPX OWN);
+		request(w, 1, id, "POST", "http://127.0.0.1:43210/v1/messages");
+	}
+	edge(w, false);
+	CHECK(is(in_flight(w, 3), CALL_LLM, "anthropic", "POST /v1/messages"));
+	CHECK(is(in_flight(w, 4), CALL_LLM, "anthropic", "POST /v1/messages"));
+	CHECK(!pipeline_diagnose(w->p)->look->history->moved);
+	end(w);
+	w = begin();
+
 	TEST("tasks' requests go to the connections with their addresses");
 	tcp(w, 3, "127.0.0.1", 43210, SENT_LAST);
 	tcp(w, 4, "127.0.0.1", 43211, SENT_LAST);
