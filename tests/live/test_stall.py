@@ -171,6 +171,62 @@ class Stall(LiveTest):
                                      options=["--stuck-timeout", str(MINUTES)])
         self.assertFalse(os.path.exists(observer.path("run_error.json")), observer.describe())
 
+    def agent(self, mode, *options):
+        """agent.py, watched from before its first request: (process, observer)."""
+        server = self.server(plain=True)
+        agent = self.started(harness.Process([harness.PYTHON, "-B", os.path.join(harness.WORKLOAD, "agent.py"),
+                                              f"http://{server.endpoint}", mode]))
+        agent.out.wait_for(lambda x: '"ready"' in x, harness.EXIT_S)
+        observer = self.watch(agent.pid, "--stuck-timeout", str(MINUTES), "--llm", server.endpoint, *options)
+        agent.say()
+        return agent, observer
+
+    def go_on_agent(self, agent, observer):
+        agent.say()
+        self.assertTrue(observer.err.wait_for(lambda x: "moving again" in x, TIMEOUT_S + 15), observer.describe())
+        agent.say()
+        self.assertEqual(agent.wait(), 0, agent.describe())
+        self.assertEqual(observer.wait(), EXIT_STALLED, observer.describe())
+
+    def check_ended(self, observer):
+        """The stall that is over: with its length, the same in all places."""
+        error, (period,) = observer.run_error(), observer.summary()["stall_periods"]
+        self.assertEqual((period["clock"], period["verdict"]), (error["verdict"]["clock"], error["verdict"]["kind"]))
+        self.assertEqual(period["ended"], error["ended"]["at"])
+        self.assertAlmostEqual(period["for_ms"], error["ended"]["for_ms"], delta=0.01)
+        self.assertGreaterEqual(period["for_ms"], TIMEOUT_S * 1000 * 0.9)
+
+    def test_calls_that_fail_for_ever_are_a_stall(self):
+        for mode in ("retry", "refused"):
+            with self.subTest(mode=mode):
+                agent, observer = self.agent(mode)
+                error = self.wait_error(observer)
+                if mode == "retry":
+                    self.assertIn(error["verdict"]["kind"], ("rate_limited", "retry_loop"), json.dumps(error["causes"]))
+                self.go_on_agent(agent, observer)
+                self.check_ended(observer)
+
+    def test_an_agent_in_circles_is_a_stall_of_the_turns(self):
+        agent, observer = self.agent("loop")
+        error = self.wait_error(observer)
+        self.assertEqual(error["verdict"]["kind"], "turn_loop", json.dumps(error["causes"], indent=1))
+        self.go_on_agent(agent, observer)
+        self.check_ended(observer)
+        self.assertEqual(observer.summary()["stall_periods"][0]["clock"], "turns")
+
+    def test_slow_is_said_once_and_is_no_stall(self):
+        """A reply takes far longer than all before it, and longer than the stall timeout; its content keeps coming."""
+        agent, observer = self.agent("slow")
+        agent.say()
+        self.assertEqual(agent.wait(), 0, agent.describe())
+        self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+        lines = [x for x in observer.err.all if "slow: " in x]
+        self.assertEqual(len(lines), 1, observer.describe())
+        self.assertRegex(lines[0], r"slow: POST .* to 127\.0\.0\.1:\d+ open for .*, longer than this run's p99 of .* ms; "
+                                   r"its connection is alive")
+        self.assertFalse(os.path.exists(observer.path("run_error.json")))
+        self.assertEqual(observer.summary()["stall_periods"], [])
+
     def test_files_of_a_stall_are_private(self):
         _, _, observer = self.hanging("llm")
         self.wait_error(observer)

@@ -7,7 +7,7 @@ without an end), retry (every request fails, tried again for ever), refused (no 
 
 On stdout JSON lines: ready; it starts when a line comes on stdin; then `turn` for each turn, and in loop and retry
 nothing more, for output would be progress. Those go on until a second line comes: then one request succeeds, and the
-turn ends. `done` with the number of requests made comes last.
+turn ends. `done` with the number of requests made comes last; it leaves when another line comes.
 """
 import http.client
 import json
@@ -99,6 +99,7 @@ def main():
     sys.stdin.readline()
     getattr(agent, mode)()
     say(event="done", requests=agent.requests)
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":
