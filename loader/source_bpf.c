@@ -28,9 +28,9 @@
 #include "uprobe_multi.h"
 #include "whystuck.skel.h"
 
-#define ACTIVITY_NS 1000000000ull /* between two looks at the threads' counters */
-#define ACTIVITY_MANY 64          /* more threads than this are looked at less often */
-#define ACTIVITY_MANY_NS 5000000000ull
+#define ACTIVITY_TICKS 4 /* between two looks at the threads' counters */
+#define ACTIVITY_MANY 64 /* more threads than this are looked at less often */
+#define ACTIVITY_MANY_TICKS 20
 #define TOUCH_NS 250000000ull /* for a process to let us look at its memory map */
 #define ACTIVITY_SEEN 4096    /* slots that remember what was said of a thread */
 
@@ -362,21 +362,26 @@ static void activity_visit(void *ctx, uint32_t tid)
 	deliver(s, &e);
 }
 
+static void activity_tell(struct source_bpf *s)
+{
+	struct thread_walk w = { .s = s };
+	unsigned ticks;
+
+	pids_prune(s);
+	for (size_t i = 0; i < s->npids; i++) {
+		w.pid = s->pids[i];
+		procfs_each_tid(w.pid, activity_visit, &w);
+	}
+	ticks = w.n > ACTIVITY_MANY ? ACTIVITY_MANY_TICKS : ACTIVITY_TICKS;
+	s->next_activity_ns = now_ns() + ticks * (uint64_t)s->config.tick_ms * 1000000;
+}
+
 static void tick(struct source_bpf *s)
 {
 	struct event e;
-	uint64_t now = now_ns();
 
-	if (now >= s->next_activity_ns) {
-		struct thread_walk w = { .s = s };
-
-		pids_prune(s);
-		for (size_t i = 0; i < s->npids; i++) {
-			w.pid = s->pids[i];
-			procfs_each_tid(w.pid, activity_visit, &w);
-		}
-		s->next_activity_ns = now + (w.n > ACTIVITY_MANY ? ACTIVITY_MANY_NS : ACTIVITY_NS);
-	}
+	if (now_ns() >= s->next_activity_ns)
+		activity_tell(s);
 	losses_tell(s);
 	init_event(&e, EV_TICK, sizeof(e), s->config.pid);
 	deliver(s, &e);
@@ -444,6 +449,7 @@ static int bpf_inspect(struct source *source)
 
 	if (s->ended) /* nothing follows EV_END */
 		return -ESRCH;
+	activity_tell(s);
 	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids, true);
 }
 
@@ -584,7 +590,7 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	tree_find(s); /* children made while `ready` was off */
 	processes_look(s);
 	snapshot_take(s->snapshot, c->pid, s->pids, s->npids, false);
-	s->next_activity_ns = now_ns() + ACTIVITY_NS;
+	s->next_activity_ns = now_ns() + ACTIVITY_TICKS * (uint64_t)c->tick_ms * 1000000;
 	s->next_tick_ns = now_ns() + (uint64_t)c->tick_ms * 1000000;
 	init_event(&e, EV_TICK, sizeof(e), c->pid);
 	deliver(s, &e);

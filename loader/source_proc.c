@@ -23,7 +23,7 @@
 #include "source.h"
 
 #define TREE_MAX 8192 /* processes, as with BPF (bpf/state.h) */
-#define ACTIVITY_NS 1000000000ull
+#define ACTIVITY_TICKS 4
 #define ACTIVITY_SEEN 4096   /* slots that remember what was said of a thread */
 #define ITEM_NS 500000000ull /* for one process to be read in, or all sockets */
 #define LOOK_NS 2000000000ull
@@ -352,7 +352,7 @@ static void tick(struct source_proc *s)
 		tree_find(s);
 		job.n = w.n = s->npids;
 		apart_each(&s->apart, &job, activity_event, s);
-		s->next_activity_ns = now + ACTIVITY_NS;
+		s->next_activity_ns = now + ACTIVITY_TICKS * (uint64_t)s->config.tick_ms * 1000000;
 	}
 	deliver(s, record_begin(&s->room, EV_TICK, sizeof(struct event), s->config.pid,
 	                        s->config.pid));

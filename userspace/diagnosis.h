@@ -26,6 +26,12 @@ struct history {
 	 */
 	uint64_t moved_ns;
 	const char *moved;
+	/*
+	 * Signs of life that alone prove nothing: threads tick, logs are written of a run that hangs. When
+	 * one moved last ("output", "system calls"), 0 none; they count where nothing explains a stall.
+	 */
+	uint64_t stirred_ns;
+	const char *stirred;
 	uint64_t llm_p99_ns, storage_p99_ns; /* of the run's done calls, 0: too few to tell */
 	uint64_t turns;                      /* ended since start_ns */
 	uint64_t turn_ns;                    /* when the last one ended, 0 none */

@@ -586,6 +586,12 @@ static void history_fill(const struct pipeline *p, struct history *h)
 	h->turn_ns = clocks.turns_ns;
 	h->calls_since_turn = clocks.calls_since_turn;
 	h->written_ns = clocks.output_ns;
+	h->stirred_ns = clocks.output_ns;
+	h->stirred = "output";
+	if (clocks.syscalls_ns > h->stirred_ns) {
+		h->stirred_ns = clocks.syscalls_ns;
+		h->stirred = "system calls";
+	}
 }
 
 static void finding_free(struct finding *f)

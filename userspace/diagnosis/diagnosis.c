@@ -192,7 +192,9 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 		tree_link(&s);
 		for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
 			families[i](&s);
-		if (!explained(&s))
+		if (!explained(&s) && stirs(l))
+			progress_by_stirring(&s);
+		else if (!explained(&s))
 			unknown_causes(&s);
 		rank(&s, d);
 		scene_free(&s);

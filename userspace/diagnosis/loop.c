@@ -192,6 +192,18 @@ struct tasks {
 	const char *pool;
 };
 
+/* It awaits other tasks, and those are listed themselves. */
+static bool awaits_tasks(const struct ev_task *t)
+{
+	static const char *const types[] = { "_GatheringFuture", "Task", "_asyncio.Task" };
+	struct bytes awaits = task_text(t).awaits;
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (awaits.n == strlen(types[i]) && memcmp(awaits.p, types[i], awaits.n) == 0)
+			return true;
+	return frames_have(task_text(t).frames, "asyncio/tasks.py", "_wait");
+}
+
 static struct tasks tasks_of(const struct scene *s, uint32_t pid)
 {
 	struct tasks t = { 0 };
@@ -202,6 +214,8 @@ static struct tasks tasks_of(const struct scene *s, uint32_t pid)
 		struct bytes frames = task_text(list[i]).frames;
 		const char *pool = pool_of(frames);
 
+		if (awaits_tasks(list[i]))
+			continue;
 		t.n++;
 		t.sleeping += frames_have(frames, "asyncio/tasks.py", "sleep");
 		if (!pool)
@@ -220,10 +234,18 @@ static void tasks_evidence(const struct scene *s, struct cause *c, uint32_t pid)
 	size_t n;
 	const struct ev_task *const *list = evidence_tasks(s->look->evidence, pid, &n);
 
-	for (size_t i = 0; i < n && i < TASKS_NAMED_MAX; i++) {
+	size_t told = 0, leaves = 0;
+
+	for (size_t i = 0; i < n; i++) {
 		struct task_text t = task_text(list[i]);
 		char line[DIAGNOSIS_TEXT_MAX];
 
+		if (awaits_tasks(list[i]))
+			continue;
+		leaves++;
+		if (told == TASKS_NAMED_MAX)
+			continue;
+		told++;
 		frames_line(line, sizeof(line), t.frames, 4);
 		cause_evidence(c, "task %.*s awaits %s%.*s%s%s", (int)t.name.n,
 		               t.name.n ? t.name.p : "?", t.awaits.n ? "a " : "something",
@@ -232,8 +254,8 @@ static void tasks_evidence(const struct scene *s, struct cause *c, uint32_t pid)
 		if (!*c->where && *line)
 			snprintf(c->where, sizeof(c->where), "%s", line);
 	}
-	if (n > TASKS_NAMED_MAX)
-		cause_evidence(c, "and %zu tasks more", n - TASKS_NAMED_MAX);
+	if (leaves > told)
+		cause_evidence(c, "and %zu tasks more", leaves - told);
 }
 
 static bool listens(const struct scene *s, uint32_t pid)
@@ -271,10 +293,9 @@ static void loop_idles(struct scene *s, const struct wait *w)
 {
 	struct cause *c = cause_new(s, VERDICT_EVENT_LOOP_IDLE, CONFIDENCE_STRONG, w);
 	char name[64];
-	size_t n;
+	size_t n = tasks_of(s, w->thread->h.pid).n;
 
 	c->where[0] = '\0';
-	evidence_tasks(s->look->evidence, w->thread->h.pid, &n);
 	tasks_evidence(s, c, w->thread->h.pid);
 	if (n)
 		cause_say(c,

@@ -282,6 +282,29 @@ static void progressing(struct scene *s)
 	cause_step(c, "sudo whystuck watch %u   # where every turn's time goes", l->pid);
 }
 
+bool stirs(const struct look *l)
+{
+	const struct history *h = l->history;
+
+	return h && h->stirred_ns && !(l->stall && stall_stuck(l->stall)) &&
+	       age(l->now_ns, h->stirred_ns) < l->silent_min_ns;
+}
+
+void progress_by_stirring(struct scene *s)
+{
+	const struct look *l = s->look;
+	struct cause *c = cause_new(s, VERDICT_PROGRESSING, CONFIDENCE_LIKELY, NULL);
+
+	c->pid = l->pid;
+	cause_say(c,
+	          "nothing is stuck: no call has been silent for long, and the last %s was %s ago",
+	          strcmp(l->history->stirred, "output") == 0 ? "output" : "useful system call",
+	          duration_of(age(l->now_ns, l->history->stirred_ns)).text);
+	cause_evidence(c, "watched for %s", duration_of(age(l->now_ns, l->history->start_ns)).text);
+	cause_wake(c, WAKE_ON_EVENT, 0, "it is not asleep");
+	cause_step(c, "sudo whystuck watch %u   # where every turn's time goes", l->pid);
+}
+
 /* ---- It moves in circles ---- */
 
 static void turn_loop(struct scene *s)

@@ -519,6 +519,14 @@ bool wait_moved(const struct scene *s, const struct wait *w)
 	return !before || before->switches != w->thread->switches;
 }
 
+bool process_moved(const struct scene *s, const struct process *p)
+{
+	for (size_t i = 0; i < p->nwaits; i++)
+		if (wait_matters(&p->waits[i]) && wait_moved(s, &p->waits[i]))
+			return true;
+	return false;
+}
+
 uint64_t wait_for_ns(const struct scene *s, const struct wait *w)
 {
 	return w->since_ns ? age(s->look->now_ns, w->since_ns) : 0;

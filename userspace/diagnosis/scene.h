@@ -115,6 +115,8 @@ bool scene_has_call(const struct scene *s, uint32_t pid);
 uint64_t wait_for_ns(const struct scene *s, const struct wait *w);
 /* Did the thread run between the two newest snapshots? true when there is no earlier one. */
 bool wait_moved(const struct scene *s, const struct wait *w);
+/* A thread of the process that matters ran between the two newest snapshots. */
+bool process_moved(const struct scene *s, const struct process *p);
 /* CPU time it used between the two newest snapshots, in ns, and how long that was; false unknown. */
 bool wait_cpu(const struct scene *s, const struct wait *w, uint64_t *used_ns, uint64_t *over_ns);
 
@@ -153,5 +155,8 @@ void network_causes(struct scene *s);
 void loop_causes(struct scene *s);
 void files_causes(struct scene *s);
 void threads_causes(struct scene *s);
+/* Output or useful system calls were seen: where nothing explains a stall, the run goes on. */
+bool stirs(const struct look *l);
+void progress_by_stirring(struct scene *s);
 void tree_causes(struct scene *s); /* last: looks at what the others found */
 #endif

@@ -284,10 +284,13 @@ static const struct wait *keeps(const struct process *p)
 static void exit_blocked(struct scene *s, const struct process *p)
 {
 	const struct wait *by = keeps(p);
-	struct cause *c = cause_new(s, VERDICT_EXIT_BLOCKED,
-	                            by ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, p->main);
 	char name[64], line[DIAGNOSIS_TEXT_MAX] = "";
+	struct cause *c;
 
+	/* a thread that still works is waited for with reason */
+	if (by && wait_moved(s, by) && (!by->ticks || stirs(s->look)))
+		return;
+	c = cause_new(s, VERDICT_EXIT_BLOCKED, by ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, p->main);
 	if (by)
 		frames_line(line, sizeof(line), frames_text(by->python), 4);
 	if (by)

@@ -261,7 +261,7 @@ static bool main_waits_inside(const struct scene *s, const struct process *p)
 {
 	const struct wait *w = p->main;
 
-	return w && w->since_ns && wait_for_ns(s, w) >= s->look->silent_min_ns &&
+	return w && wait_old(s, w) &&
 	       (w->kind == WAIT_LOCK || w->kind == WAIT_PIPE_READ || w->kind == WAIT_MANY ||
 	        w->kind == WAIT_SOCKET);
 }
@@ -391,7 +391,10 @@ static void child_waited_for(struct scene *s, const struct process *p)
 	struct cause *c;
 	char name[32], other[32];
 
-	if (!w || !w->since_ns || wait_for_ns(s, w) < s->look->silent_min_ns || !to->main)
+	if (!w || !wait_old(s, w) || !to->main)
+		return;
+	/* a child that works is no cause; one with a cause of its own is shown with it */
+	if (process_moved(s, to) && !has_cause(s, to->pid))
 		return;
 	c = cause_new(s, VERDICT_CHILD_WAIT, CONFIDENCE_STRONG, w);
 	cause_say(c, "process %u (%s) has waited for process %u (%s) for %s%s", p->pid,
