@@ -174,7 +174,11 @@ def pool_threads(healthy, rest):
             alive()
             time.sleep(0.1)
     kept = session.get(url, stream=True)
-    t = threading.Thread(target=session.get, args=(url,), daemon=True)
+
+    def ask():
+        session.get(url)
+
+    t = threading.Thread(target=ask, daemon=True)
     hanging("pool_threads", kept=kept.status_code)
     t.start()
     t.join()

@@ -144,8 +144,8 @@ static void pool_exhausted(struct scene *s, const struct wait *w, const char *po
 	          "%u %s of %s wait for a connection of %s, and no connection has a request open: "
 	          "none "
 	          "was given back%s%s",
-	          n, n == 1 ? "caller" : "callers", wait_name(w, name), pool,
-	          *c->where ? "; in " : "", c->where);
+	          n, n == 1 ? "caller" : "callers", wait_name(w, name), n == 1 ? "waits" : "wait",
+	          pool, *c->where ? "; in " : "", c->where);
 	cause_evidence(c, "%u client connections are open, none with a request in flight",
 	               connections_of(s, w->thread->h.pid));
 	cause_evidence_wait(s, c, w);
