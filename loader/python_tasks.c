@@ -432,12 +432,12 @@ static enum task_state task_try(struct tasks *t, uint64_t task)
 /* Between two looks at the thread that runs its loop, if one does. */
 static enum task_state task_between(struct tasks *t, uint64_t task, bool *torn)
 {
+	struct ev_task *e = (struct ev_task *)t->record.room;
 	struct python_look before, after;
 	const struct loop *l = NULL;
 	enum task_state state;
 	uint64_t loop;
 
-	*torn = false;
 	if (python_word(t->r->pid, task + LOOP_OF_TASK, &loop))
 		l = loop_of(t, loop);
 	if (l)
@@ -446,6 +446,8 @@ static enum task_state task_between(struct tasks *t, uint64_t task, bool *torn)
 	if (l) {
 		python_look(t->r->pid, l->tid, &after);
 		*torn = python_looks_differ(&before, &after);
+	} else {
+		*torn = state == PENDING && e->h.tid; /* it came to that loop only now */
 	}
 	return state;
 }
