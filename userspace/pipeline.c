@@ -994,7 +994,24 @@ static void on_lost(struct pipeline *p, const struct ev_lost *e)
 	         (unsigned long long)coverage_lost(p->coverage));
 }
 
-/* A connection that carried nothing could not be made, or was not wanted any more: the third one in a row tells. */
+static bool connect_failed(const struct ev_socket *e)
+{
+	return e->ret < 0 && e->ret != -EINPROGRESS && e->ret != -EALREADY && e->ret != -EINTR &&
+	       e->ret != -EISCONN;
+}
+
+static void on_connect(struct pipeline *p, const struct ev_socket *e)
+{
+	struct conn *c;
+
+	conns_socket(p->conns, e);
+	c = conns_by_sock(p->conns, e->sock);
+	if (c && c->port && !c->ignored && connect_failed(e))
+		stall_connect_failed(p->stall, e->h.pid, e->h.tid, e->h.ts_ns);
+}
+
+/* A connection that went on alone (EINPROGRESS) and carried nothing could not be made, or was not wanted any more: the third
+ * one in a row tells. One that failed at once has no connect_ns and was counted then. */
 static void on_close(struct pipeline *p, const struct ev_close *e)
 {
 	const struct conn *c = e->h.type == EV_CLOSE && e->h.flags & EVF_LAST
@@ -1069,8 +1086,10 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	evidence_feed(p->evidence, e);
 	alert_event(p->alert, e);
 	switch (e->type) {
-	case EV_SOCKET:
 	case EV_CONNECT:
+		on_connect(p, (const void *)e);
+		break;
+	case EV_SOCKET:
 	case EV_ACCEPT:
 		conns_socket(p->conns, (const void *)e);
 		break;

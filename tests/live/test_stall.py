@@ -197,10 +197,12 @@ class Stall(LiveTest):
         self.assertGreaterEqual(period["for_ms"], TIMEOUT_S * 1000 * 0.9)
 
     def test_calls_that_fail_for_ever_are_a_stall(self):
-        for mode in ("retry", "refused"):
+        for mode in ("retry", "refused", "refused-later"):
             with self.subTest(mode=mode):
                 agent, observer = self.agent(mode)
                 error = self.wait_error(observer)
+                # one of these three: else it is the threads' rest that was found, not the failures
+                self.assertIn(error["verdict"]["clock"], ("content", "calls", "turns"))
                 if mode == "retry":
                     self.assertIn(error["verdict"]["kind"], ("rate_limited", "retry_loop"), json.dumps(error["causes"]))
                 self.go_on_agent(agent, observer)

@@ -3,10 +3,11 @@
 """A small agent on plain HTTP that works, is slow, fails for ever or goes round in circles.
 
 usage: agent.py URL MODE    MODE: slow (25 quick turns, then one long streamed reply), loop (one turn of tool calls
-without an end), retry (every request fails, tried again for ever), refused (no server listens)
+without an end), retry (every request fails, tried again for ever), refused (no server listens, and each attempt is
+logged, so that it never rests), refused-later (the same with a time limit, so that connect() does not wait)
 
-On stdout JSON lines: ready; it starts when a line comes on stdin; then `turn` for each turn, and in loop and retry
-nothing more, for output would be progress. Those go on until a second line comes: then one request succeeds, and the
+On stdout JSON lines: ready; it starts when a line comes on stdin; then `turn` for each turn, in refused a line an
+attempt, and in loop and retry nothing more, for output would be progress. Those go on until a second line comes: then one request succeeds, and the
 turn ends. `done` with the number of requests made comes last; it leaves when another line comes.
 """
 import http.client
@@ -26,11 +27,11 @@ class Agent:
         self.url = urllib.parse.urlsplit(url)
         self.requests = 0
 
-    def ask(self, messages, plan, stream=False):
+    def ask(self, messages, plan, stream=False, timeout=None):
         """One request on a connection of its own; the HTTP status, None when it could not be made."""
         body = {"model": "stand-in-1", "messages": messages, "stream": stream}
         self.requests += 1
-        conn = http.client.HTTPConnection(self.url.hostname, self.url.port)
+        conn = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=timeout)
         try:
             conn.request("POST", "/v1/chat/completions", json.dumps(body),
                          {"Content-Type": "application/json", "Authorization": "Bearer x", "x-llm-plan": plan})
@@ -70,11 +71,15 @@ class Agent:
             time.sleep(PAUSE_S)
         self.turn(0)
 
-    def refused(self):
+    def refused_later(self):
+        self.refused(timeout=5)
+
+    def refused(self, timeout=None):
         self.turn(0)
         port, self.url = self.url, self.url._replace(netloc="127.0.0.1:1")  # tcpmux: nobody has it
         while not told():
-            assert self.ask(user(1), "") is None
+            assert self.ask(user(1), "", timeout=timeout) is None
+            say(event="refused", requests=self.requests)
             time.sleep(PAUSE_S)
         self.url = port
         self.turn(1)
@@ -97,7 +102,7 @@ def main():
     agent = Agent(url)
     say(event="ready")
     sys.stdin.readline()
-    getattr(agent, mode)()
+    getattr(agent, mode.replace("-", "_"))()
     say(event="done", requests=agent.requests)
     sys.stdin.readline()
 
