@@ -7,7 +7,7 @@ import shutil
 import struct
 import unittest
 
-from harness import EXIT_S, PYTHON, WORKLOAD, LiveTest, Process, bpf_refused, main, tool
+from harness import EXIT_S, PYTHON, WORKLOAD, LiveTest, Process, bpf_refused, main, tool, wait_until
 
 HEADER = struct.Struct("=IHHQII")
 SOCKET = struct.Struct("=QQiiHHHH16s16sBBBBIQQQQQIIIIq")
@@ -96,6 +96,12 @@ class Waits(Process):
         if not line:
             raise AssertionError("it does not start: " + self.describe())
         self.truth = json.loads(line)
+        # its first thread goes on from the line it printed to a read of descriptor 0
+        wait_until(lambda: self.call()[1:2] == ["0x0"], what="its first thread waits for its standard input")
+
+    def call(self):
+        with open(f"/proc/{self.pid}/task/{self.pid}/syscall") as f:
+            return f.read().split()
 
 
 class NoBpf(LiveTest):
