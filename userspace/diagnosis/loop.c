@@ -141,7 +141,7 @@ static void pool_exhausted(struct scene *s, const struct wait *w, const char *po
 
 	frames_line(c->where, sizeof(c->where), frames, 4);
 	cause_say(c,
-	          "%u %s of %s wait for a connection of %s, and no connection has a request open: "
+	          "%u %s of %s %s for a connection of %s, and no connection has a request open: "
 	          "none "
 	          "was given back%s%s",
 	          n, n == 1 ? "caller" : "callers", wait_name(w, name), n == 1 ? "waits" : "wait",
