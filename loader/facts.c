@@ -427,11 +427,14 @@ static bool group_ends(const char *group, const char *path)
 static bool of_tree(const struct tree *t, const struct kernel_record *killed, const char *group)
 {
 	char text[FACTS_TEXT_MAX], path[FACTS_TEXT_MAX];
+	struct proc_stat st;
 
 	if (killed->at_us < t->start_us)
 		return false;
+	if (procfs_stat(killed->pid, &st) || !procfs_ended(&st))
+		st.ppid = 0; /* nobody waits for it: gone, or its number is somebody else's */
 	for (size_t i = 0; i < t->n; i++) {
-		if (t->pids[i] == killed->pid)
+		if (t->pids[i] == killed->pid || t->pids[i] == st.ppid)
 			return true;
 		if (procfs_read(t->pids[i], "cgroup", text, sizeof(text)) <= 0)
 			continue;

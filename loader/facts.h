@@ -25,8 +25,10 @@ struct facts {
 /* All facts of a process but those of the kernel's log. */
 void facts_take(struct facts *f, uint32_t pid, event_fn emit, void *ctx);
 
-/* FACT_OOM_KILLED of each process the kernel's log says was killed, in a control group of one of the listed processes, since
- * the first of these was started. EV_MISSING when the log cannot be read. */
+/*
+ * FACT_OOM_KILLED of each process that the kernel's log says was killed since the first of the listed was started: of their
+ * children that are zombies, and of those that were in a control group of theirs. EV_MISSING when the log cannot be read.
+ */
 void facts_take_kills(const uint32_t *pids, size_t n, event_fn emit, void *ctx);
 
 /* ---- parsers ---- */
