@@ -24,10 +24,10 @@ class Hung(WhyTest):
         w = self.hung["terminal"]
         self.stuck(w, "input_wait", wake="on_event", asked=w.truth["pid"], says=("/dev/pts/",))
 
-    def test_the_parent_of_a_program_that_asks_is_not_blamed(self):
+    def test_a_parent_that_sleeps_and_its_child_that_asks_are_both_shown(self):
         w = self.hung["terminal"]
         a = self.why(w)
-        self.assertEqual(a.kind, "sleeping", a)  # it sleeps by itself and waits for nobody
+        self.assertEqual({c["kind"] for c in a.document["causes"]}, {"input_wait", "sleeping"}, a)
 
     def test_a_named_pipe_that_nobody_opens(self):
         self.stuck("fifo", "input_wait", wake="on_event", says=("named pipe",))

@@ -8,8 +8,8 @@
 #include "diagnosis/scene.h"
 
 static void (*const families[])(struct scene *s) = {
-	progress_causes, progress_causes, calls_causes,   network_causes,
-	loop_causes,     files_causes,    threads_causes, tree_causes,
+	progress_causes, calls_causes, network_causes, loop_causes,
+	workers_causes,  files_causes, threads_causes, tree_causes,
 };
 
 /* ---- When nothing says why ---- */
@@ -174,6 +174,47 @@ static void rank(const struct scene *s, struct diagnosis *d)
 	free(r);
 }
 
+/* ---- Limits that were reached ---- */
+
+/* A resource is short from here on, in percent of its limit; a wait for it, in percent of the time. */
+#define NEAR_LIMIT 95
+#define PRESSURE_MIN 20
+
+static void limit_evidence(const struct scene *s, struct cause *c, enum fact_kind kind,
+                           const char *what)
+{
+	const struct ev_fact *f = evidence_fact(s->look->evidence, c->pid, kind);
+
+	if (f && f->limit && f->value >= f->limit / 100 * NEAR_LIMIT)
+		cause_evidence(c, "%s: %" PRIu64 " of at most %" PRIu64, what, (uint64_t)f->value,
+		               (uint64_t)f->limit);
+}
+
+static void pressure_evidence(const struct scene *s, struct cause *c, enum fact_kind kind,
+                              const char *what)
+{
+	const struct ev_fact *f = evidence_fact(s->look->evidence, c->pid, kind);
+
+	if (f && f->value >= PRESSURE_MIN * 100)
+		cause_evidence(
+			c, "in %u %% of the last 10 s something in its control group waited for %s",
+			(unsigned)(f->value / 100), what);
+}
+
+/* What the verdict's process is short of: rarely the cause, always worth a line. */
+static void limits_evidence(const struct scene *s, struct cause *c)
+{
+	if (!s->look->evidence || !c->pid)
+		return;
+	limit_evidence(s, c, FACT_FDS, "open descriptors");
+	limit_evidence(s, c, FACT_PIDS, "processes and threads of its control group");
+	limit_evidence(s, c, FACT_MEMORY, "bytes of memory of its control group");
+	pressure_evidence(s, c, FACT_PRESSURE_MEMORY, "memory");
+	pressure_evidence(s, c, FACT_PRESSURE_IO, "disks");
+}
+
+/* ---- All of it ---- */
+
 /* Something was found that can be the verdict. */
 static bool explained(const struct scene *s)
 {
@@ -197,6 +238,8 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 		else if (!explained(&s))
 			unknown_causes(&s);
 		rank(&s, d);
+		if (d->ncauses)
+			limits_evidence(&s, &d->causes[0]);
 		scene_free(&s);
 	}
 	if (!d->ncauses) /* out of memory: a verdict there must be */

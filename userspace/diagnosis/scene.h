@@ -153,6 +153,8 @@ void progress_causes(struct scene *s);
 void calls_causes(struct scene *s);
 void network_causes(struct scene *s);
 void loop_causes(struct scene *s);
+void workers_causes(
+	struct scene *s); /* before those that see only the wait for what a worker owes */
 void files_causes(struct scene *s);
 void threads_causes(struct scene *s);
 /* Output or useful system calls were seen: where nothing explains a stall, the run goes on. */

@@ -434,10 +434,14 @@ void tree_causes(struct scene *s)
 
 		if (p->zombie && p->pid == s->look->pid)
 			target_gone(s, p);
-		if (p->zombie || !p->in_tree)
-			continue;
-		workers_lost(s, p);
-		if (p->waits_for >= 0)
+		if (!p->zombie && p->in_tree && p->waits_for >= 0)
 			child_waited_for(s, p);
 	}
+}
+
+void workers_causes(struct scene *s)
+{
+	for (size_t i = 0; i < s->nprocesses; i++)
+		if (!s->processes[i].zombie && s->processes[i].in_tree)
+			workers_lost(s, &s->processes[i]);
 }
