@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "procfs.h"
@@ -221,10 +222,23 @@ struct others {
 	size_t n;
 };
 
+/* What we hold ourselves came from the shell that started us, and is nobody's other end. */
+static bool is_observer(uint32_t pid)
+{
+	struct stat own, other;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 &&
+	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
 static void other_visit(void *ctx, uint32_t pid)
 {
 	struct others *o = ctx;
 
+	if (is_observer(pid))
+		return;
 	for (size_t i = 0; i < o->n; i++)
 		if (o->pids[i] == pid)
 			return;

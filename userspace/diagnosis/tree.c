@@ -350,6 +350,14 @@ static void lost_replaced(struct scene *s, const struct process *p)
 	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept", s->look->pid);
 }
 
+/* A worker is another one of the same program; a tool that was started besides owes nothing. */
+static bool is_worker(const struct scene *s, const struct process *p, const struct process *w)
+{
+	char name[32], other[32];
+
+	return is_child(p, w) && strcmp(process_name(s, p, name), process_name(s, w, other)) == 0;
+}
+
 static void workers_lost(struct scene *s, const struct process *p)
 {
 	const struct process *dead = NULL;
@@ -360,7 +368,7 @@ static void workers_lost(struct scene *s, const struct process *p)
 	for (size_t i = 0; i < s->nprocesses; i++) {
 		const struct process *w = &s->processes[i];
 
-		if (!is_child(p, w))
+		if (!is_worker(s, p, w))
 			continue;
 		if (w->zombie)
 			dead = dead ? dead : w;

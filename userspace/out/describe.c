@@ -2,6 +2,7 @@
 /* Words for rows of the evidence. */
 #include "out/describe.h"
 
+#include <inttypes.h>
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -117,26 +118,79 @@ static const char *name_of(const char *const *names, size_t n, uint32_t i)
 
 #define NAME_OF(names, i) name_of(names, sizeof(names) / sizeof(*(names)), i)
 
-const char *fact_name(uint32_t kind)
+const char *size_text(uint64_t bytes, char buf[static 32])
 {
-	static const char *const names[] = {
-		[FACT_FDS] = "descriptors",
-		[FACT_FORKED] = "forked",
-		[FACT_TRACER] = "tracer",
-		[FACT_EXIT_STATUS] = "exit_status",
-		[FACT_NSPID] = "namespace_pid",
-		[FACT_WRITTEN] = "written",
-		[FACT_READ] = "read",
-		[FACT_CPU_NS] = "cpu_ns",
-		[FACT_MEMORY] = "memory",
-		[FACT_OOM_KILLS] = "oom_kills",
-		[FACT_OOM_KILLED] = "oom_killed_ago_ns",
-		[FACT_PRESSURE_CPU] = "pressure_cpu",
-		[FACT_PRESSURE_MEMORY] = "pressure_memory",
-		[FACT_PRESSURE_IO] = "pressure_io",
-		[FACT_PIDS] = "pids",
-	};
-	return NAME_OF(names, kind);
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double n = (double)bytes;
+	size_t u = 0;
+
+	for (; n >= 1024 && u + 1 < sizeof(units) / sizeof(*units); u++)
+		n /= 1024;
+	snprintf(buf, 32, u ? "%.1f %s" : "%.0f %s", n, units[u]);
+	return buf;
+}
+
+const char *fact_text(const struct ev_fact *f, char buf[static FACT_TEXT_MAX])
+{
+	uint64_t v = f->value, limit = f->limit;
+	char of[48] = "", size[32], duration[DURATION_TEXT_MAX];
+
+	*buf = '\0';
+	if (limit && f->kind == FACT_MEMORY)
+		snprintf(of, sizeof(of), " of at most %s", size_text(limit, size));
+	else if (limit)
+		snprintf(of, sizeof(of), " of at most %" PRIu64, limit);
+	switch (f->kind) {
+	case FACT_FDS:
+		snprintf(buf, FACT_TEXT_MAX, "%" PRIu64 " descriptors%s", v, of);
+		break;
+	case FACT_FORKED:
+		if (v)
+			snprintf(buf, FACT_TEXT_MAX, "forked, never ran a program of its own");
+		break;
+	case FACT_TRACER:
+		if (v)
+			snprintf(buf, FACT_TEXT_MAX, "traced by %" PRIu64, v);
+		break;
+	case FACT_NSPID:
+		if (v != f->h.pid)
+			snprintf(buf, FACT_TEXT_MAX, "PID %" PRIu64 " in its namespace", v);
+		break;
+	case FACT_WRITTEN:
+	case FACT_READ:
+		snprintf(buf, FACT_TEXT_MAX, "%s %s in %" PRIu64 " calls", size_text(v, size),
+		         f->kind == FACT_READ ? "read" : "written", limit);
+		break;
+	case FACT_CPU_NS:
+		snprintf(buf, FACT_TEXT_MAX, "%s of CPU time", duration_text(v, duration));
+		break;
+	case FACT_MEMORY:
+		snprintf(buf, FACT_TEXT_MAX, "control group: memory %s%s", size_text(v, size), of);
+		break;
+	case FACT_OOM_KILLS:
+		if (v)
+			snprintf(buf, FACT_TEXT_MAX, "%" PRIu64 " of it killed for want of memory",
+			         v);
+		break;
+	case FACT_OOM_KILLED:
+		snprintf(buf, FACT_TEXT_MAX, "killed for want of memory %s ago",
+		         duration_text(v, duration));
+		break;
+	case FACT_PRESSURE_CPU:
+	case FACT_PRESSURE_MEMORY:
+	case FACT_PRESSURE_IO:
+		if (v)
+			snprintf(buf, FACT_TEXT_MAX, "waits for %s %.1f %% of the time",
+			         f->kind == FACT_PRESSURE_CPU      ? "a CPU"
+			         : f->kind == FACT_PRESSURE_MEMORY ? "memory"
+			                                           : "disks",
+			         (double)v / 100);
+		break;
+	case FACT_PIDS:
+		snprintf(buf, FACT_TEXT_MAX, "%" PRIu64 " processes and threads%s", v, of);
+		break;
+	}
+	return buf;
 }
 
 const char *tcp_timer_name(uint32_t timer)

@@ -26,8 +26,12 @@ const char *describe_process(const struct evidence *e, uint32_t pid,
 /* "sleeping", "running", "zombie" of a state letter of /proc/PID/stat; "?" unknown. */
 const char *describe_state(uint8_t state);
 
-/* Of enum fact_kind, tcp_timer, lock_kind: a word, as run_error.json has it. NULL: no such. */
-const char *fact_name(uint32_t kind);
+/* "209 B written in 4 calls"; "" where there is nothing to say. buf is returned. */
+#define FACT_TEXT_MAX 120
+const char *fact_text(const struct ev_fact *f, char buf[static FACT_TEXT_MAX]);
+/* "162.4 MiB" */
+const char *size_text(uint64_t bytes, char buf[static 32]);
+/* Of enum tcp_timer, lock_kind: a word, as run_error.json has it. NULL: no such. */
 const char *tcp_timer_name(uint32_t timer);
 const char *lock_name(uint32_t kind);
 /* Inode in "pipe:[4711]"; 0: no pipe. */

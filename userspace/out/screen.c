@@ -683,15 +683,11 @@ static void show_facts(struct screen *s, uint32_t pid)
 
 	list = evidence_facts(s->evidence, pid, &n);
 	for (size_t i = 0; i < n && at < sizeof(text); i++) {
-		const char *name = fact_name(list[i]->kind);
+		char fact[FACT_TEXT_MAX];
 
-		if (!name)
-			continue;
-		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %" PRIu64,
-		                       at ? ", " : "", name, (uint64_t)list[i]->value);
-		if (list[i]->limit && at < sizeof(text))
-			at += (size_t)snprintf(text + at, sizeof(text) - at, " of %" PRIu64,
-			                       (uint64_t)list[i]->limit);
+		if (*fact_text(list[i], fact))
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? ", " : "",
+			                       fact);
 	}
 	if (at)
 		put(s, 4, 6, "%s", text);
