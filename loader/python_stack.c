@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "procfs.h"
 #include "python_reader.h"
@@ -24,6 +25,7 @@
 #define GIL_HOLDER 8
 #define GIL_LOCKED 16
 /* Its condition variables and mutexes lie between these: who waits for it waits on an address there. */
+#define WAITS_LOOKS 4 /* who waits for it wakes every 5 ms, for a moment */
 #define GIL_WAITS 0x20
 #define GIL_END 0xd0
 
@@ -103,9 +105,17 @@ static bool waits_for(uint32_t pid, uint32_t tid, uint64_t gil)
 	int nr;
 
 	snprintf(name, sizeof(name), "task/%" PRIu32 "/syscall", tid);
-	return procfs_read(pid, name, buf, sizeof(buf)) > 0 &&
-	       sscanf(buf, "%d %" SCNx64, &nr, &address) == 2 && nr == SYS_futex &&
-	       address - gil >= GIL_WAITS && address - gil < GIL_END;
+	for (int i = 0; i < WAITS_LOOKS; i++) {
+		struct timespec nap = { 0, 200000 };
+
+		if (procfs_read(pid, name, buf, sizeof(buf)) <= 0)
+			return false;
+		if (sscanf(buf, "%d %" SCNx64, &nr, &address) == 2)
+			return nr == SYS_futex && address - gil >= GIL_WAITS &&
+			       address - gil < GIL_END;
+		nanosleep(&nap, NULL);
+	}
+	return false;
 }
 
 static uint32_t gil_flags(const struct stacks *s, const struct python_tstate *t)
