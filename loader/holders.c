@@ -222,12 +222,17 @@ struct others {
 	size_t n;
 };
 
-/* What we hold ourselves came from the shell that started us, and is nobody's other end. */
+/*
+ * What we hold ourselves, here and in the process this one was forked from, came from the shell that
+ * started us, and is nobody's other end.
+ */
 static bool is_observer(uint32_t pid)
 {
 	struct stat own, other;
 	char path[32];
 
+	if (pid != (uint32_t)getppid())
+		return pid == (uint32_t)getpid();
 	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 &&
 	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;

@@ -253,7 +253,7 @@ static void test_sentences(struct world *w)
 	CHECK(has(w, "python work (/app/pool.py:7)\n") && has(w, "thread 190 (helper)"));
 	CHECK(has(w, "Sockets: 1\n") && has(w, "timer none, rto 204 ms"));
 	CHECK(has(w, "process 100 holds flock for reading: /tmp/x.lock") &&
-	      has(w, "descriptors 9 of 1024"));
+	      has(w, "9 descriptors of at most 1024"));
 }
 
 static void test_verdicts(struct world *w)

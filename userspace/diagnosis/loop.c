@@ -63,8 +63,8 @@ static void loop_blocked(struct scene *s, const struct wait *w)
 	          "the event loop of %s is blocked: it runs %s, and %u bytes from %s have waited "
 	          "%s to "
 	          "be read",
-	          wait_name(w, name), *c->where ? c->where : "something else", u.socket->tcp_unread,
-	          endpoint_name_of(s, u.socket->sock), duration_of(u.for_ns).text);
+	          wait_name(w, name), u.socket->tcp_unread, endpoint_name_of(s, u.socket->sock),
+	          duration_of(u.for_ns).text);
 	if (!w->since_ns || w->ticks)
 		c->since_ns = age(s->look->now_ns, u.for_ns);
 	cause_evidence(c, "%u of its sockets have data that nobody reads (descriptor %d first)",
@@ -143,9 +143,9 @@ static void pool_exhausted(struct scene *s, const struct wait *w, const char *po
 	cause_say(c,
 	          "%u %s of %s %s for a connection of %s, and no connection has a request open: "
 	          "none "
-	          "was given back%s%s",
+	          "was given back",
 	          n, n == 1 ? "caller" : "callers", wait_name(w, name), n == 1 ? "waits" : "wait",
-	          pool, *c->where ? "; in " : "", c->where);
+	          pool);
 	cause_evidence(c, "%u client connections are open, none with a request in flight",
 	               connections_of(s, w->thread->h.pid));
 	cause_evidence_wait(s, c, w);
@@ -281,8 +281,7 @@ static void loop_sleeps(struct scene *s, const struct wait *w)
 
 	c->where[0] = '\0';
 	tasks_evidence(s, c, w->thread->h.pid);
-	cause_say(c, "every asyncio task of %s sleeps%s%s", wait_name(w, name),
-	          *c->where ? ", in " : "", c->where);
+	cause_say(c, "every asyncio task of %s sleeps", wait_name(w, name));
 	cause_wake_by_wait(s, c, w);
 	cause_step(c,
 	           "wait, or look at the line that sleeps; a sleep between retries should have a "
@@ -301,9 +300,8 @@ static void loop_idles(struct scene *s, const struct wait *w)
 		cause_say(c,
 		          "the event loop of %s waits with nothing in flight: %zu %s something "
 		          "that never "
-		          "comes%s%s",
-		          wait_name(w, name), n, n == 1 ? "task awaits" : "tasks await",
-		          *c->where ? ", in " : "", c->where);
+		          "comes",
+		          wait_name(w, name), n, n == 1 ? "task awaits" : "tasks await");
 	else
 		cause_say(c, "the event loop of %s waits with nothing in flight, for %s",
 		          wait_name(w, name), duration_of(wait_for_ns(s, w)).text);

@@ -596,6 +596,7 @@ void cause_evidence_wait(const struct scene *s, struct cause *c, const struct wa
 {
 	const struct ev_thread *t = w->thread;
 	char buf[SYSCALL_NAME_MAX], args[SYSCALL_ARGS_MAX] = "", name[64];
+	char line[DIAGNOSIS_TEXT_MAX] = "";
 	const char *call = t->state == 'R' ? NULL : syscall_name(t->syscall, buf);
 	struct bytes wchan = thread_text(t).wchan;
 
@@ -610,6 +611,8 @@ void cause_evidence_wait(const struct scene *s, struct cause *c, const struct wa
 	                       : "");
 	if (wchan.n && w->kind == WAIT_DISK)
 		cause_evidence(c, "the kernel function it sleeps in: %.*s", (int)wchan.n, wchan.p);
-	if (*c->where)
-		cause_evidence(c, "Python: %s", c->where);
+	if (w->python && (w->thread->h.tid != c->tid || !*c->where))
+		frames_line(line, sizeof(line), frames_text(w->python), 4);
+	if (*line)
+		cause_evidence(c, "Python: %s", line);
 }

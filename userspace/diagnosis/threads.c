@@ -34,8 +34,6 @@ static void stopped(struct scene *s, const struct process *p)
 		          p->pid, process_name(s, p, name));
 	cause_evidence(c, "all %zu threads are in state %c", p->nwaits,
 	               w->thread->state == 't' ? 't' : 'T');
-	if (*c->where)
-		cause_evidence(c, "Python: %s", c->where);
 	if (traced) {
 		cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when its tracer lets it");
 		cause_step(c, "ps -fp %" PRIu64 "   # who traces it, and why?",
@@ -97,12 +95,11 @@ static void sleeping(struct scene *s, const struct wait *w)
 	char name[64];
 
 	if (w->until_ns)
-		cause_say(c, "%s sleeps: %s of %s are over%s%s", wait_name(w, name),
-		          duration_of(wait_for_ns(s, w)).text, duration_of(sleep_length(w)).text,
-		          *c->where ? ", in " : "", c->where);
+		cause_say(c, "%s sleeps: %s of %s are over", wait_name(w, name),
+		          duration_of(wait_for_ns(s, w)).text, duration_of(sleep_length(w)).text);
 	else
-		cause_say(c, "%s sleeps, for %s%s%s", wait_name(w, name),
-		          duration_of(wait_for_ns(s, w)).text, *c->where ? ", in " : "", c->where);
+		cause_say(c, "%s sleeps, for %s", wait_name(w, name),
+		          duration_of(wait_for_ns(s, w)).text);
 	cause_evidence_wait(s, c, w);
 	cause_wake_by_wait(s, c, w);
 	cause_step(c,
@@ -132,9 +129,8 @@ static void computing(struct scene *s, const struct wait *w)
 	c = cause_new(s, VERDICT_CPU_BOUND, CONFIDENCE_STRONG, w);
 	c->since_ns = age(s->look->now_ns, over);
 	c->at_least = true;
-	cause_say(c, "%s computes: %u %% of a CPU over the last %s, nothing read or written%s%s",
-	          wait_name(w, name), (unsigned)(used * 100 / over), duration_of(over).text,
-	          *c->where ? ", in " : "", c->where);
+	cause_say(c, "%s computes: %u %% of a CPU over the last %s, nothing read or written",
+	          wait_name(w, name), (unsigned)(used * 100 / over), duration_of(over).text);
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_UNKNOWN, 0,
 	           "a computation ends when it is done: nothing here tells when");
@@ -206,8 +202,8 @@ static void forked_lock(struct scene *s, const struct process *p, const struct l
 	cause_say(c,
 	          "process %u (%s) waits for a lock that nobody can let go: it was forked from %u "
 	          "while "
-	          "another thread there held it%s%s",
-	          p->pid, process_name(s, p, name), p->ppid, *c->where ? "; in " : "", c->where);
+	          "another thread there held it",
+	          p->pid, process_name(s, p, name), p->ppid);
 	cause_evidence(c, "it came by fork and never ran a program of its own");
 	cause_evidence(
 		c, "its parent has %zu threads; of those only the one that forked lives on in it",
@@ -230,15 +226,14 @@ static void deadlock(struct scene *s, const struct process *p, const struct lock
 		cause_say(c,
 		          "process %u (%s) waits for a lock or an event with no time limit, and no "
 		          "other "
-		          "thread is left that could release it%s%s",
-		          p->pid, process_name(s, p, name), *c->where ? "; in " : "", c->where);
+		          "thread is left that could release it",
+		          p->pid, process_name(s, p, name));
 	else
 		cause_say(
 			c,
 			"all %u threads of process %u (%s) that matter wait for locks with no time "
-			"limit, and nothing is in flight%s%s",
-			l->waiting, p->pid, process_name(s, p, name), *c->where ? "; in " : "",
-			c->where);
+			"limit, and nothing is in flight",
+			l->waiting, p->pid, process_name(s, p, name));
 	lock_threads(s, p, c);
 	if (l->shared)
 		cause_wake(
@@ -284,7 +279,7 @@ static const struct wait *keeps(const struct process *p)
 static void exit_blocked(struct scene *s, const struct process *p)
 {
 	const struct wait *by = keeps(p);
-	char name[64], line[DIAGNOSIS_TEXT_MAX] = "";
+	char name[64];
 	struct cause *c;
 
 	/* a thread that still works is waited for with reason */
@@ -292,16 +287,15 @@ static void exit_blocked(struct scene *s, const struct process *p)
 		return;
 	c = cause_new(s, VERDICT_EXIT_BLOCKED, by ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, p->main);
 	if (by)
-		frames_line(line, sizeof(line), frames_text(by->python), 4);
+		frames_line(c->where, sizeof(c->where), frames_text(by->python), 4);
 	if (by)
 		cause_say(c,
-		          "the work is done: the interpreter waits at its end for %s%s%s, which "
-		          "does not "
-		          "leave",
-		          wait_name(by, name), *line ? ", in " : "", line);
+		          "the work is done: the interpreter waits at its end for %s, which does "
+		          "not leave",
+		          wait_name(by, name));
 	else
-		cause_say(c, "the work is done: the interpreter waits at its end, in %s",
-		          *c->where ? c->where : "an exit hook");
+		cause_say(c,
+		          "the work is done: a hook at the end of the interpreter does not return");
 	cause_evidence_wait(s, c, p->main);
 	if (by)
 		cause_evidence_wait(s, c, by);
