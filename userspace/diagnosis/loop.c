@@ -60,9 +60,8 @@ static void loop_blocked(struct scene *s, const struct wait *w)
 		return;
 	c = cause_new(s, VERDICT_EVENT_LOOP_BLOCKED, CONFIDENCE_STRONG, w);
 	cause_say(c,
-	          "the event loop of %s is blocked: it runs %s, and %u bytes from %s have waited "
-	          "%s to "
-	          "be read",
+	          "the event loop of %s is blocked by code of the program, and %u bytes from %s "
+	          "have waited %s to be read",
 	          wait_name(w, name), u.socket->tcp_unread, endpoint_name_of(s, u.socket->sock),
 	          duration_of(u.for_ns).text);
 	if (!w->since_ns || w->ticks)
