@@ -91,6 +91,11 @@ struct call {
 	uint64_t first_byte_ns; /* first reply byte */
 	uint64_t last_byte_ns;  /* newest reply byte */
 	uint64_t end_ns;        /* last reply byte, 0 while open */
+	/*
+	 * Proto "generic": newest reply bytes that are a stream's comments and pings alone, 0 none came; and
+	 * the newest that may be content, or since when that was watched for.
+	 */
+	uint64_t filler_ns, content_ns;
 	bool at_least;          /* start_ns is a bound: it began then or earlier */
 	uint64_t bytes_out, bytes_in;
 

@@ -282,7 +282,7 @@ static void authority_read(struct claim *c, struct bytes authority, uint16_t usu
 		c->port = n && n <= UINT16_MAX ? (uint16_t)n : usual;
 }
 
-/* "POST /v1/messages"; a method that is none, or no path, gives none. */
+/* "POST /v1/messages", "POST" where the path is not known; a method that is none, or no path, gives none. */
 static void op_read(struct claim *c, struct bytes method, struct bytes path)
 {
 	size_t n = 0;
@@ -290,9 +290,10 @@ static void op_read(struct claim *c, struct bytes method, struct bytes path)
 	for (size_t i = 0; i < method.n; i++)
 		if (!isupper((unsigned char)method.p[i]))
 			return;
-	if (!method.n || method.n > 16 || !path.n || *path.p != '/')
+	if (!method.n || method.n > 16 || (path.n && *path.p != '/'))
 		return;
-	n = (size_t)snprintf(c->op, sizeof(c->op), "%.*s ", (int)method.n, method.p);
+	n = (size_t)snprintf(c->op, sizeof(c->op), "%.*s%s", (int)method.n, method.p,
+	                     path.n ? " " : "");
 	for (size_t i = 0; i < path.n && n + 1 < sizeof(c->op); i++)
 		c->op[n++] = path.p[i] > ' ' && path.p[i] <= '~' ? path.p[i] : '?';
 	c->op[n] = '\0';
@@ -334,9 +335,7 @@ static void request_read(struct claim *c, const struct ev_request *r)
 		authority_read(c, part_until(&rest, "/?#"),
 		               same_text(scheme, "https") || same_text(scheme, "wss") ? 443 : 80);
 	}
-	path = part_until(&rest, "?#");
-	if (colon && !path.n)
-		path = bytes_of("/");
+	path = part_until(&rest, "?#"); /* none: some clients forget it once it is sent */
 	op_read(c, text.method, path);
 	llm_path_read(&llm, text.method, path, bytes_of(c->host));
 	if (llm.kind != LLM_NONE) {

@@ -383,7 +383,7 @@ static void seed_call(struct conn *c)
 		return;
 	start_proto(c, &proto_generic);
 	if (c->state)
-		generic_seed(c->state, &at);
+		generic_seed(c->state, &at, c->table->attach_ns);
 }
 
 void conns_awaited(struct conns *t, uint64_t sock, uint64_t since_ns)
@@ -534,7 +534,7 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 	start_proto(c, &proto_generic);
 	if (!c->proto)
 		return;
-	generic_seed(c->state, &attach);
+	generic_seed(c->state, &attach, c->table->attach_ns);
 	feed(c, DIR_IN, b, gap, why, at);
 }
 

@@ -362,6 +362,9 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 			if (c->llm->last_content_ns <= t->content_ns)
 				continue; /* a ping, a comment, a role */
 			t->content_ns = c->llm->last_content_ns;
+		} else if (dir == DIR_IN && call_gets_filler(c) &&
+		           c->filler_ns == c->last_byte_ns) {
+			continue; /* the same, of a reply whose beginning was not seen */
 		} else if (dir == DIR_IN) {
 			t->content_ns = ts_ns;
 		}

@@ -33,7 +33,7 @@ static uint64_t call_life(const struct look *l, const struct call_view *v)
 	bool late = v->call->at_least || v->call->partial == PARTIAL_ATTACHED_LATE;
 
 	/* of the time before we came the socket knows more */
-	if (late && s && s->h.flags & EVF_TCP && socket_life(s))
+	if (late && s && s->h.flags & EVF_TCP && socket_life(s) && !call_gets_filler(v->call))
 		return socket_life(s);
 	return call_silent_since(v->call);
 }

@@ -198,11 +198,19 @@ static bool cpu_idle(const struct stall *s, uint64_t now_ns)
 
 /* ---- The rule ---- */
 
+bool call_gets_filler(const struct call *c)
+{
+	/* only there are such bytes known for what they are */
+	return c->class == CALL_LLM && c->filler_ns;
+}
+
 uint64_t call_silent_since(const struct call *c)
 {
 	uint64_t since =
 		later(later(c->start_ns, c->request_ns), later(c->sent_ns, c->first_byte_ns));
 
+	if (call_gets_filler(c))
+		return later(c->sent_ns, c->content_ns);
 	if (c->llm && c->llm->streamed && c->partial == PARTIAL_NONE)
 		return later(since, c->llm->last_content_ns);
 	return later(since, c->last_byte_ns);

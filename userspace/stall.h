@@ -108,4 +108,6 @@ uint64_t stall_last_progress(const struct stall *s);
  * count), else its last byte, else the request.
  */
 uint64_t call_silent_since(const struct call *c);
+/* Comments and pings came in a reply to an LLM whose beginning was not seen: other bytes are taken for content. */
+bool call_gets_filler(const struct call *c);
 #endif

@@ -90,8 +90,8 @@ static void seeds(void)
 	struct stamp at = stamp_of(8);
 
 	TEST("a request that was outstanding when we came is a call, its start a bound");
-	generic_seed(g, &(struct stamp){ .end_ns = 500, .pid = 1, .tid = 2 });
-	generic_seed(g, &(struct stamp){ .end_ns = 600 });
+	generic_seed(g, &(struct stamp){ .end_ns = 500, .pid = 1, .tid = 2 }, 550);
+	generic_seed(g, &(struct stamp){ .end_ns = 600 }, 700);
 	CHECK(s.opened == 1 && s.sent == 1);
 	proto_generic.feed(g, IN, bytes_of("answer"), &at);
 	proto_generic.feed(g, OUT, bytes_of("ask"), &at);
@@ -113,8 +113,46 @@ static void seeds(void)
 	seen_free(&s);
 }
 
+static void fillers(void)
+{
+	static const struct {
+		const char *read;
+		bool filler;
+	} reads[] = {
+		{ ": ping\n\n", true },
+		{ "9\r\n: ping\n\n\r\n", true },
+		{ "event: ping\ndata: {\"type\": \"ping\"}\n\n", true },
+		{ "9\r\n: ping\n\n\r\n2\r\n:\n\r\n", true },
+		{ "data: {\"choices\":[]}\n\n", false },
+		{ "9\r\n: ping\n\n\r\nb\r\ndata: {}\n\n\r\n", false },
+		{ ": ping\n: pi", false }, /* in doubt it is content */
+		{ "9\r\n", false },
+		{ "\n", false },
+		{ "", false },
+	};
+
+	TEST("comments and pings of a stream whose beginning was not seen are told from content");
+	for (size_t i = 0; i < COUNT(reads); i++) {
+		struct seen s = seen_new();
+		void *g = proto_generic.new(&s.sink, &late);
+		struct stamp at = { .start_ns = 900, .end_ns = 1000 };
+		struct bytes b = bytes_of(reads[i].read);
+		char *copy = guarded(b.p, b.n);
+
+		generic_seed(g, &(struct stamp){ .end_ns = 500 }, 550);
+		proto_generic.feed(g, IN, (struct bytes){ copy, b.n }, &at);
+		proto_generic.done(g, DONE_DETACHED, &at);
+		guarded_free(copy, b.n);
+		CHECK(s.calls[0]->filler_ns == (reads[i].filler ? 1000 : 0));
+		CHECK(s.calls[0]->content_ns == (reads[i].filler || !b.n ? 550 : 1000));
+		proto_generic.free(g);
+		seen_free(&s);
+	}
+}
+
 int main(void)
 {
+	fillers();
 	directions();
 	ends();
 	gaps();

@@ -202,7 +202,8 @@ static void the_night_it_was_born_from(void)
 	CHECK(is(d, "verdict.confidence", "strong"));
 	CHECK(is(d, "verdict.summary",
 	         "POST /v1/chat/completions to api.openai.com (LLM) sent 8 h 42 m ago, "
-	         "acknowledged, no byte since"));
+	         "acknowledged, no byte since; no timeout and no keep-alive: it will wait for "
+	         "ever"));
 	CHECK(is(d, "verdict.since", "2025-12-31T15:18:00.000000Z"));
 	CHECK(is_number(d, "verdict.for_ms", 31320000));
 	CHECK(is_number(d, "causes.0.call", 3) && json_array_size(at(d, "causes")) == 1);
@@ -589,6 +590,7 @@ static void ranking(void)
 		calls[i].id = (uint64_t)i + 1;
 		calls[i].start_ns = calls[i].request_ns = calls[i].sent_ns =
 			SENT + (uint64_t)((i + 7) % 20) * S;
+		snprintf(calls[i].op, sizeof(calls[i].op), "POST /v1/%d", i);
 		views[i] = (struct call_view){ &calls[i], &w.endpoint, 0 };
 	}
 	calls[19].class = CALL_HEARTBEAT;
@@ -598,6 +600,15 @@ static void ranking(void)
 	CHECK(is_number(d, "causes.0.call", 14) && json_array_size(at(d, "causes")) == CAUSES_MAX);
 	CHECK(is_number(d, "causes.1.call", 15) && is_number(d, "omitted.causes", 3));
 	CHECK(json_array_size(at(d, "in_flight")) == 20);
+
+	TEST("calls that hang alike are one cause, the oldest's, and counted");
+	for (int i = 0; i < 20; i++)
+		snprintf(calls[i].op, sizeof(calls[i].op), "POST /v1/messages");
+	d = world_document(&w);
+	CHECK(json_array_size(at(d, "causes")) == 1 && is_number(d, "causes.0.call", 14));
+	CHECK(is(d, "verdict.summary",
+	         "19 calls of POST /v1/messages to api.openai.com (LLM), the oldest sent 8 h 42 m "
+	         "ago, no byte since"));
 	world_free(&w);
 }
 
@@ -636,16 +647,26 @@ static void waking(void)
 	CHECK(!strcmp(wake(&w), "unknown"));
 	world_free(&w);
 
-	TEST("keepalive, data still unacknowledged, or a limit that could not be read leave it "
-	     "unknown");
+	TEST("keepalive, or data still unacknowledged, end it should the path be dead");
 	world_make(&w);
 	w.socket.keepalive = 1;
-	CHECK(!strcmp(wake(&w), "unknown"));
+	CHECK(!strcmp(wake(&w), "on_event"));
 	world_free(&w);
 	world_make(&w);
 	w.socket.tcp_unacked = 1;
-	CHECK(!strcmp(wake(&w), "unknown"));
+	CHECK(!strcmp(wake(&w), "on_event"));
 	world_free(&w);
+
+	TEST("a time limit that each byte of a stream arms anew ends nothing while they come");
+	world_make(&w);
+	w.thread.timeout_ns = (int64_t)(31320 * S + 600 * S);
+	w.call.content_ns = SENT;
+	w.call.filler_ns = w.call.first_byte_ns = w.call.last_byte_ns = NOW - S;
+	CHECK(!strcmp(wake(&w), "on_event"));
+	CHECK(is(w.doc, "verdict.kind", "llm_stream_stalled"));
+	world_free(&w);
+
+	TEST("a limit that could not be read leaves it unknown");
 	world_make(&w);
 	w.thread.timeout_ns = TIMEOUT_UNKNOWN;
 	CHECK(!strcmp(wake(&w), "unknown"));

@@ -3,17 +3,25 @@
  * Causes of a hung call: a table of rules over what its socket and its bytes say, then who waits
  * on it and until when.
  */
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
+#include "claim.h"
 #include "diagnosis/scene.h"
 
 /* include/net/tcp_states.h */
 enum { STATE_ESTABLISHED = 1, STATE_CLOSE_WAIT = 8 };
 
+/* Tasks of one process that are looked at to find who awaits a call: a loop with more hides nobody's. */
+#define TASKS_MAX 4096
+
 /* tcp_retries1: from so many unanswered retransmissions on the kernel itself doubts the path. */
 #define RETRANSMITS_DOUBT 3
 
 /* ---- What is known of one open call ---- */
+
+struct rule;
 
 struct facts {
 	const struct scene *scene;
@@ -21,6 +29,10 @@ struct facts {
 	const struct call_view *view;
 	const struct call *call;
 	const struct ev_socket *socket; /* NULL: not in the snapshot */
+	const struct ev_timers *timers; /* NULL: not read */
+	const struct rule *rule;        /* the first that holds */
+	char where[DIAGNOSIS_TEXT_MAX]; /* the task that awaits it, "" none or not known */
+	size_t alike;                   /* calls told in its cause, itself included */
 	bool tcp;                       /* its tcp_* fields were read */
 	bool late;                      /* it may have begun before we came */
 	bool sent;          /* the request is complete, or the kernel has passed on all there was */
@@ -64,8 +76,10 @@ static struct facts facts_of(const struct scene *scene, const struct call_view *
 		f.replied = s->tcp_last_recv_ns < s->tcp_last_sent_ns; /* after the request */
 	f.sent = f.call->sent_ns || f.replied || (f.late && f.acknowledged);
 	f.silent_ns = call_silent_since(f.call);
-	if (f.late && f.tcp && socket_moved(s))
-		f.silent_ns = socket_moved(s); /* it knows more of the time before we came */
+	/* the socket knows more of the time before we came, but not what is content */
+	if (f.late && f.tcp && socket_moved(s) && !call_gets_filler(f.call))
+		f.silent_ns = socket_moved(s);
+	f.timers = s ? evidence_timers(l->evidence, v->sock) : NULL;
 	return f;
 }
 
@@ -165,21 +179,51 @@ static void tell_unread(const struct facts *f, struct cause *c)
 		class_text(f->view));
 }
 
+/* The end of a sentence on a wait: what can end it, as far as that is certain. */
+static const char *ending(const struct cause *c)
+{
+	if (c->wake.answer == WAKE_NEVER)
+		return "; no timeout and no keep-alive: it will wait for ever";
+	if (c->wake.answer == WAKE_AT)
+		return "; a timeout is armed";
+	return "";
+}
+
 static void tell_unanswered(const struct facts *f, struct cause *c)
 {
 	uint64_t sent = f->late || !f->call->sent_ns ? f->silent_ns : f->call->sent_ns;
 
-	cause_say(c, "%s to %s (%s) sent %s ago%s, no byte since", op_text(f->call),
-	          endpoint_text(f->view), class_text(f->view),
-	          duration_of(age(f->look->now_ns, sent)).text,
-	          f->acknowledged ? ", acknowledged" : "");
+	if (f->alike > 1)
+		cause_say(c,
+		          "%zu calls of %s to %s (%s), the oldest sent %s ago%s, no byte since%s",
+		          f->alike, op_text(f->call), endpoint_text(f->view), class_text(f->view),
+		          duration_of(age(f->look->now_ns, sent)).text,
+		          f->acknowledged ? ", acknowledged" : "", ending(c));
+	else
+		cause_say(c, "%s to %s (%s) sent %s ago%s, no byte since%s", op_text(f->call),
+		          endpoint_text(f->view), class_text(f->view),
+		          duration_of(age(f->look->now_ns, sent)).text,
+		          f->acknowledged ? ", acknowledged" : "", ending(c));
 }
 
 static void tell_stalled(const struct facts *f, struct cause *c)
 {
-	cause_say(c, "the reply of %s to %s (%s) began, then nothing of its content came for %s",
-	          endpoint_text(f->view), op_text(f->call), class_text(f->view),
-	          duration_of(age(f->look->now_ns, f->silent_ns)).text);
+	bool bound = call_gets_filler(f->call) && f->late;
+
+	if (f->alike > 1)
+		cause_say(c,
+		          "%zu replies of %s to %s (%s) began, then nothing of their content came, "
+		          "of the oldest for %s%s%s",
+		          f->alike, endpoint_text(f->view), op_text(f->call), class_text(f->view),
+		          bound ? "at least " : "",
+		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(c));
+	else
+		cause_say(c,
+		          "the reply of %s to %s (%s) began, then nothing of its content came for "
+		          "%s%s%s",
+		          endpoint_text(f->view), op_text(f->call), class_text(f->view),
+		          bound ? "at least " : "",
+		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(c));
 }
 
 static void tell_storage(const struct facts *f, struct cause *c)
@@ -192,11 +236,20 @@ static void tell_storage(const struct facts *f, struct cause *c)
 
 static void tell_unnamed(const struct facts *f, struct cause *c)
 {
-	cause_say(c,
-	          "a request to %s is unanswered, silent for %s; whether that is an LLM or a store "
-	          "is "
-	          "not known",
-	          endpoint_text(f->view), duration_of(age(f->look->now_ns, f->silent_ns)).text);
+	const char *op = op_text(f->call), *place = endpoint_text(f->view);
+	struct duration silent = duration_of(age(f->look->now_ns, f->silent_ns));
+
+	if (f->alike > 1)
+		cause_say(c,
+		          "%zu calls of %s to %s are unanswered, the oldest silent for %s; whether "
+		          "that is an LLM or a store is not known",
+		          f->alike, op, place, silent.text);
+	else
+		cause_say(
+			c,
+			"%s to %s is unanswered, silent for %s; whether that is an LLM or a store "
+			"is not known",
+			op, place, silent.text);
 }
 
 static void tell_unsent(const struct facts *f, struct cause *c)
@@ -270,6 +323,27 @@ static void ages_evidence(const struct facts *f, struct cause *c)
 		cause_evidence(c, "no data was ever received on this connection");
 }
 
+static void timers_evidence(const struct facts *f, struct cause *c)
+{
+	const struct ev_timers *t = f->timers;
+	char user[64] = "";
+
+	if (t && t->user_timeout_ms)
+		snprintf(user, sizeof(user), "; TCP_USER_TIMEOUT is %s",
+		         duration_of(t->user_timeout_ms * NS_PER_MS).text);
+	if (f->socket->keepalive && t && t->keep_idle_s)
+		cause_evidence(c,
+		               "TCP keepalive is on: the first probe after %s, %u in all, one each "
+		               "%s%s",
+		               duration_of(t->keep_idle_s * NS_PER_S).text, t->keep_count,
+		               duration_of(t->keep_interval_s * NS_PER_S).text, user);
+	else
+		cause_evidence(c, "TCP keepalive is %s%s", f->socket->keepalive ? "on" : "off",
+		               user);
+	if (t && t->probes)
+		cause_evidence(c, "%u probes of the kernel are unanswered", t->probes);
+}
+
 static void socket_evidence(const struct facts *f, struct cause *c)
 {
 	const struct ev_socket *s = f->socket;
@@ -289,7 +363,7 @@ static void socket_evidence(const struct facts *f, struct cause *c)
 		state ? state : "state unknown", s->tcp_unread, s->tcp_unsent, s->tcp_unacked,
 		s->tcp_retransmits);
 	ages_evidence(f, c);
-	cause_evidence(c, "TCP keepalive is %s", s->keepalive ? "on" : "off");
+	timers_evidence(f, c);
 }
 
 static void call_evidence(const struct facts *f, struct cause *c)
@@ -303,11 +377,40 @@ static void call_evidence(const struct facts *f, struct cause *c)
 		               "request of %" PRIu64 " bytes complete, %" PRIu64
 		               " bytes of reply seen",
 		               call->bytes_out, call->bytes_in);
+	if (f->view->endpoint && f->view->endpoint->how)
+		cause_evidence(c, "who that is: %s", f->view->endpoint->how);
 	if (call->last_byte_ns && call->last_byte_ns > call_silent_since(call))
 		cause_evidence(c, "bytes that are no content came %s ago",
 		               duration_of(age(f->look->now_ns, call->last_byte_ns)).text);
 	if (call->partial != PARTIAL_NONE && call->partial != PARTIAL_ATTACHED_LATE)
 		cause_evidence(c, "not all of the call was seen: %s", partial_name(call->partial));
+}
+
+/* What a silent store may be doing, by system. */
+static const struct {
+	const char *system, *hint;
+} storage_hints[] = {
+	{ "postgres", "a server that is alive and silent most likely waits for a lock that another "
+	              "session holds: pg_stat_activity shows wait_event_type Lock, pg_locks who "
+	              "holds it" },
+	{ "mysql",
+	  "a server that is alive and silent most likely waits for a lock: SHOW PROCESSLIST "
+	  "and performance_schema.data_lock_waits show whose" },
+	{ "redis", "Redis runs one command at a time: a slow command or script of any client holds "
+	           "up all others, CLIENT PAUSE does too" },
+	{ "neo4j",
+	  "a transaction that waits for a lock of another one is silent: SHOW TRANSACTIONS "
+	  "shows both" },
+	{ "mongodb", "db.currentOp({waitingForLock: true}) shows operations that wait for a lock" },
+};
+
+static void storage_evidence(const struct facts *f, struct cause *c)
+{
+	if (f->rule->kind != VERDICT_STORAGE_NO_RESPONSE || f->replied || !f->view->endpoint)
+		return;
+	for (size_t i = 0; i < sizeof(storage_hints) / sizeof(*storage_hints); i++)
+		if (strcmp(f->view->endpoint->system, storage_hints[i].system) == 0)
+			cause_evidence(c, "%s", storage_hints[i].hint);
 }
 
 /* ---- Will it wake? ---- */
@@ -373,6 +476,52 @@ static struct waiters waiters_of(const struct look *l, uint64_t sock)
 	return w;
 }
 
+/* What the kernel does when the path is dead, which no living silent peer brings about. */
+static void wake_by_keepalive(const struct facts *f, struct cause *c)
+{
+	const struct ev_timers *t = f->timers;
+	uint64_t next, last;
+
+	if (!t || t->timer != TIMER_KEEPALIVE || !t->keep_count) {
+		cause_wake(c, WAKE_ON_EVENT, 0,
+		           "no time limit is set; TCP keepalive ends the wait should the peer be "
+		           "gone, not while it is merely silent");
+		return;
+	}
+	next = age(t->h.ts_ns + t->timer_ns, f->look->now_ns);
+	last = t->keep_count > t->probes ? t->keep_count - t->probes : 0;
+	cause_wake(c, WAKE_ON_EVENT, 0,
+	           "no time limit is set; TCP keepalive asks in %s whether the peer lives: should "
+	           "it be gone, the wait ends %s later, should it live, only its answer ends it",
+	           duration_of(next).text,
+	           t->user_timeout_ms ? duration_of(t->user_timeout_ms * NS_PER_MS).text
+	                              : duration_of(last * t->keep_interval_s * NS_PER_S).text);
+}
+
+static void wake_by_retransmits(const struct facts *f, struct cause *c)
+{
+	const struct ev_timers *t = f->timers;
+	const char *next = "";
+	struct duration left = { "" }, limit = { "" };
+
+	if (t && t->timer == TIMER_RETRANSMIT) {
+		left = duration_of(age(t->h.ts_ns + t->timer_ns, f->look->now_ns));
+		next = ", next in ";
+	}
+	if (t && t->user_timeout_ms) {
+		limit = duration_of(t->user_timeout_ms * NS_PER_MS);
+		cause_wake(c, WAKE_ON_EVENT, 0,
+		           "the kernel sends again%s%s and gives up %s after the first try "
+		           "(TCP_USER_TIMEOUT); until then the path may work again",
+		           next, left.text, limit.text);
+		return;
+	}
+	cause_wake(c, WAKE_ON_EVENT, 0,
+	           "the kernel sends again%s%s and gives up in the end (tcp_retries2, about 15 "
+	           "minutes by default); until then the path may work again",
+	           next, left.text);
+}
+
 static void wake_from_socket(const struct facts *f, struct cause *c)
 {
 	const struct ev_socket *s = f->socket;
@@ -382,16 +531,15 @@ static void wake_from_socket(const struct facts *f, struct cause *c)
 		           "its socket was not seen, so neither were its timers");
 	else if (s->family != AF_UNIX && !f->tcp)
 		cause_wake(c, WAKE_UNKNOWN, 0, "the state of its TCP connection could not be read");
-	else if (s->keepalive)
-		cause_wake(c, WAKE_UNKNOWN, 0,
-		           "the wait has no time limit; TCP keepalive ends it should the peer be "
-		           "gone, "
-		           "not while the peer is merely silent");
+	else if (f->tcp && f->timers && f->timers->timer == TIMER_PROBE0)
+		cause_wake(
+			c, WAKE_ON_EVENT, 0,
+			"the peer takes no more bytes (its window is closed); the kernel asks it "
+			"again and again, for ever while it answers");
 	else if (f->tcp && (s->tcp_unacked || s->tcp_unsent))
-		cause_wake(c, WAKE_UNKNOWN, 0,
-		           "the wait has no time limit; the kernel gives up on unacknowledged "
-		           "data in the end "
-		           "(tcp_retries2, about 15 minutes by default)");
+		wake_by_retransmits(f, c);
+	else if (s->keepalive)
+		wake_by_keepalive(f, c);
 	else
 		cause_wake(c, WAKE_NEVER, 0,
 		           "the thread that waits on it set no time limit, %s: only the peer can "
@@ -419,6 +567,11 @@ static void wake_of(const struct facts *f, struct cause *c)
 		           t.first->h.tid, left.text);
 	} else if (t.first && t.at_ns < f->look->now_ns) {
 		cause_wake(c, WAKE_UNKNOWN, 0, "the timer of thread %u should have run out already",
+		           t.first->h.tid);
+	} else if (t.first && f->call->last_byte_ns > call_silent_since(f->call)) {
+		cause_wake(c, WAKE_ON_EVENT, 0,
+		           "bytes that are no content arm the time limit of thread %u anew again "
+		           "and again: it ends the wait when they stop too, or content comes",
 		           t.first->h.tid);
 	} else if (t.first) {
 		cause_wake(c, WAKE_AT, t.at_ns,
@@ -536,39 +689,218 @@ static void steps_of(const struct look *l, struct cause *c)
 	}
 }
 
+/* ---- Who awaits it ---- */
+
+/* Does this task's request contradict what is known of the call? */
+static bool asks_otherwise(const struct facts *f, const struct ev_task *t)
+{
+	const struct ev_request *r = evidence_request(f->look->evidence, t->h.pid, t->task);
+	const char *space = strchr(f->call->op, ' ');
+	struct bytes method, url;
+
+	if (!r || !*f->call->op)
+		return false;
+	method = request_text(r).method;
+	url = request_text(r).url;
+	if (method.n && strncmp(f->call->op, method.p, method.n) != 0)
+		return true;
+	return space && url.n && !memmem(url.p, url.n, space + 1, strlen(space + 1));
+}
+
+/*
+ * Which functions await the call: of the task that made it, else of the tasks that read a reply here, if
+ * they all are in the same place.
+ */
+static void where_of_task(struct facts *f)
+{
+	const struct wait *w = f->view->sock ? scene_waiter(f->scene, f->view->sock) : NULL;
+	char other[DIAGNOSIS_TEXT_MAX];
+	const struct ev_task *const *tasks;
+	size_t n = 0;
+
+	if (!f->look->evidence || (w && w->kind != WAIT_MANY))
+		return;
+	tasks = evidence_tasks(f->look->evidence, f->call->pid, &n);
+	for (size_t i = 0; i < n && i < TASKS_MAX; i++) {
+		struct bytes frames = task_text(tasks[i]).frames;
+
+		if (f->call->task && f->call->task == tasks[i]->task) {
+			frames_line(f->where, sizeof(f->where), frames, 4);
+			return;
+		}
+		if (!frames_read_reply(frames) || asks_otherwise(f, tasks[i]))
+			continue;
+		frames_line(other, sizeof(other), frames, 4);
+		if (*f->where && strcmp(f->where, other) != 0) {
+			*f->where = '\0'; /* whose it is cannot be told */
+			return;
+		}
+		memcpy(f->where, other, sizeof(other));
+	}
+}
+
+/* ---- Closed, and nobody looks ---- */
+
+/*
+ * A request was the last that moved, then the peer closed, and nobody waits on the socket. A connection that
+ * a pool keeps after its last reply received last.
+ */
+static bool is_forgotten(const struct scene *s, const struct ev_socket *k)
+{
+	uint64_t sent;
+
+	if (!(k->h.flags & EVF_TCP) || k->tcp_state != STATE_CLOSE_WAIT || !k->tcp_bytes_sent ||
+	    k->role == ROLE_SERVER)
+		return false;
+	/* the kernel counts the peer's FIN as a byte received (tcp_rcv_nxt_update) */
+	if (k->tcp_bytes_recv > 1 && k->tcp_last_recv_ns <= k->tcp_last_sent_ns)
+		return false;
+	sent = k->tcp_last_sent_ns + age(s->look->now_ns, k->h.ts_ns);
+	return sent >= s->look->silent_min_ns && !scene_waiter(s, k->sock);
+}
+
+/* Everybody in it waits for somebody else in it, without a time limit. */
+static const struct wait *waits_inside(const struct scene *s, uint32_t pid)
+{
+	const struct process *p = scene_process(s, pid);
+	const struct wait *found = NULL;
+
+	for (size_t i = 0; p && i < p->nwaits; i++) {
+		const struct wait *w = &p->waits[i];
+
+		if (!wait_matters(w))
+			continue;
+		if (w->kind != WAIT_LOCK || !wait_untimed(w) || !wait_old(s, w))
+			return NULL;
+		found = found && found->part == PART_MAIN ? found : w;
+	}
+	return found;
+}
+
+static void closed_causes(struct scene *s)
+{
+	const struct look *l = s->look;
+	size_t n = 0;
+	const struct ev_socket *const *list = l->evidence ? evidence_sockets(l->evidence, &n)
+	                                                  : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ev_socket *k = list[i];
+		const struct wait *w = is_forgotten(s, k) ? waits_inside(s, k->h.pid) : NULL;
+		const struct endpoint *e = w && l->endpoint_of ? l->endpoint_of(l->ctx, k->sock)
+		                                               : NULL;
+		struct cause *c;
+		char name[64];
+
+		if (!w)
+			continue;
+		c = cause_new(s, VERDICT_PEER_CLOSED_UNREAD, CONFIDENCE_LIKELY, w);
+		c->since_ns = age(l->now_ns, k->tcp_last_sent_ns + age(l->now_ns, k->h.ts_ns));
+		cause_say(
+			c,
+			"%s closed a connection after the request that was sent on it %s ago, and "
+			"the process has not read that: no thread waits on it, %s waits for a lock",
+			e && *e->name ? e->name : "the peer",
+			duration_of(age(l->now_ns, c->since_ns)).text, wait_name(w, name));
+		cause_evidence(c, "TCP CLOSE_WAIT, descriptor %d of process %u", k->fd, k->h.pid);
+		cause_evidence_wait(s, c, w);
+		cause_wake_by_wait(s, c, w);
+		cause_step(c, "sudo whystuck --all %u   # who should read that connection?",
+		           k->h.pid);
+		cause_step(c, "kill -INT %u   # stop the run if its results so far are kept",
+		           l->pid);
+	}
+}
+
 /* ---- All of it ---- */
 
-static void cause_of(struct scene *s, const struct facts *f)
+/* Of the connection nobody knows whether the reply is complete, and nobody waits for more of it. */
+static bool is_over(const struct facts *f)
+{
+	return f->late && f->replied && f->call->proto && strcmp(f->call->proto, "generic") == 0 &&
+	       f->look->evidence && evidence_time(f->look->evidence) &&
+	       !scene_waiter(f->scene, f->view->sock);
+}
+
+static void cause_of(struct scene *s, struct facts *f)
 {
 	const struct wait *w = f->view->sock ? scene_waiter(s, f->view->sock) : NULL;
-	const struct rule *r = rules;
+	const struct rule *r = f->rule;
 	struct cause *c;
 
-	while (!r->holds(f))
-		r++;
+	where_of_task(f);
 	c = cause_new(s, r->kind, r->sure(f), w);
 	c->view = f->view;
 	if (!c->pid)
 		c->pid = f->call->pid;
+	if (*f->where)
+		memcpy(c->where, f->where, sizeof(c->where));
+	if (c->confidence > CONFIDENCE_LIKELY && f->view->endpoint && f->view->endpoint->unsure)
+		c->confidence = CONFIDENCE_LIKELY;
 	c->since_ns = f->silent_ns;
-	c->at_least = f->late && !f->tcp;
+	c->at_least = f->late && (!f->tcp || call_gets_filler(f->call));
+	wake_of(f, c);
 	r->tell(f, c);
 	call_evidence(f, c);
 	socket_evidence(f, c);
-	wake_of(f, c);
+	storage_evidence(f, c);
 	steps_of(f->look, c);
+}
+
+static bool told_together(const struct facts *a, const struct facts *b)
+{
+	return a->rule == b->rule && a->call->pid == b->call->pid &&
+	       a->call->class == b->call->class && strcmp(a->call->op, b->call->op) == 0 &&
+	       strcmp(endpoint_text(a->view), endpoint_text(b->view)) == 0;
+}
+
+static int older(const void *a, const void *b)
+{
+	const struct facts *x = a, *y = b;
+
+	if (x->silent_ns != y->silent_ns)
+		return x->silent_ns < y->silent_ns ? -1 : 1;
+	return x->call->id < y->call->id ? -1 : x->call->id > y->call->id;
+}
+
+/* Calls that hang alike are one cause: the oldest's. */
+static void causes_of(struct scene *s, struct facts *f, size_t n)
+{
+	qsort(f, n, sizeof(*f), older);
+	for (size_t i = 0; i < n; i++) {
+		size_t first = 0;
+
+		while (first < i && !(f[first].alike && told_together(&f[first], &f[i])))
+			first++;
+		f[first].alike++;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (f[i].alike)
+			cause_of(s, &f[i]);
 }
 
 void calls_causes(struct scene *s)
 {
 	const struct look *l = s->look;
+	struct facts *hung = calloc(l->nopen + 1, sizeof(*hung));
+	size_t n = 0;
 
+	if (!hung) {
+		s->failed = true;
+		return;
+	}
 	for (size_t i = 0; i < l->nopen; i++) {
 		struct facts f = facts_of(s, &l->open[i]);
 
 		if ((!counts(f.call) && !is_unnamed_wait(&l->open[i])) || f.call->blocks ||
-		    age(l->now_ns, f.silent_ns) < l->silent_min_ns)
+		    age(l->now_ns, f.silent_ns) < l->silent_min_ns || is_over(&f))
 			continue;
-		cause_of(s, &f);
+		for (f.rule = rules; !f.rule->holds(&f);)
+			f.rule++;
+		hung[n++] = f;
 	}
+	causes_of(s, hung, n);
+	free(hung);
+	if (!n)
+		closed_causes(s);
 }

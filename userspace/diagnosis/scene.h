@@ -149,7 +149,6 @@ uint64_t age(uint64_t now, uint64_t then); /* 0 when then is later */
 
 void tree_link(struct scene *s); /* first: fills process.waits_for */
 void progress_causes(struct scene *s);
-void progress_causes(struct scene *s);
 void calls_causes(struct scene *s);
 void network_causes(struct scene *s);
 void loop_causes(struct scene *s);

@@ -3,7 +3,9 @@
 #include "generic.h"
 #include "pending.h"
 
+#include <ctype.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct generic {
 	struct call_sink *sink;
@@ -65,7 +67,47 @@ static void request(struct generic *g, uint64_t n, const struct stamp *at)
 		g->sink->sent(g->sink, g->open);
 }
 
-static void reply(struct generic *g, uint64_t n, const struct stamp *at)
+/*
+ * Lines that carry no content in the middle of a streamed reply: comments (https://html.spec.whatwg.org/
+ * multipage/server-sent-events.html), Anthropic's ping event, and around them the sizes of chunks (RFC 9112,
+ * 7.1) and empty lines.
+ */
+static bool is_filler_line(struct bytes line, bool *ping)
+{
+	static const char *const pings[] = { "event: ping", "data: {\"type\": \"ping\"}",
+		                             "data: {\"type\":\"ping\"}" };
+	size_t digits = 0;
+
+	while (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	if (line.n && *line.p == ':') {
+		*ping = true;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(pings) / sizeof(*pings); i++)
+		if (bytes_equal(line, pings[i]))
+			return *ping = true;
+	while (digits < line.n && isxdigit((unsigned char)line.p[digits]))
+		digits++;
+	return digits == line.n && digits <= 8;
+}
+
+/* One read of nothing else. A line that is cut is none of them: in doubt it is content. */
+static bool is_filler(struct bytes b)
+{
+	bool ping = false;
+
+	while (b.n) {
+		const char *end = memchr(b.p, '\n', b.n);
+
+		if (!end || !is_filler_line((struct bytes){ b.p, (size_t)(end - b.p) }, &ping))
+			return false;
+		b = bytes_from(b, (size_t)(end - b.p) + 1);
+	}
+	return ping;
+}
+
+static void reply(struct generic *g, uint64_t n, bool filler, const struct stamp *at)
 {
 	struct call *c = g->open;
 
@@ -75,6 +117,10 @@ static void reply(struct generic *g, uint64_t n, const struct stamp *at)
 	if (!c->first_byte_ns)
 		c->first_byte_ns = at->end_ns;
 	c->last_byte_ns = at->end_ns;
+	if (filler)
+		c->filler_ns = at->end_ns;
+	else
+		c->content_ns = at->end_ns;
 	c->bytes_in += n;
 }
 
@@ -85,7 +131,7 @@ static void generic_feed(void *state, int dir, struct bytes b, const struct stam
 	if (dir)
 		request(state, b.n, at);
 	else
-		reply(state, b.n, at);
+		reply(state, b.n, is_filler(b), at);
 }
 
 /* Bytes that were counted but not kept are as good as any here; only lost events may hide a
@@ -103,7 +149,7 @@ static void generic_gap(void *state, int dir, uint64_t n, enum partial why, cons
 	if (dir)
 		request(g, counted, at);
 	else
-		reply(g, counted, at);
+		reply(g, counted, false, at);
 	if (hides && g->open)
 		call_partial(g->open, why);
 }
@@ -126,7 +172,7 @@ static void generic_free(void *state)
 	free(state);
 }
 
-void generic_seed(void *state, const struct stamp *sent)
+void generic_seed(void *state, const struct stamp *sent, uint64_t attach_ns)
 {
 	struct generic *g = state;
 	struct stamp at = *sent;
@@ -141,6 +187,7 @@ void generic_seed(void *state, const struct stamp *sent)
 	g->open->at_least = true;
 	call_partial(g->open, PARTIAL_ATTACHED_LATE);
 	g->open->sent_ns = sent->end_ns;
+	g->open->content_ns = attach_ns;
 	g->sink->sent(g->sink, g->open);
 }
 

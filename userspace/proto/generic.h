@@ -10,7 +10,7 @@
 #include "proto.h"
 
 /* A request was outstanding when we came; sent->end_ns is when its last byte left. Opens a call
- * that began then or earlier (at_least, partial: attached_late). Does nothing if a call is open
- * already. state: of proto_generic.new(). */
-void generic_seed(void *state, const struct stamp *sent);
+ * that began then or earlier (at_least, partial: attached_late), whose reply is watched from
+ * attach_ns on. Does nothing if a call is open already. state: of proto_generic.new(). */
+void generic_seed(void *state, const struct stamp *sent, uint64_t attach_ns);
 #endif
