@@ -19,8 +19,8 @@ ALIVE = ("progressing", "slow")
 class Hang(Process):
     """A workload of tests/workload/hang_*.py; .truth is what it says of itself."""
 
-    def __init__(self, script, *arguments, python=PYTHON, env=None):
-        super().__init__([python, "-B", os.path.join(WORKLOAD, script), *arguments],
+    def __init__(self, script, *arguments, python=PYTHON, env=None, command=None):
+        super().__init__(command or [python, "-B", os.path.join(WORKLOAD, script), *arguments],
                          env=dict(os.environ, **(env or {})))
         self.since = time.monotonic()
         self.healthy = "--healthy" in arguments
@@ -113,6 +113,15 @@ class WhyTest(LiveTest):
     def hang(self, script, *arguments, **kw):
         """One of its own, that ends with the test."""
         return self.started(Hang(script, *arguments, **kw))
+
+    def hang_command(self, command):
+        """A workload behind another program."""
+        return self.started(Hang(None, command=command))
+
+    def ask_old(self, pid, *options):
+        """The answer for a process that has just begun to hang, once it has for long enough."""
+        time.sleep(QUIET_S + 1)
+        return Answer(pid, *options)
 
     def why(self, workload, *options, pid=None):
         """The answer for a workload (by name, or itself) that has hung for long enough."""
