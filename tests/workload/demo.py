@@ -237,7 +237,21 @@ class Demo:
         with open(path, encoding="utf-8") as f:
             error = json.load(f)
         self.show_verdict(path, error)
+        self.autopsy(runner)
         self.show_unharmed(runner)
+
+    def autopsy(self, runner):
+        s = self.screen
+        s.step("The same for one who comes when it hangs already, and has seen nothing of what was before. (What hangs for "
+               "less than 10 s it looks at until then: a slow reply looks the same)")
+        s.command([str(runner.pid)])
+        status, out, err = harness.tool(str(runner.pid), env={"COLUMNS": str(s.width - 4)})
+        for line in (out + err).splitlines():
+            s.line(line)
+        s.line()
+        promise(status == 3, f"whystuck {runner.pid} ended with status {status}, not 3, `is stuck`")
+        promise(self.server.endpoint in out, "the server that does not answer is not named")
+        s.checked("it names the server, the request, the age and the Python line, from outside and after the fact")
 
     def show_verdict(self, path, error):
         s, verdict = self.screen, error["verdict"]
