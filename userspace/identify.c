@@ -239,6 +239,14 @@ static enum call_class class_known(const struct call_view *v)
 	return v->endpoint ? v->endpoint->class : CALL_OTHER;
 }
 
+/* Nothing of it is left to ask for; of an LLM an option may tell no more than that it is one. */
+static bool is_told(const struct call_view *v)
+{
+	enum call_class class = class_known(v);
+
+	return class != CALL_OTHER && (class != CALL_LLM || v->call->op[0]);
+}
+
 static bool host_is(struct bytes b, const char *s)
 {
 	return b.n == strlen(s) && strncasecmp(b.p, s, b.n) == 0;
@@ -353,7 +361,7 @@ static void claims_spend(struct identify *i, struct loop *l)
 	for (size_t s = 0; s < l->nsocks; s++) {
 		const struct loop_sock *sock = &l->socks[s];
 
-		if (!sock->view || class_known(sock->view) == CALL_OTHER)
+		if (!sock->view || !is_told(sock->view))
 			continue;
 		for (size_t k = 0; k < l->nclaims; k++) {
 			if (l->claims[k].spent || !claim_agrees(i, &l->claims[k].claim, sock))
@@ -366,7 +374,7 @@ static void claims_spend(struct identify *i, struct loop *l)
 
 static bool sock_open(const struct loop_sock *s)
 {
-	return s->view && class_known(s->view) == CALL_OTHER;
+	return s->view && !is_told(s->view);
 }
 
 /* The one endpoint that fits among the sockets that count; 0 none or several. */

@@ -1043,6 +1043,7 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 {
 	if (e->flags & EVF_BEGIN)
 		return;
+	p->naming = true;
 	conns_seeded(p->conns);
 	find_awaited(p);
 	identify_open(p);
