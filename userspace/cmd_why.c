@@ -298,8 +298,12 @@ static void report(struct why *w, const char *what, const struct ev_action *done
 	char text[DESCRIBE_TEXT_MAX * 4];
 
 	if (w->doc) {
+		if (done->kind == ACTION_PROBE && done->result >= 0)
+			run_error_probed(w->doc, done->result == 0,
+			                 (struct bytes){ done->text,
+			                                 done->h.size - sizeof(*done) });
 		if (done->kind == ACTION_PROBE && done->result == 0)
-			run_error_proven_dead(w->doc);
+			w->status = EXIT_STALLED;
 		in = pipeline_diagnose(p);
 		if (in)
 			run_error_actions(w->doc, in);

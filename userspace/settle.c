@@ -21,7 +21,8 @@ static uint64_t age(uint64_t now, uint64_t then)
 /* When data moved last on a socket, 0 unknown or never. */
 static uint64_t socket_life(const struct ev_socket *s)
 {
-	uint64_t sent = s->tcp_bytes_sent ? age(s->h.ts_ns, s->tcp_last_sent_ns) : 0;
+	bool again = s->tcp_retransmits && s->tcp_unacked; /* what is sent last is old */
+	uint64_t sent = s->tcp_bytes_sent && !again ? age(s->h.ts_ns, s->tcp_last_sent_ns) : 0;
 
 	return later(sent, s->tcp_bytes_recv ? age(s->h.ts_ns, s->tcp_last_recv_ns) : 0);
 }

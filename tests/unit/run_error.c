@@ -328,7 +328,7 @@ static void autopsy(void)
 	      strstr(json_string_value(at(d, "unseen.native_frames")), "late"));
 
 	TEST("a probe that proved the path dead makes the verdict proven");
-	run_error_proven_dead(d);
+	run_error_probed(d, true, bytes_of("the path is dead: 3 keepalive probes unanswered"));
 	CHECK(is(d, "verdict.kind", "connection_dead") && is(d, "verdict.confidence", "proven"));
 	CHECK(is(d, "causes.0.kind", "connection_dead"));
 	world_free(&w);

@@ -31,7 +31,7 @@ def hanging(case, **facts):
 
 
 def alive(**facts):
-    say("alive", pid=os.getpid(), **facts)
+    say("alive", pid=os.getpid(), **dict({"at": time.monotonic()}, **facts))
 
 
 def die_with_parent():

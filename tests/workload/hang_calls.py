@@ -5,11 +5,12 @@ import asyncio
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 import urllib.request
 
-from hang import alive, hanging, main
+from hang import alive, hanging, main, say
 
 PATH = "/v1/chat/completions"
 BODY = {"model": "stand-in", "messages": [{"role": "user", "content": "hello"}]}
@@ -219,11 +220,16 @@ def postgres_lock(healthy, rest):
 
 
 def retries(healthy, rest):
-    """Tries again after each failure, as long as the reply asks for; healthy: a failure now and then."""
+    """Tries again after each failure, as long as the reply asks for; healthy: a failure now and then. The second
+    argument, when it does not hang: the port that answers; else anything makes it wait for a line first."""
     import httpx
 
     client = httpx.Client(timeout=None)
     rounds = 0
+    if not healthy:
+        hanging("retries")
+        if len(rest) > 1:
+            sys.stdin.readline()
     while True:
         rounds += 1
         reply = client.post(url(rest[0 if not healthy or rounds % 5 == 0 else 1]), json=BODY)
@@ -233,7 +239,7 @@ def retries(healthy, rest):
             continue
         wait = 0.2 if healthy else float(reply.headers.get("retry-after", 0.5))
         if rounds == 1:
-            hanging("retries", wakes=time.monotonic() + wait)
+            say("sleeping", wakes=time.monotonic() + wait)
         time.sleep(wait)
 
 
@@ -253,6 +259,30 @@ def circle(healthy, rest):
             messages = messages[:1]
             alive()
         time.sleep(0.1)
+
+
+def urllib_at(healthy, rest):
+    """rest: address, port."""
+
+    def ask():
+        r = urllib.request.Request(f"http://{rest[0]}:{rest[1]}{PATH}", json.dumps(BODY).encode(),
+                                   {"Content-Type": "application/json"})
+        urllib.request.urlopen(r).read()
+
+    goes_on("urllib_at", healthy, ask)
+
+
+def second_request(healthy, rest):
+    """Asks twice on one connection, the second time when told to. rest: address, port."""
+    import requests
+
+    place = f"http://{rest[0]}:{rest[1]}{PATH}"
+    session = requests.Session()
+    session.post(place, json=BODY)
+    hanging("second_request")
+    sys.stdin.readline()
+    say("sending", since=time.monotonic())
+    session.post(place, json=BODY)
 
 
 def connecting(healthy, rest):
@@ -288,4 +318,4 @@ if __name__ == "__main__":
           "threads": with_threads, "asyncio": with_asyncio, "aiohttp": with_aiohttp, "unread": unread,
           "beside_health_checks": beside_health_checks, "redis": redis_sync, "redis_asyncio": redis_asyncio,
           "redis_queue": redis_queue, "postgres_lock": postgres_lock, "retries": retries, "circle": circle,
-          "connecting": connecting, "resolving": resolving})
+          "urllib_at": urllib_at, "second_request": second_request, "connecting": connecting, "resolving": resolving})

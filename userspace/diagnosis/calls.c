@@ -16,6 +16,9 @@ enum { STATE_ESTABLISHED = 1, STATE_CLOSE_WAIT = 8 };
 /* Tasks of one process that are looked at to find who awaits a call: a loop with more hides nobody's. */
 #define TASKS_MAX 4096
 
+/* include/net/tcp.h: TCP_RTO_MAX */
+#define RTO_MAX_NS (120 * NS_PER_S)
+
 /* tcp_retries1: from so many unanswered retransmissions on the kernel itself doubts the path. */
 #define RETRANSMITS_DOUBT 3
 
@@ -61,6 +64,28 @@ static uint64_t socket_moved(const struct ev_socket *s)
 	return ago == UINT64_MAX ? 0 : age(s->h.ts_ns, ago);
 }
 
+/*
+ * When the oldest unacknowledged data was sent first, 0 not retransmitted: the kernel's clock of what was sent
+ * last counts retransmissions, each of which came after twice the time of the one before (RFC 6298, 5.5).
+ */
+static uint64_t first_sent(const struct scene *scene, const struct ev_socket *s,
+                           const struct ev_timers *t)
+{
+	const struct wait *w = scene_waiter(scene, s->sock);
+	uint64_t step, before = 0;
+
+	if (!s->tcp_retransmits || !s->tcp_unacked)
+		return 0;
+	if (w && w->kind == WAIT_SOCKET && !w->ticks && w->since_ns)
+		return w->since_ns;
+	step = t && t->backoff < 32 ? ((uint64_t)t->rto_us * 1000) >> t->backoff : 0;
+	for (unsigned i = 0; i < s->tcp_retransmits; i++) {
+		before += smaller(step, RTO_MAX_NS);
+		step = smaller(2 * step, RTO_MAX_NS);
+	}
+	return age(s->h.ts_ns, s->tcp_last_sent_ns + before);
+}
+
 static struct facts facts_of(const struct scene *scene, const struct call_view *v)
 {
 	const struct look *l = scene->look;
@@ -80,6 +105,8 @@ static struct facts facts_of(const struct scene *scene, const struct call_view *
 	if (f.late && f.tcp && socket_moved(s) && !call_gets_filler(f.call))
 		f.silent_ns = socket_moved(s);
 	f.timers = s ? evidence_timers(l->evidence, v->sock) : NULL;
+	if (f.late && f.tcp && first_sent(scene, s, f.timers))
+		f.silent_ns = first_sent(scene, s, f.timers);
 	return f;
 }
 
@@ -680,7 +707,7 @@ static void steps_of(const struct look *l, struct cause *c)
 		           l->pid);
 		break;
 	default:
-		if (*peer)
+		if (*peer && is_shell_safe(peer))
 			cause_step(c,
 			           "sudo whystuck --llm %s %u   # if that is the LLM; --storage "
 			           "NAME=%s if it is a store",

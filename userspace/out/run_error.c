@@ -859,7 +859,7 @@ static void missing_unseen(struct doc *d)
 			snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			         "process %" PRIu32 ": ", list[i]->h.pid);
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.1000s", why);
-		set(d, d->unseen, what, json_string(text));
+		set(d, d->unseen, what, string(text)); /* which also mends a character cut in two */
 	}
 }
 
@@ -1034,16 +1034,55 @@ void run_error_actions(json_t *doc, const struct run_error_input *in)
 	set(&d, doc, "actions", actions_json(&d));
 }
 
-static void proven_dead(json_t *finding)
+/* What a finding says at its beginning now. */
+static void summary_begin(json_t *finding, const char *with)
 {
-	json_object_set_new(finding, "kind", json_string(verdict_name(VERDICT_CONNECTION_DEAD)));
-	json_object_set_new(finding, "confidence", json_string(confidence_name(CONFIDENCE_PROVEN)));
+	const char *said = json_string_value(json_object_get(finding, "summary"));
+
+	json_object_set_new(finding, "summary", json_sprintf("%s: %s", with, said ? said : ""));
 }
 
-void run_error_proven_dead(json_t *doc)
+static void finding_probed(json_t *finding, bool dead)
 {
-	proven_dead(json_object_get(doc, "verdict"));
-	proven_dead(json_array_get(json_object_get(doc, "causes"), 0));
+	const char *kind = json_string_value(json_object_get(finding, "kind"));
+
+	if (dead) {
+		summary_begin(finding, "the connection is dead, a probe proved it");
+		json_object_set_new(finding, "kind",
+		                    json_string(verdict_name(VERDICT_CONNECTION_DEAD)));
+		json_object_set_new(finding, "confidence",
+		                    json_string(confidence_name(CONFIDENCE_PROVEN)));
+	} else if (kind && strcmp(kind, verdict_name(VERDICT_CONNECTION_DEAD)) == 0) {
+		summary_begin(finding, "a probe was answered, the path works again");
+		json_object_set_new(finding, "kind", json_string(verdict_name(VERDICT_UNKNOWN)));
+		json_object_set_new(finding, "confidence", json_null());
+	}
+}
+
+/* The timers were those of before: a probe that finds the path dead ends the wait, as a rule. */
+static void wake_probed(json_t *finding)
+{
+	json_t *wake = json_object_get(finding, "will_wake");
+
+	json_object_set_new(wake, "answer", json_string(wake_name(WAKE_UNKNOWN)));
+	json_object_set_new(wake, "at", json_null());
+	json_object_set_new(
+		wake, "why",
+		json_string("a probe was made since: what the client did then stands in actions"));
+}
+
+void run_error_probed(json_t *doc, bool dead, struct bytes text)
+{
+	json_t *verdict = json_object_get(doc, "verdict");
+	json_t *cause = json_array_get(json_object_get(doc, "causes"), 0);
+
+	finding_probed(verdict, dead);
+	finding_probed(cause, dead);
+	json_array_append_new(json_object_get(cause, "evidence"), command_json(text));
+	if (!dead)
+		return;
+	wake_probed(verdict);
+	wake_probed(cause);
 }
 
 /* ---- Onto the disk ---- */

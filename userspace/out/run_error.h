@@ -32,10 +32,10 @@ struct run_error_input {
 /* The document, a new reference. NULL: out of memory. */
 json_t *run_error_json(const struct run_error_input *in);
 
-/* Into a document that was made before something was done: the actions as they are now; and that a probe proved the
- * connection of its verdict dead. */
+/* Into a document that was made before something was done: the actions as they are now; and what a probe of the
+ * connection of its verdict said (text), which proves it dead or clears it. */
 void run_error_actions(json_t *doc, const struct run_error_input *in);
-void run_error_proven_dead(json_t *doc);
+void run_error_probed(json_t *doc, bool dead, struct bytes text);
 
 /*
  * Writes doc as file name in directory dirfd: whole or not at all, mode 0600, on disk when this
