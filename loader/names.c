@@ -354,7 +354,7 @@ void names_take(uint32_t pid, event_fn emit, void *ctx)
 	n = text && found < NAMES_MAX ? procfs_read(pid, "cmdline", text, BLOCK_MAX) : -1;
 	if (n > 0)
 		found += names_block(text, (size_t)n, false, names + found, NAMES_MAX - found);
-	n = text && found ? procfs_read(pid, "root/etc/hosts", text, HOSTS_MAX) : -1;
+	n = text && found ? procfs_read_inside(pid, "/etc/hosts", text, HOSTS_MAX) : -1;
 	for (size_t i = 0; i < found && i < NAMES_MAX; i++)
 		name_emit(pid, (uint32_t)i, &names[i], text, n > 0 ? (size_t)n : 0, emit, ctx);
 	if (found > NAMES_MAX)

@@ -5,7 +5,6 @@
  */
 #include "native_stack.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,15 +135,11 @@ static struct map *map_find(struct native_stacks *s, uint64_t addr)
 	return lo < s->nmaps && s->maps[lo].start <= addr ? &s->maps[lo] : NULL;
 }
 
-/* By the mapping: the same file in any container, and when it was deleted. O_NONBLOCK: whatever it may be. */
 static struct native_file *file_open(uint32_t pid, const struct map *m)
 {
-	char path[96];
-	int fd;
+	struct proc_map at = { .start = m->start, .end = m->end };
+	int fd = procfs_open_map(pid, &at);
 
-	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
-	         m->end);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	return fd < 0 ? NULL : native_file_new(fd);
 }
 

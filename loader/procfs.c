@@ -7,23 +7,25 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define PF_FORKNOEXEC 0x00000040 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 
-ssize_t procfs_read_file(const char *path, char *buf, size_t n)
+/* What is in an open file, at most n - 1 bytes, NUL-terminated; takes fd, which may be -errno. */
+static ssize_t read_all(int fd, char *buf, size_t n)
 {
 	size_t have = 0;
-	int fd;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	while (have < n - 1) {
 		ssize_t r = read(fd, buf + have, n - 1 - have);
 
@@ -42,6 +44,18 @@ ssize_t procfs_read_file(const char *path, char *buf, size_t n)
 	close(fd);
 	buf[have] = '\0';
 	return (ssize_t)have;
+}
+
+ssize_t procfs_read_file(const char *path, char *buf, size_t n)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return read_all(fd < 0 ? -errno : fd, buf, n);
+}
+
+ssize_t procfs_read_inside(uint32_t pid, const char *path, char *buf, size_t n)
+{
+	return read_all(procfs_open_inside(pid, path), buf, n);
 }
 
 ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n)
@@ -228,6 +242,52 @@ int procfs_each_exec_map(uint32_t pid, void (*fn)(void *ctx, const struct proc_m
 	free(line);
 	fclose(f);
 	return 0;
+}
+
+/* Opens what an O_PATH descriptor stands for, if it is a regular file; takes fd, which may be -1 with errno set. */
+static int open_regular(int fd)
+{
+	char path[32];
+	struct stat st;
+	int err = 0, opened;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st))
+		err = -errno;
+	else if (!S_ISREG(st.st_mode))
+		err = -EINVAL;
+	opened = err ? err : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (!err && opened < 0)
+		opened = -errno;
+	close(fd);
+	return opened;
+}
+
+int procfs_open_map(uint32_t pid, const struct proc_map *m)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
+	         m->end);
+	return open_regular(open(path, O_PATH | O_CLOEXEC));
+}
+
+int procfs_open_inside(uint32_t pid, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+		                .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	char root[64];
+	int dir, fd;
+
+	snprintf(root, sizeof(root), "/proc/%u/root", pid);
+	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	fd = open_regular((int)syscall(SYS_openat2, dir, path, &how, sizeof(how)));
+	close(dir);
+	return fd;
 }
 
 int procfs_memory(uint32_t pid, uint64_t addr, void *to, size_t n)

@@ -12,6 +12,9 @@ ssize_t procfs_read(uint32_t pid, const char *name, char *buf, size_t n);
 /* The same of any file of the kernel's. */
 ssize_t procfs_read_file(const char *path, char *buf, size_t n);
 
+/* The same of a regular file by its path as pid sees it. */
+ssize_t procfs_read_inside(uint32_t pid, const char *path, char *buf, size_t n);
+
 struct proc_stat {
 	uint32_t ppid;
 	char state; /* of the thread with the process's own number */
@@ -51,6 +54,13 @@ struct proc_map {
 	const char *path; /* as the target sees it, may end in " (deleted)" */
 };
 int procfs_each_exec_map(uint32_t pid, void (*fn)(void *ctx, const struct proc_map *m), void *ctx);
+/* The file behind a mapping, open for reading: the same file in any container, and when it was deleted. Or -errno. */
+int procfs_open_map(uint32_t pid, const struct proc_map *m);
+/*
+ * A file by its path as pid sees it, open for reading: links lead nowhere but to its own root. Or -errno. As above only a regular
+ * file is ever opened: what a process calls its file may be a FIFO, which hangs who opens it, or a device, which acts.
+ */
+int procfs_open_inside(uint32_t pid, const char *path);
 
 /* Copies n bytes of pid's memory; whole or -errno. Stops nothing. */
 int procfs_memory(uint32_t pid, uint64_t addr, void *to, size_t n);

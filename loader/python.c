@@ -9,7 +9,6 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +122,6 @@ static uint32_t version_find(uint32_t pid, const struct file *f, uint64_t base, 
 static const struct file *file_look(struct pythons *p, uint32_t pid, const struct proc_map *m)
 {
 	struct file *f;
-	char path[96];
 	int fd;
 
 	for (f = p->files; f; f = f->next)
@@ -137,9 +135,7 @@ static const struct file *file_look(struct pythons *p, uint32_t pid, const struc
 	f->minor = m->dev_minor;
 	f->ino = m->ino;
 	f->off = m->off;
-	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid,
-	         (unsigned long long)m->start, (unsigned long long)m->end);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = procfs_open_map(pid, m);
 	if (fd >= 0) {
 		f->found = elf_sym_objects(fd, object_names, OBJECTS, m->off, f->objects);
 		elf_sym_section(fd, ".AsyncioDebug", m->off, &f->asyncio);

@@ -119,17 +119,9 @@ struct scan {
 /* The target's own file behind a mapping: by address, else by path inside its root. */
 static int map_open(uint32_t pid, const struct proc_map *m)
 {
-	char path[700];
-	int fd;
+	int fd = procfs_open_map(pid, m);
 
-	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid,
-	         (unsigned long long)m->start, (unsigned long long)m->end);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		return fd;
-	snprintf(path, sizeof(path), "/proc/%u/root%s", pid, m->path);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return fd >= 0 ? fd : procfs_open_inside(pid, m->path);
 }
 
 /* What is in the open file fd (or -errno: not to be opened), known or new; takes fd. NULL: out of memory. */
