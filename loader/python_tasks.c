@@ -387,6 +387,7 @@ static enum task_state task_fields(struct tasks *t, uint64_t task, uint64_t *loo
 	uint32_t state;
 	size_t n = (l->coro > l->name ? l->coro : l->name) + 8u;
 
+	n = n < l->state + sizeof(state) ? l->state + sizeof(state) : n;
 	if (kind_of(t, task) != TASK || procfs_memory(t->r->pid, task, bytes, n))
 		return NO_TASK;
 	memcpy(&state, bytes + l->state, sizeof(state));
@@ -590,9 +591,10 @@ static bool debug_read(struct tasks *t)
 			return false;
 	/* FutureObj_HEAD: awaited_by, then the state, an int, then is_task and awaited_by_is_set */
 	if (d->task_size > TASK_BYTES_MAX || d->is_task != d->awaited_by + 12 ||
-	    d->awaited_by_is_set != d->is_task + 1 || d->name + 8 > d->task_size ||
-	    d->coro + 8 > d->task_size || d->node + 16 > d->task_size ||
-	    d->interp_tasks >= d->interp_size || d->thread_tasks >= d->thread_size)
+	    d->awaited_by_is_set != d->is_task + 1 || d->awaited_by_is_set >= d->task_size ||
+	    d->name + 8 > d->task_size || d->coro + 8 > d->task_size ||
+	    d->node + 16 > d->task_size || d->interp_tasks >= d->interp_size ||
+	    d->thread_tasks >= d->thread_size)
 		return false;
 	t->own = *t->layout;
 	t->own.state = (uint16_t)(d->awaited_by + 8);
