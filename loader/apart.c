@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +18,9 @@
 #include "snapshot.h"
 
 #define DEATH_NS 50000000ull /* for a killed child to end; one that does not hangs in the kernel */
-#define TYPE_DONE 0          /* type of the mark between two items: no event has it */
+/* More memory than a child may want beyond what we have: the files and tables it reads are the target's, and made to fit. */
+#define MEMORY_MORE (1ull << 30)
+#define TYPE_DONE 0 /* type of the mark between two items: no event has it */
 
 /* In the child: whole records, to whoever still reads. */
 static void send_record(void *ctx, const struct event *e)
@@ -37,6 +40,25 @@ static void send_record(void *ctx, const struct event *e)
 	}
 }
 
+/* In the child: what it reads may be huge, or say it is; then it fails alone, not the machine. */
+static void memory_limit(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	char statm[256], *p = statm;
+
+	if (procfs_read((uint32_t)getpid(), "statm", statm, sizeof(statm)) <= 0)
+		return;
+	for (int field = 1; p && field < 6;
+	     field++) /* data and stack, in pages: proc_pid_statm(5) */
+		p = strchr(p + 1, ' ');
+	if (!p || getrlimit(RLIMIT_DATA, &limit))
+		return;
+	limit.rlim_max = strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) + MEMORY_MORE;
+	if (limit.rlim_max < limit.rlim_cur)
+		limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_DATA, &limit);
+}
+
 /* A child that hangs holds nothing: what is attached to the kernel, and who reads our output, must not wait for it. */
 static void child(int fd, const struct apart_job *job, size_t item)
 {
@@ -46,6 +68,7 @@ static void child(int fd, const struct apart_job *job, size_t item)
 	if (fd > 0)
 		close_range(0, (unsigned)fd - 1, 0);
 	close_range((unsigned)fd + 1, ~0u, 0);
+	memory_limit();
 	for (; item < job->n; item++) {
 		job->work(job->ctx, item, send_record, &fd);
 		send_record(&fd, &done);
