@@ -50,7 +50,8 @@ struct source_proc {
 	size_t nthreads;
 	int pidfd;
 	struct actions actions;
-	uint32_t pids[TREE_MAX]; /* of the tree, alive */
+	uint32_t pids[TREE_MAX];    /* of the tree, alive ... */
+	uint64_t started[TREE_MAX]; /* ... and since when: its number may become a stranger's */
 	size_t npids;
 	uint32_t beyond; /* processes beyond it */
 	uint32_t hung;   /* processes not read in time in this look */
@@ -95,6 +96,7 @@ static void tree_visit(void *ctx, uint32_t pid)
 		s->beyond++;
 		return;
 	}
+	s->started[s->npids] = st.start_ns;
 	s->pids[s->npids++] = pid;
 	w->grew = true;
 }
@@ -108,9 +110,13 @@ static void tree_find(struct source_proc *s)
 	size_t n = 0;
 
 	s->beyond = 0;
-	for (size_t i = 0; i < s->npids; i++)
-		if (procfs_stat(s->pids[i], &st) == 0 && !procfs_ended(&st))
-			s->pids[n++] = s->pids[i];
+	for (size_t i = 0; i < s->npids; i++) {
+		if (procfs_stat(s->pids[i], &st) || procfs_ended(&st) ||
+		    st.start_ns != s->started[i])
+			continue;
+		s->started[n] = s->started[i];
+		s->pids[n++] = s->pids[i];
+	}
 	s->npids = n;
 	while (s->config.tree && w.grew) {
 		w.grew = false;
@@ -450,6 +456,8 @@ struct source *source_proc_open(const struct source_config *c, char *why, size_t
 {
 	struct source_proc *s = calloc(1, sizeof(*s));
 	struct snapshot_rows rows = { threads_rows, sockets_rows, thread_stack, s };
+	struct proc_stat st;
+	int err;
 
 	if (!s)
 		return NULL;
@@ -463,6 +471,11 @@ struct source *source_proc_open(const struct source_config *c, char *why, size_t
 	s->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (s->pidfd < 0)
 		return fail(s, why, n, "opening the process");
+	err = procfs_stat(c->pid, &st);
+	if (err) {
+		errno = -err;
+		return fail(s, why, n, "reading the process's state");
+	}
 	s->actions = (struct actions){ c->pid, s->pidfd, c->on_event, c->ctx };
 	s->refused = c->refused ? strdup(c->refused) : NULL;
 	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
@@ -474,6 +487,7 @@ struct source *source_proc_open(const struct source_config *c, char *why, size_t
 	if (!s->seen || !s->look || !s->snapshot)
 		return fail(s, why, n, "making room for a look");
 	hello_tell(c->pid, c->on_event, c->ctx);
+	s->started[s->npids] = st.start_ns;
 	s->pids[s->npids++] = c->pid;
 	look_take(s, false);
 	tick(s);
