@@ -248,7 +248,7 @@ static enum native_step step_frame(struct step *s, struct native_regs *regs, boo
 	Dwarf_Op *ops;
 	enum found at;
 	size_t nops;
-	uint64_t v;
+	uint64_t v = 0;
 	int ra = dwarf_frame_info(s->frame, NULL, NULL, signal);
 
 	if (ra < 0 || ra >= NATIVE_REGS || dwarf_frame_cfa(s->frame, &ops, &nops) ||

@@ -300,8 +300,10 @@ static bool threads_read(struct look *l)
 		t->now_ns = now_ns();
 		free(rows);
 		rows = s->rows.threads(s->rows.ctx, l->pids, l->npids, &t->n);
-		if (!rows)
+		if (!rows) {
+			t->n = 0;
 			return false;
+		}
 		if (t->n < sizeof(struct snap_thread))
 			break;
 		skew = (int64_t)(((const struct snap_thread *)rows)->me_last_arrival - t->now_ns);

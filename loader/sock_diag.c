@@ -295,7 +295,7 @@ static int replies_take(struct diag *d, int fd, int family, int protocol)
 
 	for (;;) {
 		ssize_t got = recv(fd, buf, sizeof(buf), 0);
-		size_t n = got > 0 ? (size_t)got : 0;
+		int n = (int)got; /* NLMSG_NEXT() takes more than is left off the last message */
 
 		if (got < 0 && errno == EINTR)
 			continue;

@@ -32,7 +32,8 @@ static int64_t timespec_ns(uint32_t pid, uint64_t addr)
 
 	if (!addr)
 		return TIMEOUT_NONE;
-	if (procfs_memory(pid, addr, t, sizeof(t)) || t[0] < 0 || t[0] > INT64_MAX / 2000000000)
+	if (procfs_memory(pid, addr, t, sizeof(t)) || t[0] < 0 || t[0] > INT64_MAX / 2000000000 ||
+	    t[1] < 0 || t[1] >= 1000000000)
 		return TIMEOUT_UNKNOWN;
 	return t[0] * 1000000000 + t[1];
 }
