@@ -38,11 +38,14 @@ static void on_signal(int signo)
 void session_signals(bool ignore_interrupt)
 {
 	struct sigaction a = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+	struct sigaction plain = { .sa_handler = SIG_DFL };
 
 	sigaction(SIGINT, ignore_interrupt ? &ignore : &a, NULL);
 	sigaction(SIGTERM, &a, NULL);
 	sigaction(SIGHUP, &a, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+	/* who starts us may ignore it, and then no child of ours could be waited for */
+	sigaction(SIGCHLD, &plain, NULL);
 }
 
 static int terminal_width(void *ctx)
