@@ -224,8 +224,8 @@ static void test_sentences(struct world *w)
 	CHECK(strncmp(w->text, "stuck: POST /v1/chat/completions to api.openai.com", 50) == 0);
 	CHECK(has(w, "\n  ask_llm (llm.py:120) <- reply (agent.py:88)\n"));
 	CHECK(has(w, "  will wake  never: no timer is armed on it\n"));
-	CHECK(has(w, "  since      at least 2025-12-31 15:18:00, at least 8 h 42 m ago\n"));
-	CHECK(has(w, "  verdict    llm_no_response, strong\n"));
+	CHECK(has(w, "  since      2025-12-31 15:18:00 or earlier, at least 8 h 42 m ago\n"));
+	CHECK(has(w, "  verdict    llm_no_response, confidence strong\n"));
 	CHECK(has(w, "  looked at  100, 11 h 6 m old: python3 -m runner --api-key ***\n"));
 	CHECK(!strstr(w->text, "hunter2"));
 	CHECK(has(w, "- request of 900 bytes complete\n") && has(w, "In flight: 1 call\n"));
@@ -239,13 +239,20 @@ static void test_sentences(struct world *w)
 	CHECK(has(w, "asyncio: 120 tasks not done\n") && has(w, "    119 more like this\n"));
 	CHECK(has(w, "- Task-1: fetch (crawl.py:12), awaits Future\n"));
 
-	TEST("only the oldest calls are shown, the others counted");
+	TEST("calls that are alike are folded, of others the oldest are shown, the rest is "
+	     "counted");
 	w->look.nopen = 20;
 	render(w, 120, true, false, false);
-	CHECK(has(w, "In flight: 20 calls\n") &&
+	CHECK(has(w, "In flight: 20 calls\n  - POST /v1/chat/completions to api.openai.com (LLM), "
+	             "8 h 42 m: sent, no byte of the reply\n"
+	             "    19 more like this, the newest 8 h 41 m old\n"));
+	for (size_t i = 0; i < 20; i++)
+		snprintf(w->calls[i].op, sizeof(w->calls[i].op), "GET /%zu", i);
+	render(w, 120, true, false, false);
+	CHECK(has(w, "GET /7 to ") && !strstr(w->text, "GET /8 to ") &&
 	      has(w, "and 12 younger ones, the newest 8 h 41 m old"));
 	render(w, 120, true, false, true);
-	CHECK(!strstr(w->text, "younger ones"));
+	CHECK(!strstr(w->text, "younger ones") && has(w, "GET /19 to "));
 	w->look.nopen = 1;
 
 	TEST("--all shows every thread with its frames, sockets with timers, locks and facts");
@@ -271,6 +278,22 @@ static void test_verdicts(struct world *w)
 	render(w, 80, true, false, false);
 	CHECK(strncmp(w->text, "cannot tell: ", 13) == 0);
 	CHECK(has(w, "since      unknown") && has(w, "verdict    unknown\n"));
+	TEST("causes that are alike are folded, the place is said once");
+	w->diagnosis.ncauses = 5;
+	for (int i = 1; i < 5; i++)
+		w->diagnosis.causes[i] = (struct cause){ .kind = VERDICT_STORAGE_NO_RESPONSE,
+			                                 .view = w->views,
+			                                 .summary = "a query, in save (db.py:7)",
+			                                 .where = "save (db.py:7)" };
+	render(w, 80, true, false, false);
+	CHECK(has(w, "- storage_no_response: a query, in save (db.py:7)\n    3 more like this\n"));
+	w->diagnosis.ncauses = 1;
+	TEST("an advice is a sentence, whatever signs it has; a question needs no colon");
+	snprintf(c->steps[0], sizeof(c->steps[0]), "look at the account's limits");
+	snprintf(c->steps[1], sizeof(c->steps[1]), "sudo whystuck 7   # the same line?");
+	render(w, 80, true, false, false);
+	CHECK(has(w,
+	          "  - look at the account's limits\n  - the same line?\n      sudo whystuck 7\n"));
 	TEST("a timer that will fire is given with its time");
 	c->wake = (struct wake){ WAKE_AT, NOW + 90 * S, "its sleep ends" };
 	render(w, 80, true, false, false);
@@ -285,6 +308,13 @@ static void test_terminal(struct world *w)
 	for (size_t i = 0; i < sizeof(widths) / sizeof(*widths); i++)
 		for (int all = 0; all < 2; all++)
 			CHECK(fits(render(w, widths[i], true, false, all), widths[i]));
+	TEST("a number and its unit stay on one line");
+	snprintf(w->diagnosis.causes[0].summary, DIAGNOSIS_TEXT_MAX,
+	         "it has been silent for 8 h 42 m, then 3 s ago 12 users");
+	for (size_t width = 30; width < 70; width++) {
+		render(w, width, true, false, false);
+		CHECK(has(w, "8 h 42 m,") && has(w, "3 s"));
+	}
 	TEST("without colour there is no control character, without UTF-8 nothing but ASCII");
 	CHECK(plain(render(w, 80, true, false, true), false));
 	CHECK(plain(render(w, 80, false, false, true), true));

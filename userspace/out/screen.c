@@ -67,13 +67,35 @@ static size_t columns_of(const char *s, size_t n)
 	return text_columns(word);
 }
 
+/* A word; a number takes the units behind it along: "8 h 42 m" is not torn. */
+static size_t word_length(const char *s)
+{
+	static const char *const units[] = { "ms", "s", "m", "h", "d", "%" };
+	size_t n = strcspn(s, " ");
+
+	while (n && s[n - 1] >= '0' && s[n - 1] <= '9' && s[n] == ' ') {
+		size_t unit = strcspn(s + n + 1, " ,;:.)"), i = 0, more;
+
+		while (i < sizeof(units) / sizeof(*units) &&
+		       (strlen(units[i]) != unit || strncmp(s + n + 1, units[i], unit) != 0))
+			i++;
+		if (i == sizeof(units) / sizeof(*units))
+			break;
+		n += 1 + strcspn(s + n + 1, " ");
+		more = s[n] == ' ' ? strspn(s + n + 1, "0123456789") : 0;
+		if (more && s[n + 1 + more] == ' ' && s[n - 1] >= 'd' && s[n - 1] <= 'm')
+			n += 1 + more; /* "8 h" goes on with "42 m" */
+	}
+	return n;
+}
+
 /* Words from column at on, further lines from column hang on. */
 static void wrap(struct screen *s, const char *text, size_t at, size_t hang)
 {
 	bool fresh = true; /* no word on this line yet */
 
 	while (*text) {
-		size_t n = strcspn(text, " "), columns = columns_of(text, n);
+		size_t n = word_length(text), columns = columns_of(text, n);
 
 		if (!fresh && at + 1 + columns > s->width) {
 			fprintf(s->out, "\n%*s", (int)hang, "");
@@ -208,7 +230,7 @@ static void show_verdict(struct screen *s)
 	const char *colour, *label = verdict_label(c->kind, &colour);
 
 	put_labelled(s, colour, label, 0, "%s", c->summary);
-	if (*c->where)
+	if (*c->where && !strstr(c->summary, c->where))
 		put(s, 2, 4, "%s", c->where);
 }
 
@@ -273,12 +295,12 @@ static void show_certainty(struct screen *s, const struct cause *c)
 
 	if (c->since_ns)
 		put_labelled(s, BOLD, "  since", KEY_COLUMN, "%s%s, %s%s ago",
-		             c->at_least ? "at least " : "", local_time(s, c->since_ns, at),
+		             local_time(s, c->since_ns, at), c->at_least ? " or earlier" : "",
 		             c->at_least ? "at least " : "", ago(s, c->since_ns).text);
 	else
 		put_labelled(s, BOLD, "  since", KEY_COLUMN, "unknown: its beginning was not seen");
 	put_labelled(s, BOLD, "  verdict", KEY_COLUMN, "%s%s%s", verdict_name(c->kind),
-	             sure ? ", " : "", sure ? sure : "");
+	             sure ? ", confidence " : "", sure ? sure : "");
 }
 
 static void show_evidence(struct screen *s, const struct cause *c)
@@ -289,25 +311,54 @@ static void show_evidence(struct screen *s, const struct cause *c)
 		put(s, 2, 4, "- %s", c->evidence[i]);
 }
 
+/* The same hangs in the same place of other processes, or on other connections to the same server. */
+static bool cause_alike(const struct cause *a, const struct cause *b)
+{
+	char x[DESCRIBE_TEXT_MAX], y[DESCRIBE_TEXT_MAX];
+
+	return a->kind == b->kind && *a->where && strcmp(a->where, b->where) == 0 && a->view &&
+	       b->view && strcmp(describe_call(a->view, x), describe_call(b->view, y)) == 0;
+}
+
+static void show_cause(struct screen *s, const struct cause *c, unsigned alike)
+{
+	bool told = !*c->where || strstr(c->summary, c->where);
+
+	put(s, 2, 4, "- %s: %s%s%s", verdict_name(c->kind), c->summary, told ? "" : "; ",
+	    told ? "" : c->where);
+	if (alike)
+		put(s, 4, 6, "%u more like this", alike);
+	for (int k = 0; s->style->all && k < c->nevidence; k++)
+		put(s, 4, 6, "- %s", c->evidence[k]);
+}
+
 static void show_causes(struct screen *s)
 {
 	const struct diagnosis *d = s->in->diagnosis;
-	int shown = s->style->all || d->ncauses <= CAUSES_SHOWN + 1 ? d->ncauses : CAUSES_SHOWN + 1;
+	unsigned left = d->omitted, shown = 0, alike[CAUSES_MAX] = { 0 };
+	bool folded[CAUSES_MAX] = { false };
 
+	for (int i = 1; i < d->ncauses && !s->style->all; i++)
+		for (int k = 1; k < i && !folded[i]; k++) {
+			folded[i] = !folded[k] && cause_alike(&d->causes[k], &d->causes[i]);
+			alike[k] += folded[i];
+		}
 	if (d->ncauses > 1)
 		head(s, verdict_is_alive(d->causes[0].kind)
 		                ? "Waits, but does not hold the run back"
 		                : "Other causes");
-	for (int i = 1; i < shown; i++) {
-		const struct cause *c = &d->causes[i];
-
-		put(s, 2, 4, "- %s: %s%s%s", verdict_name(c->kind), c->summary,
-		    *c->where ? "; " : "", c->where);
-		for (int k = 0; s->style->all && k < c->nevidence; k++)
-			put(s, 4, 6, "- %s", c->evidence[k]);
+	for (int i = 1; i < d->ncauses; i++) {
+		if (folded[i])
+			continue;
+		if (shown == CAUSES_SHOWN && !s->style->all) {
+			left += 1 + alike[i];
+			continue;
+		}
+		show_cause(s, &d->causes[i], alike[i]);
+		shown++;
 	}
-	if ((uint32_t)(d->ncauses - shown) + d->omitted)
-		put(s, 2, 4, "and %u more", (unsigned)(d->ncauses - shown) + d->omitted);
+	if (left)
+		put(s, 2, 4, "and %u more", left);
 }
 
 /* ---- Calls ---- */
@@ -322,6 +373,16 @@ static int by_age(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* "POST /v1/messages to 10.0.0.5:80 (LLM)", "sent, no byte of the reply": alike but for their ages. */
+static bool call_alike(const struct call_view *a, const struct call_view *b)
+{
+	char x[DESCRIBE_TEXT_MAX], y[DESCRIBE_TEXT_MAX];
+
+	return a->call->at_least == b->call->at_least &&
+	       strcmp(describe_progress(a->call), describe_progress(b->call)) == 0 &&
+	       strcmp(describe_call(a, x), describe_call(b, y)) == 0;
+}
+
 static void show_call(struct screen *s, const struct call_view *v)
 {
 	char what[DESCRIBE_TEXT_MAX], silent[64] = "";
@@ -334,11 +395,31 @@ static void show_call(struct screen *s, const struct call_view *v)
 	    ago(s, c->start_ns).text, describe_progress(c), silent);
 }
 
+/* A call, and how many younger ones are like it; those are taken off the list. */
+static void show_calls_alike(struct screen *s, const struct call_view **list, size_t n)
+{
+	const struct call_view *first = list[0], *newest = NULL;
+	unsigned alike = 0;
+
+	for (size_t i = 1; i < n; i++) {
+		if (!list[i] || !call_alike(first, list[i]))
+			continue;
+		newest = list[i];
+		list[i] = NULL;
+		alike++;
+	}
+	show_call(s, first);
+	if (alike)
+		put(s, 4, 6, "%u more like this, the newest %s%s old", alike,
+		    newest->call->at_least ? "at least " : "", ago(s, newest->call->start_ns).text);
+}
+
 /* The oldest first: that is the one the run waits for. */
 static void show_calls(struct screen *s)
 {
 	const struct call_view **list = calloc(s->look->nopen + 1, sizeof(*list));
-	size_t n = 0, shown;
+	const struct call_view *newest = NULL;
+	size_t n = 0, shown = 0, left = 0;
 
 	for (size_t i = 0; list && i < s->look->nopen; i++)
 		if (s->look->open[i].call->class != CALL_HEARTBEAT)
@@ -347,12 +428,21 @@ static void show_calls(struct screen *s)
 		qsort(list, n, sizeof(*list), by_age);
 		head(s, "In flight: %zu %s", n, n == 1 ? "call" : "calls");
 	}
-	shown = s->style->all || n <= CALLS_SHOWN ? n : CALLS_SHOWN;
-	for (size_t i = 0; i < shown; i++)
-		show_call(s, list[i]);
-	if (n > shown)
-		put(s, 2, 4, "and %zu younger ones, the newest %s old", n - shown,
-		    ago(s, list[n - 1]->call->start_ns).text);
+	for (size_t i = 0; i < n; i++) {
+		if (!list[i])
+			continue;
+		if (s->style->all) {
+			show_call(s, list[i]);
+		} else if (shown++ < CALLS_SHOWN) {
+			show_calls_alike(s, list + i, n - i);
+		} else {
+			newest = list[i];
+			left++;
+		}
+	}
+	if (left)
+		put(s, 2, 4, "and %zu younger ones, the newest %s old", left,
+		    ago(s, newest->call->start_ns).text);
 	free(list);
 }
 
@@ -413,15 +503,18 @@ static void thread_doing(const struct screen *s, const struct ev_thread *t, char
 {
 	char name[SYSCALL_NAME_MAX], place[DESCRIBE_TEXT_MAX] = "";
 	const char *call = t->state == 'R' ? NULL : syscall_name(t->syscall, name);
-	int fd = call ? syscall_fd(t) : -1;
+	/* what poll and its like wait for, where it is one */
+	bool one = call && syscall_multiplexes(t) && t->fds_total == 1 && thread_nfds(t) == 1;
+	int fd = one ? t->fds[0] : call ? syscall_fd(t) : -1;
 	const struct ev_fd *f = fd >= 0 ? evidence_fd(s->evidence, t->h.pid, fd) : NULL;
 
 	if (f && f->sock)
 		describe_endpoint(s->look, f->sock, place);
-	if (f && !*place)
+	if (f && !*place && !bytes_start(fd_text(f), "anon_inode:"))
 		snprintf(place, sizeof(place), "%.*s", (int)fd_text(f).n, fd_text(f).p);
 	if (call && t->state == 'S')
-		snprintf(buf, n, "%s%s%s", call, *place ? " on " : "", place);
+		snprintf(buf, n, "%s%s%s%s", call, *place ? " on " : "", place,
+		         strcmp(call, "futex") == 0 ? " (a lock or another thread)" : "");
 	else
 		snprintf(buf, n, "%s%s%s%s%s", describe_state(t->state), call ? " in " : "",
 		         call ? call : "", *place ? " on " : "", place);
@@ -599,14 +692,12 @@ static void show_step(struct screen *s, const char *step)
 	const char *comment = strstr(step, "   # ");
 	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
 
-	if (!comment && !strpbrk(step, "\"'|")) {
+	if (!comment) {
 		put(s, 2, 4, "- %s", step);
 		return;
 	}
-	if (comment)
-		put(s, 2, 4, "- %s:", comment + 5);
-	snprintf(text, sizeof(text), "%.*s", comment ? (int)(comment - step) : (int)strlen(step),
-	         step);
+	put(s, 2, 4, "- %s%s", comment + 5, comment[strlen(comment) - 1] == '?' ? "" : ":");
+	snprintf(text, sizeof(text), "%.*s", (int)(comment - step), step);
 	clean(s, text, line);
 	fprintf(s->out, "      %s\n", line);
 }
@@ -900,11 +991,11 @@ void screen_print(const struct run_error_input *in, const struct screen_style *s
 
 	show_verdict(&s);
 	show_process(&s, c);
-	show_target(&s);
 	if (!verdict_is_alive(c->kind)) {
 		show_wake(&s, &c->wake);
 		show_certainty(&s, c);
 	}
+	show_target(&s);
 	show_evidence(&s, c);
 	show_causes(&s);
 	show_calls(&s);
