@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define SIGNALS_MAX 3
-/* Room for all lines of the environment: two paths, a sentence and five short ones. */
+/* Room for all lines of the environment: two paths, two sentences and seven short ones. */
 #define ENVIRONMENT_MAX 16384
 
 struct alert {
@@ -73,6 +73,10 @@ static void environment_make(const struct alert *a, const struct alert_facts *f,
 	line_add(&l, "WHYSTUCK_PID", number);
 	line_add(&l, "WHYSTUCK_VERDICT", f->verdict);
 	line_add(&l, "WHYSTUCK_SUMMARY", f->summary);
+	line_add(&l, "WHYSTUCK_WHERE", f->where);
+	line_add(&l, "WHYSTUCK_WILL_WAKE", f->will_wake);
+	snprintf(number, sizeof(number), "%" PRIu32, f->pid);
+	line_add(&l, "WHYSTUCK_STUCK_PID", f->pid ? number : NULL);
 	line_add(&l, "WHYSTUCK_SINCE", f->since);
 	snprintf(number, sizeof(number), "%" PRId64, f->for_ms);
 	line_add(&l, "WHYSTUCK_FOR_MS", f->for_ms >= 0 ? number : NULL);

@@ -17,8 +17,8 @@
 
 /*
  * kind ACTION_ALERT: run the user's command with the environment in text, lines "NAME=value\n",
- * signo 0. kind ACTION_WEBHOOK: post run_error.json as it is now. kind ACTION_STOP: send signo to the target; text says why, for people. text lives for
- * the call only.
+ * signo 0. kind ACTION_WEBHOOK: post run_error.json as it is now. kind ACTION_STOP: send signo to the
+ * target; text says why, for people. text lives for the call only.
  */
 typedef void alert_act(void *ctx, enum action_kind kind, int signo, const char *text);
 
@@ -32,7 +32,8 @@ struct alert_plan {
 
 /* What the command is told. NULL, and whatever holds a control character, is left out. */
 struct alert_facts {
-	const char *verdict, *summary;
+	const char *verdict, *summary, *where, *will_wake;
+	uint32_t pid;          /* the process the verdict names, 0 none */
 	const char *since;     /* RFC 3339 */
 	int64_t for_ms;        /* -1 unknown */
 	const char *run_error; /* path of the file */

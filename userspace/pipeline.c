@@ -31,6 +31,8 @@
 #define AWAITED_MAX 1024
 #define LOOK_PATIENCE_NS \
 	5000000000ull /* without a snapshot by then, run_error.json is written from what is known */
+/* Between the two looks at a stall: who computes, and who works, shows in what moved meanwhile. */
+#define LOOK_GAP_NS 400000000ull
 
 /* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
 struct tracked {
@@ -93,8 +95,9 @@ struct pipeline {
 	size_t nlate;
 
 	bool wants_look, error_due;
-	uint64_t error_since_ns;
-	json_t *error;           /* run_error.json as last written */
+	uint64_t error_since_ns; /* when the look that is awaited was wanted */
+	uint64_t looked_ns; /* when the first of the two looks at the stall was done, 0 not yet */
+	json_t *error;      /* run_error.json as last written */
 	struct finding *finding; /* handed out last by pipeline_diagnose */
 	struct pipeline_action actions[ACTIONS_MAX];
 	size_t nactions;
@@ -692,13 +695,17 @@ static void error_report(struct pipeline *p)
 	stall_name(p->stall, verdict_name(verdict->kind));
 	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(verdict->kind));
 	p->stuck_on_ns = verdict->since_ns;
-	log_warn("stuck (%s): %s", verdict_name(verdict->kind), verdict->summary);
+	log_warn("stuck (%s): %s%s%s", verdict_name(verdict->kind), verdict->summary,
+	         *verdict->where ? ". " : "", verdict->where);
 	error_save(p);
 	snprintf(path, sizeof(path), "%s/run_error.json", p->config.dir ? p->config.dir : ".");
 	since = verdict->since_ns ? verdict->since_ns : period ? period->since_ns : p->now_ns;
 	facts = (struct alert_facts){
 		.verdict = verdict_name(verdict->kind),
 		.summary = verdict->summary,
+		.where = *verdict->where ? verdict->where : NULL,
+		.will_wake = wake_name(verdict->wake.answer),
+		.pid = verdict->pid,
 		.since = timestamp_text(since + p->wall_offset_ns, text),
 		.for_ms = (int64_t)((p->now_ns - since) / 1000000),
 		.run_error = path,
@@ -877,6 +884,12 @@ static void stall_over(struct pipeline *p)
 	error_ended(p, stall_last(p->stall));
 }
 
+static void look_want(struct pipeline *p)
+{
+	p->wants_look = true;
+	p->error_since_ns = p->now_ns;
+}
+
 static void on_tick(struct pipeline *p)
 {
 	const struct call **open = calloc(p->nopen + 1, sizeof(*open));
@@ -893,8 +906,9 @@ static void on_tick(struct pipeline *p)
 	case STALL_BEGAN:
 		summary_stall(p->summary);
 		turns_stalled(p->turns, true);
-		p->wants_look = p->error_due = true;
-		p->error_since_ns = p->now_ns;
+		p->error_due = true;
+		p->looked_ns = 0;
+		look_want(p);
 		break;
 	case STALL_ENDED:
 		stall_over(p);
@@ -905,6 +919,9 @@ static void on_tick(struct pipeline *p)
 	free(open);
 	if (p->error_due && p->now_ns > p->error_since_ns + LOOK_PATIENCE_NS)
 		error_report(p);
+	else if (p->error_due && p->looked_ns > p->error_since_ns &&
+	         p->now_ns >= p->looked_ns + LOOK_GAP_NS)
+		look_want(p);
 	alert_tick(p->alert, p->now_ns);
 	slow_look(p);
 	show_progress(p, false);
@@ -1047,8 +1064,12 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 	conns_seeded(p->conns);
 	find_awaited(p);
 	identify_open(p);
-	if (p->error_due)
+	if (!p->error_due)
+		return;
+	if (p->looked_ns)
 		error_report(p);
+	else
+		p->looked_ns = p->now_ns;
 }
 
 static void on_end(struct pipeline *p, const struct event *e)

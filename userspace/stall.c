@@ -11,7 +11,7 @@
 /* CPU samples: taken T/32 apart, so 32 cover T and 40 leave room for the one before it. */
 #define SAMPLES_PER_TIMEOUT 32
 #define SAMPLES_MAX 40
-/* Below one part in twenty (5 %) of one CPU over T a run does nothing but tick. */
+/* Below one part in twenty (5 %) of one CPU it does nothing but tick. */
 #define CPU_IDLE_PART 20
 /*
  * The CPU clock looks so far back: threads' times come every second, of many threads every five; in a
@@ -67,7 +67,8 @@ struct stall {
 	struct thread *threads[BUCKETS];
 	uint32_t nthreads, nmatter;
 	struct effort all, matter;
-	struct sample cpu_from; /* where the CPU clock looks from */
+	uint64_t others_useful_ns; /* newest of the threads that did not matter then */
+	struct sample cpu_from;    /* where the CPU clock looks from */
 	struct sample samples[SAMPLES_MAX];
 	unsigned first_sample, nsamples;
 	struct stall_period periods[STALL_PERIODS_MAX];
@@ -189,11 +190,10 @@ static const struct sample *sample_before(const struct stall *s, uint64_t now_ns
 	return found;
 }
 
-static bool cpu_idle(const struct stall *s, uint64_t now_ns)
+/* CPU time of threads that do not matter, of which one may since. */
+static uint64_t cpu_of_others(const struct stall *s, const struct sample *from)
 {
-	const struct sample *from = sample_before(s, now_ns);
-
-	return from && cpu_used(s, from) < age(now_ns, from->ts_ns) / CPU_IDLE_PART;
+	return age(s->all.cpu_ns - from->all_cpu_ns, s->matter.cpu_ns - from->matter_cpu_ns);
 }
 
 /* ---- The rule ---- */
@@ -243,10 +243,23 @@ static uint64_t output_moved(const struct stall *s)
 	return s->nmatter ? s->matter.output_ns : s->all.output_ns;
 }
 
+/*
+ * A tool, a test, an evaluation that the run waits for: threads that make no calls, but compute and do useful
+ * things besides. What only ticks does not compute, what computes for ever does nothing else.
+ */
+static bool others_work(const struct stall *s, uint64_t now_ns)
+{
+	const struct sample *from = sample_before(s, now_ns);
+
+	if (!s->nmatter || silent(s, now_ns, s->others_useful_ns))
+		return false;
+	return !from || cpu_of_others(s, from) >= age(now_ns, from->ts_ns) / CPU_IDLE_PART;
+}
+
 static bool threads_idle(const struct stall *s, uint64_t now_ns)
 {
 	return silent(s, now_ns, syscalls_moved(s)) && silent(s, now_ns, s->waited_ns) &&
-	       cpu_idle(s, now_ns);
+	       !others_work(s, now_ns);
 }
 
 static uint64_t progress(const struct stall *s)
@@ -474,6 +487,8 @@ void stall_activity(struct stall *s, const struct ev_activity *a)
 	if (t->matters) {
 		s->matter.cpu_ns += used;
 		s->matter.useful_ns = later(s->matter.useful_ns, t->useful_ns);
+	} else {
+		s->others_useful_ns = later(s->others_useful_ns, t->useful_ns);
 	}
 }
 

@@ -6,8 +6,9 @@
  * Stuck, with T the timeout: content, calls and turns have all been silent for T, and
  * - an LLM or storage call that is not meant to wait is open and itself silent for T, or
  * - calls keep failing: three or more since any of the three moved, the newest less than T/2 ago, or
- * - the threads that matter made no useful system call for T, used less than 5 % of a CPU over it,
- *   started no call in it, and no call that is meant to wait (BLPOP) was open in it.
+ * - the threads that matter made no useful system call for T, started no call in it, no call that is meant
+ *   to wait (BLPOP) was open in it, and no others worked: used 5 % of a CPU over T and made useful calls.
+ * CPU time is no progress: a run that only computes for T is stuck, as cpu_bound.
  * Stuck, too, is a turn loop: 20 or more LLM calls succeeded, the newest less than T/2 ago, and for T no
  * turn began or ended and the threads that matter wrote no output.
  *

@@ -29,6 +29,9 @@ static void act(void *ctx, enum action_kind kind, int signo, const char *text)
 static const struct alert_facts facts = {
 	.verdict = "llm_no_response",
 	.summary = "POST to x sent 1 h 0 m ago",
+	.where = "ask (x.py:12) <- main (x.py:40)",
+	.will_wake = "never",
+	.pid = 78,
 	.since = "2026-01-01T00:00:00.000000Z",
 	.for_ms = 3600000,
 	.run_error = "/out/run_error.json",
@@ -84,6 +87,9 @@ static void alerts(void)
 	CHECK(!strcmp(environment, "WHYSTUCK_PID=77\n"
 	                           "WHYSTUCK_VERDICT=llm_no_response\n"
 	                           "WHYSTUCK_SUMMARY=POST to x sent 1 h 0 m ago\n"
+	                           "WHYSTUCK_WHERE=ask (x.py:12) <- main (x.py:40)\n"
+	                           "WHYSTUCK_WILL_WAKE=never\n"
+	                           "WHYSTUCK_STUCK_PID=78\n"
 	                           "WHYSTUCK_SINCE=2026-01-01T00:00:00.000000Z\n"
 	                           "WHYSTUCK_FOR_MS=3600000\n"
 	                           "WHYSTUCK_RUN_ERROR=/out/run_error.json\n"
@@ -92,7 +98,8 @@ static void alerts(void)
 	TEST("what is unknown, or could forge another line, or does not fit, is left out");
 	memset(huge, 'x', sizeof(huge) - 1);
 	odd.for_ms = -1;
-	odd.since = NULL;
+	odd.since = odd.where = odd.will_wake = NULL;
+	odd.pid = 0;
 	odd.run_error = "/x\nLD_PRELOAD=/evil";
 	odd.summary = huge;
 	alert_began(a, 200 * S, &odd);

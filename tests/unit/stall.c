@@ -197,27 +197,53 @@ static void work_is_no_stall(void)
 {
 	struct stall *s = stall_new(T, START);
 	struct call c = call_at(CALL_LLM, 7, 100 * S);
-	uint64_t cpu = 500 * S, now;
+	uint64_t cpu = 500 * S, now = 101 * S;
 	bool quiet = true;
 	enum stall_change change;
 
-	TEST("a thread that matters and computes is not stuck, whatever the calls do not");
+	TEST("a thread that only computes is stuck after the timeout: CPU time is no progress");
 	stall_call_started(s, &c);
 	call_done(s, &c, 101 * S);
+	for (change = STALL_NONE; now < 5000 * S && change == STALL_NONE; now += S) {
+		cpu += S;
+		activity(s, 7, 0, cpu);
+		change = stall_tick(s, now, NULL, 0);
+	}
+	CHECK(change == STALL_BEGAN && now - S == 101 * S + T);
+	CHECK(stall_last(s)->since_ns == 101 * S && !strcmp(stall_last(s)->clock, "calls"));
+	stall_free(s);
+
+	TEST("a tool that the run waits for computes and does useful things: not stuck");
+	s = stall_new(T, START);
+	stall_call_started(s, &c);
+	call_done(s, &c, 101 * S);
+	activity(s, 8, 0, cpu);
 	for (now = 101 * S; now < 5000 * S; now += S) {
 		cpu += S / 10;
-		activity(s, 7, 0, cpu);
+		activity(s, 8, now / (500 * S) * 500 * S, cpu);
 		quiet = quiet && stall_tick(s, now, NULL, 0) == STALL_NONE;
 	}
 	CHECK(quiet);
 
-	TEST("below 5 % of a CPU it does nothing but tick");
+	TEST("but if it only computes it is");
 	for (change = STALL_NONE; now < 9000 * S && change == STALL_NONE; now += S) {
-		cpu += S / 100;
-		activity(s, 7, 0, cpu);
+		cpu += S / 10;
+		activity(s, 8, 4500 * S, cpu);
 		change = stall_tick(s, now, NULL, 0);
 	}
-	CHECK(change == STALL_BEGAN && now < 5000 * S + T && now > 5000 * S + T / 3);
+	CHECK(change == STALL_BEGAN && now < 5000 * S + T);
+	stall_free(s);
+
+	TEST("and if it uses less than 5 % of a CPU it does nothing but tick");
+	s = stall_new(T, START);
+	stall_call_started(s, &c);
+	call_done(s, &c, 101 * S);
+	for (change = STALL_NONE, now = 101 * S; now < 5000 * S && change == STALL_NONE; now += S) {
+		cpu += S / 100;
+		activity(s, 8, now, cpu);
+		change = stall_tick(s, now, NULL, 0);
+	}
+	CHECK(change == STALL_BEGAN && now - S <= 101 * S + T + T / 16);
 	CHECK(stall_last(s)->since_ns == 101 * S);
 	stall_free(s);
 

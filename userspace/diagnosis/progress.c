@@ -34,28 +34,38 @@ static bool alike(const struct call_view *a, const struct call_view *b)
 	       strcmp(endpoint_text(a), endpoint_text(b)) == 0;
 }
 
-/* The newest done LLM call, or of any class that counts when there was none, if it failed. */
-static const struct call_view *newest_failure(const struct history *h, unsigned *times)
-{
-	const struct call_view *newest = NULL;
+/* Calls that failed in a row, and all alike. */
+struct failures {
+	const struct call_view *newest; /* NULL none */
+	unsigned times;
+	uint64_t since_ns; /* when the first of them had failed */
+	bool at_least;     /* those before it are not known */
+};
 
-	*times = 0;
+/* The newest done LLM call, or of any class that counts when there was none, if it failed. */
+static struct failures newest_failures(const struct history *h)
+{
+	struct failures f = { .at_least = true };
+
 	for (size_t i = h->nrecent; i-- > 0;) {
 		const struct call_view *v = &h->recent[i];
 
 		if (v->call->class != CALL_LLM && v->call->class != CALL_STORAGE)
 			continue;
-		if (!newest && !failed(v->call))
-			return NULL;
-		if (!newest)
-			newest = v;
-		if (!alike(newest, v))
-			continue;
-		if (!failed(v->call))
+		if (!f.newest && !failed(v->call))
 			break;
-		++*times;
+		if (!f.newest)
+			f.newest = v;
+		if (!alike(f.newest, v))
+			continue;
+		if (!failed(v->call)) {
+			f.at_least = false;
+			break;
+		}
+		f.times++;
+		f.since_ns = v->call->end_ns;
 	}
-	return newest;
+	return f;
 }
 
 /* ---- Waits between tries ---- */
@@ -131,9 +141,9 @@ static void retry_steps(struct cause *c, bool limited)
 	cause_step(c, "give the retries a limit in number and in time");
 }
 
-static void retry_seen(struct scene *s, const struct wait *w, const struct call_view *v,
-                       unsigned times)
+static void retry_seen(struct scene *s, const struct wait *w, const struct failures *f)
 {
+	const struct call_view *v = f->newest;
 	bool limited = v->call->status == CALL_RATE_LIMITED;
 	struct cause *c = cause_new(s, limited ? VERDICT_RATE_LIMITED : VERDICT_RETRY_LOOP,
 	                            CONFIDENCE_PROVEN, w);
@@ -141,18 +151,19 @@ static void retry_seen(struct scene *s, const struct wait *w, const struct call_
 
 	c->view = v;
 	c->pid = v->call->pid;
-	c->since_ns = v->call->end_ns;
+	c->since_ns = f->since_ns;
+	c->at_least = f->at_least;
 	if (v->call->http_status)
 		snprintf(status, sizeof(status), " with %d", v->call->http_status);
 	if (limited && w && w->until_ns > s->look->now_ns)
 		cause_say(c,
 		          "%s said it is asked too often (%s%s, %u in a row): it sleeps for "
 		          "another %s",
-		          endpoint_text(v), op_text(v->call), status, times,
+		          endpoint_text(v), op_text(v->call), status, f->times,
 		          duration_of(w->until_ns - s->look->now_ns).text);
 	else
 		cause_say(c, "%s to %s fails again and again: %u times in a row%s%s%s",
-		          op_text(v->call), endpoint_text(v), times, status,
+		          op_text(v->call), endpoint_text(v), f->times, status,
 		          *v->call->error_kind ? ", " : "", v->call->error_kind);
 	if (v->call->retry_after_s >= 0)
 		cause_evidence(c, "the reply asked to wait %.0f s (Retry-After)",
@@ -195,8 +206,8 @@ static void retry_by_frames(struct scene *s, const struct wait *w, bool limited,
 static void retries_look(struct scene *s)
 {
 	const struct history *h = s->look->history;
-	unsigned times = 0;
-	const struct call_view *v = h ? newest_failure(h, &times) : NULL;
+	struct failures f = h ? newest_failures(h) : (struct failures){ 0 };
+	const struct call_view *v = f.newest;
 	bool told = false;
 
 	for (size_t i = 0; i < s->nwaits; i++) {
@@ -208,8 +219,8 @@ static void retries_look(struct scene *s)
 			continue;
 		if (v && w->kind == WAIT_SLEEP && w->thread->h.tid == v->call->tid &&
 		    w->since_ns >= v->call->end_ns) {
-			if (v->call->status == CALL_RATE_LIMITED || times >= FAILURES_MIN) {
-				retry_seen(s, w, v, times);
+			if (v->call->status == CALL_RATE_LIMITED || f.times >= FAILURES_MIN) {
+				retry_seen(s, w, &f);
 				told = true;
 			}
 		} else if (waits_to_retry(s, w, &limited, &frames) &&
@@ -219,8 +230,8 @@ static void retries_look(struct scene *s)
 			told = true;
 		}
 	}
-	if (!told && v && times >= FAILURES_MIN)
-		retry_seen(s, NULL, v, times);
+	if (!told && v && f.times >= FAILURES_MIN)
+		retry_seen(s, NULL, &f);
 }
 
 /* ---- It moves ---- */

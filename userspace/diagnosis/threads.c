@@ -11,6 +11,8 @@
 #define DISK_NS (2 * NS_PER_S)
 /* Of the time between two looks: what a thread that computes gets even on a busy machine. */
 #define BUSY_PART 4
+/* The same of a run that is known to be stuck: it has computed for long, only not much just now. */
+#define BUSY_STUCK_PART 20
 /* include/uapi/linux/futex.h: nobody outside the process can wake the waiter */
 #define FUTEX_PRIVATE 0x80
 
@@ -120,17 +122,23 @@ static bool wrote(const struct scene *s, uint32_t pid)
 
 static void computing(struct scene *s, const struct wait *w)
 {
-	uint64_t used, over;
+	const struct look *l = s->look;
+	bool stuck = l->stall && stall_stuck(l->stall);
+	uint64_t used, over, since;
 	struct cause *c;
 	char name[64];
 
-	if (!wait_cpu(s, w, &used, &over) || used < over / BUSY_PART || wrote(s, w->thread->h.pid))
+	if (!wait_cpu(s, w, &used, &over) || used < over / (stuck ? BUSY_STUCK_PART : BUSY_PART) ||
+	    wrote(s, w->thread->h.pid))
 		return;
+	since = stuck ? stall_last(l->stall)->since_ns : age(l->now_ns, over);
 	c = cause_new(s, VERDICT_CPU_BOUND, CONFIDENCE_STRONG, w);
-	c->since_ns = age(s->look->now_ns, over);
-	c->at_least = true;
-	cause_say(c, "%s computes: %u %% of a CPU over the last %s, nothing read or written",
-	          wait_name(w, name), (unsigned)(used * 100 / over), duration_of(over).text);
+	c->since_ns = since;
+	c->at_least = !stuck || stall_last(l->stall)->at_least;
+	cause_say(c, "%s computes, with nothing read or written for %s", wait_name(w, name),
+	          duration_of(age(l->now_ns, since)).text);
+	cause_evidence(c, "it used %u %% of a CPU over the last %s", (unsigned)(used * 100 / over),
+	               duration_of(over).text);
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_UNKNOWN, 0,
 	           "a computation ends when it is done: nothing here tells when");
