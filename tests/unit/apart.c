@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "apart.h"
@@ -58,6 +59,15 @@ static void work_open(void *ctx, event_fn send, void *send_ctx)
 		n += fcntl(fd, F_GETFD) >= 0;
 	send_ticks(n, send, send_ctx);
 	(void)ctx;
+}
+
+/* Emits a tick if there is so much memory to write to. */
+static void work_memory(void *ctx, event_fn send, void *send_ctx)
+{
+	void *room = mmap(NULL, *(const size_t *)ctx, PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	send_ticks(room != MAP_FAILED, send, send_ctx);
 }
 
 static int run(struct apart *a, void (*work)(void *, event_fn, void *), void *ctx, unsigned ms)
@@ -176,6 +186,7 @@ static void check_items(struct apart *a)
 
 int main(void)
 {
+	size_t some = 256u << 20, much = 4096ull << 20;
 	unsigned many = 10000;
 	uint32_t size = sizeof(struct event);
 	struct apart a = { 0 };
@@ -187,6 +198,10 @@ int main(void)
 
 	TEST("the child holds nothing of ours");
 	CHECK(run(&a, work_open, NULL, 10000) == 0 && records == 1);
+
+	TEST("it gets some memory, but not all there is");
+	CHECK(run(&a, work_memory, &some, 10000) == 0 && records == 1);
+	CHECK(run(&a, work_memory, &much, 10000) == 0 && records == 0);
 
 	TEST("a child that hangs is ended, and what came by then is there");
 	CHECK(run(&a, work_hang, NULL, 200) == -ETIMEDOUT && records == 2);
