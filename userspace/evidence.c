@@ -425,7 +425,7 @@ const struct ev_holder *const *evidence_holders(const struct evidence *e, uint64
 	const struct table *t = &e->current.tables[ROW_HOLDER];
 	size_t from = table_bound(t, ROW_HOLDER, (struct key){ ino, 0 });
 
-	*n = table_bound(t, ROW_HOLDER, (struct key){ ino + 1, 0 }) - from;
+	*n = table_bound(t, ROW_HOLDER, (struct key){ ino, UINT64_MAX }) - from;
 	return t->rows ? (const struct ev_holder *const *)t->rows + from : NULL;
 }
 

@@ -239,13 +239,15 @@ static void one_line(void)
 	TEST("the program's own frames in a line, innermost first");
 	frames_line(buf, sizeof(buf), frames_text(mixed), 3);
 	CHECK(strcmp(buf, "Client.ask (llm.py:120) <- reply (agent.py:88)") == 0);
-	CHECK(strcmp(frames_line(buf, sizeof(buf), frames_text(mixed), 1), "Client.ask (llm.py:120)") == 0);
+	CHECK(strcmp(frames_line(buf, sizeof(buf), frames_text(mixed), 1),
+	             "Client.ask (llm.py:120)") == 0);
 
 	TEST("where there are none, the others");
 	frames_line(buf, sizeof(buf), frames_text(library), 9);
 	CHECK(strcmp(buf, "recv (ssl.py:1263) <- send (_client.py) <- _call (<frozen "
 	                  "importlib._bootstrap>:241)") == 0);
-	CHECK(!*frames_line(buf, sizeof(buf), frames_text(none), 9) && !*frames_line(buf, 200, frames_text(mixed), 0));
+	CHECK(!*frames_line(buf, sizeof(buf), frames_text(none), 9) &&
+	      !*frames_line(buf, 200, frames_text(mixed), 0));
 
 	TEST("what does not fit is left out, of the first frame the end");
 	for (size_t n = 1; n < sizeof(buf); n++) {
@@ -258,9 +260,31 @@ static void one_line(void)
 	evidence_free(e);
 }
 
+static void holders(void)
+{
+	struct evidence *e = evidence_new();
+	struct ev_holder h = { .h.pid = 1, .ino = 5, .fd = 3 };
+	size_t n;
+
+	snapshot(e, true, 1);
+	feed(e, &h, sizeof(h), EV_HOLDER, "", 0);
+	h.h.pid = 2;
+	feed(e, &h, sizeof(h), EV_HOLDER, "", 0);
+	h.ino = UINT64_MAX;
+	feed(e, &h, sizeof(h), EV_HOLDER, "", 0);
+	snapshot(e, false, 2);
+	TEST("the holders of an inode are those of no other, whatever its number");
+	CHECK(evidence_holders(e, 5, &n)[0]->h.pid == 1 && n == 2);
+	evidence_holders(e, 6, &n);
+	CHECK(n == 0);
+	CHECK(evidence_holders(e, UINT64_MAX, &n)[0]->ino == UINT64_MAX && n == 1);
+	evidence_free(e);
+}
+
 int main(void)
 {
 	lookups();
+	holders();
 	replacement();
 	limits();
 	python_frames();
