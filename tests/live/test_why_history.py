@@ -8,7 +8,7 @@ from harness import main, wait_until
 from why import Answer, HangServer, WhyTest
 
 SCRIPT = "hang_calls.py"
-STUCK = ["--stuck-timeout", "0.05"]  # 3 s
+STUCK = ["--stuck-timeout", "0.1"]  # 6 s: longer than the slowest reply
 
 
 class HistoryTest(WhyTest):
@@ -68,6 +68,18 @@ class Watched(HistoryTest):
         self.assertIn(a.kind, ("sleeping", "rate_limited"), a)
         self.assertAlmostEqual(a.seconds_until(a.wake["at"]), limited["wakes"], delta=0.2)
 
+    def test_a_reply_whose_beginning_alone_was_waited_for_is_no_stalled_stream(self):
+        """Attached while the reply was awaited: it came, whole, and the program sleeps."""
+        for kind in ("sync", "asyncio"):
+            with self.subTest(kind):
+                w, observer = self.watched("answered", self.server.port("slow"), kind)
+                sleeping = json.loads(w.out.wait_for(lambda x: "sleeping" in x, 10))
+                # where such a reply ends is not known; a loop goes on watching its connection, a thread does not
+                self.stalled(w, observer, "sleeping" if kind == "sync" else ("sleeping", "unknown"))
+                a = Answer(w.pid)
+                self.assertEqual(a.kind, "sleeping", a)
+                self.assertAlmostEqual(a.seconds_until(a.wake["at"]), sleeping["wakes"], delta=0.2)
+
     def test_failures_again_and_again_are_a_retry_loop(self):
         for mode, kinds in (("fails", ("retry_loop",)), ("refuses", ("rate_limited", "retry_loop"))):
             with self.subTest(mode):
@@ -87,9 +99,9 @@ class HealthyWatched(HistoryTest):
                  ("httpx_stream", self.server.port("drip")): None, ("asyncio", self.server.port("late")): None}
         for arguments in twins:
             twins[arguments] = self.watched(*arguments, "--healthy")
-        # twice the stuck timeout, counted in rounds of theirs
+        # longer than the stuck timeout, counted in rounds of theirs
         for w, _ in twins.values():
-            until = json.loads(w.out.wait_for(lambda x: "alive" in x, 10))["at"] + 7
+            until = json.loads(w.out.wait_for(lambda x: "alive" in x, 10))["at"] + 9
             self.assertTrue(w.out.wait_for(lambda x, until=until: json.loads(x)["at"] > until, 30), w.describe())
         for (case, *_), (w, observer) in twins.items():
             with self.subTest(case):

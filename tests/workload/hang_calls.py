@@ -243,6 +243,27 @@ def retries(healthy, rest):
         time.sleep(wait)
 
 
+def answered(healthy, rest):
+    """Asks once, then sleeps: the reply is through. The second argument: sync or asyncio."""
+    import httpx
+
+    async def ask_and_sleep():
+        async with httpx.AsyncClient(timeout=None) as client:
+            hanging("answered")
+            await client.post(url(rest[0]), json=BODY)
+            say("sleeping", wakes=time.monotonic() + 3600)
+            await asyncio.sleep(3600)
+
+    if rest[1] == "asyncio":
+        asyncio.run(ask_and_sleep())
+        return
+    client = httpx.Client(timeout=None)
+    hanging("answered")
+    client.post(url(rest[0]), json=BODY)
+    say("sleeping", wakes=time.monotonic() + 3600)
+    time.sleep(3600)
+
+
 def circle(healthy, rest):
     """An agent that asks and asks: calls succeed, nothing is written."""
     import httpx
@@ -317,5 +338,5 @@ if __name__ == "__main__":
           "requests_timeout": with_requests_timeout, "httpx": with_httpx, "httpx_stream": with_httpx_stream,
           "threads": with_threads, "asyncio": with_asyncio, "aiohttp": with_aiohttp, "unread": unread,
           "beside_health_checks": beside_health_checks, "redis": redis_sync, "redis_asyncio": redis_asyncio,
-          "redis_queue": redis_queue, "postgres_lock": postgres_lock, "retries": retries, "circle": circle,
+          "redis_queue": redis_queue, "postgres_lock": postgres_lock, "retries": retries, "circle": circle, "answered": answered,
           "urllib_at": urllib_at, "second_request": second_request, "connecting": connecting, "resolving": resolving})

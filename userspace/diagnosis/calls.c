@@ -841,12 +841,28 @@ static void closed_causes(struct scene *s)
 
 /* ---- All of it ---- */
 
-/* Of the connection nobody knows whether the reply is complete, and nobody waits for more of it. */
+/* Does anybody read a reply on the call's socket, as far as is known? */
+static bool is_awaited(const struct facts *f)
+{
+	const struct wait *w = scene_waiter(f->scene, f->view->sock);
+	const struct ev_task *const *tasks;
+	size_t n;
+
+	if (!w || w->kind != WAIT_MANY)
+		return w != NULL;
+	/* a loop watches all its connections, those that rest in a pool too: its tasks know */
+	tasks = evidence_tasks(f->look->evidence, f->call->pid, &n);
+	for (size_t i = 0; i < n; i++)
+		if (frames_use_network(task_text(tasks[i]).frames))
+			return true;
+	return n == 0;
+}
+
+/* A reply began of which nobody knows where it ends, and nobody waits for more of it. */
 static bool is_over(const struct facts *f)
 {
 	return f->late && f->replied && f->call->proto && strcmp(f->call->proto, "generic") == 0 &&
-	       f->look->evidence && evidence_time(f->look->evidence) &&
-	       !scene_waiter(f->scene, f->view->sock);
+	       f->look->evidence && evidence_time(f->look->evidence) && !is_awaited(f);
 }
 
 static void cause_of(struct scene *s, struct facts *f)
