@@ -32,6 +32,7 @@ struct history {
 	 */
 	uint64_t stirred_ns;
 	const char *stirred;
+	uint64_t failed; /* LLM and storage calls since one of the clocks moved */
 	uint64_t llm_p99_ns, storage_p99_ns; /* of the run's done calls, 0: too few to tell */
 	uint64_t turns;                      /* ended since start_ns */
 	uint64_t turn_ns;                    /* when the last one ended, 0 none */

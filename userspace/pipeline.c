@@ -49,7 +49,6 @@ struct tracked {
 };
 
 /* Clocks that tell a run which moves from one that does not, for the diagnosis. */
-enum moved { MOVED_CONTENT, MOVED_CALLS, MOVED_TURNS, MOVED_KINDS };
 
 /* All that a verdict is made of, and the verdict: views into the pipeline as it is now. */
 struct finding {
@@ -70,7 +69,6 @@ struct pipeline {
 	bool naming; /* calls of the past become known: what that does to turns is no progress */
 	uint32_t pid;
 	uint64_t wall_offset_ns, now_ns, start_ns;
-	uint64_t moved_ns[MOVED_KINDS]; /* when each moved last, 0: not since start_ns */
 
 	struct endpoint_rules *rules;
 	struct conns *conns;
@@ -106,12 +104,6 @@ struct pipeline {
 	uint64_t stuck_on_ns;
 	uint64_t slow_said_ns; /* when a line said last that a call is slow */
 };
-
-static void moved(struct pipeline *p, enum moved what, uint64_t ts_ns)
-{
-	if (ts_ns > p->moved_ns[what])
-		p->moved_ns[what] = ts_ns;
-}
 
 /* ---- calls ---- */
 
@@ -271,8 +263,6 @@ static void settle(struct pipeline *p, struct tracked *t)
 		if (!p->ended && t->call.status != CALL_UNKNOWN)
 			stall_call_done(p->stall, &t->call);
 		slow_done(p->slow, &t->call);
-		if (!p->ended && t->call.status == CALL_OK && !t->call.blocks)
-			moved(p, MOVED_CALLS, t->call.end_ns);
 	}
 	remember(p, t);
 }
@@ -375,7 +365,6 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 			stall_content(p->stall, ts_ns);
 		else
 			stall_bytes(p->stall, c, ts_ns);
-		moved(p, MOVED_CONTENT, ts_ns);
 	}
 }
 
@@ -413,10 +402,8 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	p->last_llm_ns = (int64_t)t->llm_ns;
 	p->last_storage_ns = (int64_t)t->storage_ns;
 	summary_turn(p->summary, t);
-	if (!p->ended && !p->naming && t->status != TURN_STALLED) {
+	if (!p->ended && !p->naming && t->status != TURN_STALLED)
 		stall_turn(p->stall, p->now_ns);
-		moved(p, MOVED_TURNS, p->now_ns);
-	}
 	if (p->metrics) {
 		err = metrics_write(p->metrics, t);
 		if (err && !p->write_failed) {
@@ -570,34 +557,49 @@ static const struct endpoint *endpoint_of(void *ctx, uint64_t sock)
 	return c->peer ? &c->peer->endpoint : &c->endpoint;
 }
 
+/* The clock that moved last of n, and when; 0: none did. */
+struct clock {
+	const char *name;
+	uint64_t ns;
+};
+
+static struct clock newest(const struct clock *clocks, size_t n)
+{
+	struct clock found = { NULL, 0 };
+
+	for (size_t i = 0; i < n; i++)
+		if (clocks[i].ns > found.ns)
+			found = clocks[i];
+	return found;
+}
+
 static void history_fill(const struct pipeline *p, struct history *h)
 {
-	static const char *const names[] = {
-		[MOVED_CONTENT] = "content", [MOVED_CALLS] = "calls", [MOVED_TURNS] = "turns"
+	struct stall_clocks c;
+	struct clock moved, stirred;
+
+	stall_clocks(p->stall, &c);
+	moved = newest((struct clock[]){ { "content", c.content_ns },
+	                                 { "calls", c.calls_ns },
+	                                 { "turns", c.turns_ns } },
+	               3);
+	stirred = newest((struct clock[]){ { "output", c.output_ns },
+	                                   { "system calls", c.syscalls_ns } },
+	                 2);
+	*h = (struct history){
+		.start_ns = p->start_ns,
+		.moved_ns = moved.ns,
+		.moved = moved.name,
+		.stirred_ns = stirred.ns,
+		.stirred = stirred.name,
+		.failed = c.failed,
+		.llm_p99_ns = slow_p99(p->slow, CALL_LLM),
+		.storage_p99_ns = slow_p99(p->slow, CALL_STORAGE),
+		.turns = c.turns,
+		.turn_ns = c.turns_ns,
+		.calls_since_turn = c.calls_since_turn,
+		.written_ns = c.output_ns,
 	};
-
-	struct stall_clocks clocks;
-
-	h->start_ns = p->start_ns;
-	for (size_t i = 0; i < MOVED_KINDS; i++) {
-		if (p->moved_ns[i] <= h->moved_ns)
-			continue;
-		h->moved_ns = p->moved_ns[i];
-		h->moved = names[i];
-	}
-	h->llm_p99_ns = slow_p99(p->slow, CALL_LLM);
-	h->storage_p99_ns = slow_p99(p->slow, CALL_STORAGE);
-	stall_clocks(p->stall, &clocks);
-	h->turns = clocks.turns;
-	h->turn_ns = clocks.turns_ns;
-	h->calls_since_turn = clocks.calls_since_turn;
-	h->written_ns = clocks.output_ns;
-	h->stirred_ns = clocks.output_ns;
-	h->stirred = "output";
-	if (clocks.syscalls_ns > h->stirred_ns) {
-		h->stirred_ns = clocks.syscalls_ns;
-		h->stirred = "system calls";
-	}
 }
 
 static void finding_free(struct finding *f)
@@ -919,7 +921,7 @@ static void on_tick(struct pipeline *p)
 	free(open);
 	if (p->error_due && p->now_ns > p->error_since_ns + LOOK_PATIENCE_NS)
 		error_report(p);
-	else if (p->error_due && p->looked_ns > p->error_since_ns &&
+	else if (p->error_due && p->looked_ns >= p->error_since_ns &&
 	         p->now_ns >= p->looked_ns + LOOK_GAP_NS)
 		look_want(p);
 	alert_tick(p->alert, p->now_ns);

@@ -86,5 +86,8 @@ uint64_t settle_ns(const struct look *l, const struct diagnosis *d)
 
 	if (definite[d->causes[0].kind])
 		return 0;
+	/* what computes has no age but that of the look; most of what does is done soon */
+	if (d->causes[0].kind == VERDICT_CPU_BOUND)
+		return age(l->silent_min_ns, looked);
 	return age(l->silent_min_ns, later(quiet, looked));
 }

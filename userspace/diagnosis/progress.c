@@ -240,7 +240,8 @@ static bool moves(const struct look *l)
 {
 	const struct history *h = l->history;
 
-	if (!h || !h->moved_ns || (l->stall && stall_stuck(l->stall)))
+	/* the request of a call that failed moved bytes, too */
+	if (!h || !h->moved_ns || h->failed || (l->stall && stall_stuck(l->stall)))
 		return false;
 	return age(l->now_ns, h->moved_ns) < l->silent_min_ns;
 }
@@ -297,7 +298,7 @@ bool stirs(const struct look *l)
 {
 	const struct history *h = l->history;
 
-	return h && h->stirred_ns && !(l->stall && stall_stuck(l->stall)) &&
+	return h && h->stirred_ns && !h->failed && !(l->stall && stall_stuck(l->stall)) &&
 	       age(l->now_ns, h->stirred_ns) < l->silent_min_ns;
 }
 
