@@ -444,9 +444,9 @@ static struct loop *loop_find(struct identify *i, const struct ev_thread *t)
 /* ---- One call ---- */
 
 static const char *const told_by_request =
-	"the thread that waits for it asked its HTTP client for this";
+	"told by the request in the HTTP client of the thread that waits for it";
 static const char *const told_by_task =
-	"a task of the event loop that waits for it asked its HTTP client for this";
+	"told by the request in the HTTP client of a task that waits for it";
 static const char *const told_by_library = "the thread that waits for it is in this client library";
 static const char *const told_by_task_library = "a task of the event loop that waits for it is in "
 						"this client library, and nothing else fits";

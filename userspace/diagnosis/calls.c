@@ -206,14 +206,22 @@ static void tell_unread(const struct facts *f, struct cause *c)
 		class_text(f->view));
 }
 
+struct ending {
+	char text[DURATION_TEXT_MAX + 64];
+};
+
 /* The end of a sentence on a wait: what can end it, as far as that is certain. */
-static const char *ending(const struct cause *c)
+static struct ending ending(const struct facts *f, const struct cause *c)
 {
+	struct ending e = { "" };
+
 	if (c->wake.answer == WAKE_NEVER)
-		return "; no timeout and no keep-alive: it will wait for ever";
-	if (c->wake.answer == WAKE_AT)
-		return "; a timeout is armed";
-	return "";
+		snprintf(e.text, sizeof(e.text),
+		         "; no timeout and no keep-alive: it will wait for ever");
+	else if (c->wake.answer == WAKE_AT)
+		snprintf(e.text, sizeof(e.text), "; its time limit ends the wait in %s",
+		         duration_of(age(c->wake.at_ns, f->look->now_ns)).text);
+	return e;
 }
 
 static void tell_unanswered(const struct facts *f, struct cause *c)
@@ -225,12 +233,12 @@ static void tell_unanswered(const struct facts *f, struct cause *c)
 		          "%zu calls of %s to %s (%s), the oldest sent %s ago%s, no byte since%s",
 		          f->alike, op_text(f->call), endpoint_text(f->view), class_text(f->view),
 		          duration_of(age(f->look->now_ns, sent)).text,
-		          f->acknowledged ? ", acknowledged" : "", ending(c));
+		          f->acknowledged ? ", acknowledged" : "", ending(f, c).text);
 	else
 		cause_say(c, "%s to %s (%s) sent %s ago%s, no byte since%s", op_text(f->call),
 		          endpoint_text(f->view), class_text(f->view),
 		          duration_of(age(f->look->now_ns, sent)).text,
-		          f->acknowledged ? ", acknowledged" : "", ending(c));
+		          f->acknowledged ? ", acknowledged" : "", ending(f, c).text);
 }
 
 static void tell_stalled(const struct facts *f, struct cause *c)
@@ -243,14 +251,14 @@ static void tell_stalled(const struct facts *f, struct cause *c)
 		          "of the oldest for %s%s%s",
 		          f->alike, endpoint_text(f->view), op_text(f->call), class_text(f->view),
 		          bound ? "at least " : "",
-		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(c));
+		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(f, c).text);
 	else
 		cause_say(c,
 		          "the reply of %s to %s (%s) began, then nothing of its content came for "
 		          "%s%s%s",
 		          endpoint_text(f->view), op_text(f->call), class_text(f->view),
 		          bound ? "at least " : "",
-		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(c));
+		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(f, c).text);
 }
 
 static void tell_storage(const struct facts *f, struct cause *c)
@@ -397,8 +405,12 @@ static void call_evidence(const struct facts *f, struct cause *c)
 {
 	const struct call *call = f->call;
 
-	if (f->late)
-		cause_evidence(c, "the call began before whystuck attached: times are bounds");
+	if (f->late && c->at_least)
+		cause_evidence(c, "the call began before whystuck attached: its times are lower "
+		                  "bounds");
+	else if (f->late)
+		cause_evidence(c, "the call began before whystuck attached: its times are those "
+		                  "the kernel keeps of the connection");
 	if (call->sent_ns && !f->late)
 		cause_evidence(c,
 		               "request of %" PRIu64 " bytes complete, %" PRIu64
@@ -612,6 +624,21 @@ static void wake_of(const struct facts *f, struct cause *c)
 	}
 }
 
+/* ---- A loop that waits in it ---- */
+
+/* Its thread should run an event loop, and waits in this one call instead. */
+static void loop_evidence(const struct wait *w, struct cause *c)
+{
+	if (!w || w->kind == WAIT_MANY || !wait_runs_loop(w))
+		return;
+	cause_evidence(c,
+	               "thread %u runs an event loop: while it waits in this call, all other "
+	               "tasks of the loop stand still",
+	               w->thread->h.tid);
+	cause_step(c, "make this call in a thread (asyncio.to_thread), or with an asynchronous "
+	              "client");
+}
+
 /* ---- What to do ---- */
 
 /* What comes after the options that name the server. Lines are made to be pasted into a shell. */
@@ -622,7 +649,7 @@ static const struct {
 	  "CLIENT LIST   # what its clients do; SLOWLOG GET shows what took long" },
 	{ "postgres", "psql", NULL,
 	  "-c \"SELECT pid, state, wait_event_type, wait_event, query_start FROM "
-	  "pg_stat_activity\"" },
+	  "pg_stat_activity\"   # what its sessions do, and wait for" },
 };
 
 static bool is_shell_safe(const char *s)
@@ -662,6 +689,34 @@ static void steps_for_storage(struct cause *c, const struct call_view *v)
 	}
 }
 
+static void step_probe(struct cause *c, uint32_t pid)
+{
+	cause_step(c,
+	           "sudo whystuck --probe %u   # is the path dead, or the server silent? (not "
+	           "read-only)",
+	           pid);
+}
+
+static void steps_for_llm(const struct look *l, struct cause *c)
+{
+	if (c->wake.answer == WAKE_AT)
+		cause_step(c, "wait for its time limit, or set a shorter one on the LLM client");
+	else if (call_gets_filler(c->view->call))
+		cause_step(c, "limit the time between pieces of content, or of the whole call: "
+		              "every ping begins a read timeout anew");
+	else
+		cause_step(c, "set a read timeout on the LLM client, so that a silent reply "
+		              "becomes an error it can retry");
+	if (!call_gets_filler(c->view->call))
+		step_probe(c, l->pid);
+	if (c->view->sock)
+		cause_step(c,
+		           "sudo whystuck --unstick %u   # end this one call, so that its client "
+		           "goes on with an error (asks first)",
+		           l->pid);
+	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept", l->pid);
+}
+
 static void steps_of(const struct look *l, struct cause *c)
 {
 	const char *peer = c->view && c->view->endpoint ? c->view->endpoint->addr : "";
@@ -670,10 +725,7 @@ static void steps_of(const struct look *l, struct cause *c)
 	switch (c->kind) {
 	case VERDICT_STORAGE_NO_RESPONSE:
 		steps_for_storage(c, c->view);
-		cause_step(c,
-		           "sudo ss -tnop | grep 'pid=%u,'   # its connections as the kernel sees "
-		           "them%s%s",
-		           pid, *peer ? "; look for " : "", peer);
+		step_probe(c, l->pid);
 		cause_step(
 			c,
 			"set a time limit on the storage client's reads, so that a silent server "
@@ -681,16 +733,7 @@ static void steps_of(const struct look *l, struct cause *c)
 		break;
 	case VERDICT_LLM_NO_RESPONSE:
 	case VERDICT_LLM_STREAM_STALLED:
-		cause_step(
-			c,
-			"set a read timeout on the LLM client, so that a silent reply becomes an "
-			"error it can retry");
-		cause_step(c,
-		           "sudo ss -tnop | grep 'pid=%u,'   # its connections as the kernel sees "
-		           "them%s%s",
-		           pid, *peer ? "; look for " : "", peer);
-		cause_step(c, "kill -INT %u   # stop the run if its results so far are kept",
-		           l->pid);
+		steps_for_llm(l, c);
 		break;
 	case VERDICT_CONNECTION_DEAD:
 		cause_step(c, "check the path to %s: VPN, NAT, proxy, whether the host is up",
@@ -700,8 +743,8 @@ static void steps_of(const struct look *l, struct cause *c)
 		break;
 	case VERDICT_PEER_CLOSED_UNREAD:
 		cause_step(c,
-		           "py-spy dump --pid %u   # where the thread is that should read this "
-		           "connection",
+		           "sudo whystuck --all %u   # where is the thread that should read this "
+		           "connection?",
 		           pid);
 		cause_step(c, "kill -INT %u   # stop the run if its results so far are kept",
 		           l->pid);
@@ -884,6 +927,7 @@ static void cause_of(struct scene *s, struct facts *f)
 	c->at_least = f->late && (!f->tcp || call_gets_filler(f->call));
 	wake_of(f, c);
 	r->tell(f, c);
+	loop_evidence(w, c);
 	call_evidence(f, c);
 	socket_evidence(f, c);
 	storage_evidence(f, c);

@@ -131,7 +131,7 @@ static int depth(const struct scene *s, uint32_t pid)
 
 struct ranked {
 	const struct cause *cause;
-	int tier, depth;
+	int tier, depth, unattended;
 	size_t order;
 };
 
@@ -143,6 +143,8 @@ static int rank_compare(const void *a, const void *b)
 		return x->tier - y->tier;
 	if (x->depth != y->depth)
 		return y->depth - x->depth;
+	if (x->unattended != y->unattended)
+		return x->unattended - y->unattended;
 	if (x->cause->since_ns != y->cause->since_ns)
 		return x->cause->since_ns < y->cause->since_ns ? -1 : 1;
 	return x->order < y->order ? -1 : 1;
@@ -156,13 +158,25 @@ static int tier_of(const struct scene *s, const struct cause *c)
 	return t == TIER_RESTS && depth(s, c->pid) < 0 ? TIER_LAST : t;
 }
 
+/* A call that no thread waits for, because its loop is elsewhere: what the loop is in comes first. */
+static bool unattended(const struct scene *s, const struct cause *c)
+{
+	const struct process *p = c->view && !c->tid ? scene_process(s, c->pid) : NULL;
+
+	for (size_t i = 0; p && i < p->nwaits; i++)
+		if (p->waits[i].kind != WAIT_MANY && wait_runs_loop(&p->waits[i]))
+			return true;
+	return false;
+}
+
 static void rank(const struct scene *s, struct diagnosis *d)
 {
 	struct ranked *r = calloc(s->ncauses + 1, sizeof(*r));
 
 	for (size_t i = 0; r && i < s->ncauses; i++)
 		r[i] = (struct ranked){ &s->causes[i], tier_of(s, &s->causes[i]),
-			                depth(s, s->causes[i].pid), i };
+			                depth(s, s->causes[i].pid), unattended(s, &s->causes[i]),
+			                i };
 	if (r && s->ncauses)
 		qsort(r, s->ncauses, sizeof(*r), rank_compare);
 	for (size_t i = 0; r && i < s->ncauses; i++) {

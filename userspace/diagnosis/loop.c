@@ -6,12 +6,6 @@
 
 #define TASKS_NAMED_MAX 5
 
-/* The thread runs an asyncio loop (or uvloop's, whose own frames are not Python's). */
-static bool runs_loop(const struct wait *w)
-{
-	return w->python && frames_have(frames_text(w->python), "asyncio/", "run_forever");
-}
-
 /* ---- A loop that is elsewhere ---- */
 
 struct unread {
@@ -341,7 +335,7 @@ void loop_causes(struct scene *s)
 		for (size_t k = 0; k < p->nwaits; k++) {
 			const struct wait *w = &p->waits[k];
 
-			if (!runs_loop(w))
+			if (!wait_runs_loop(w))
 				continue;
 			if (w->kind != WAIT_MANY)
 				loop_blocked(s, w);

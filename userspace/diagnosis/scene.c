@@ -481,6 +481,11 @@ bool wait_old(const struct scene *s, const struct wait *w)
 	return w->since_ns && wait_for_ns(s, w) >= s->look->silent_min_ns;
 }
 
+bool wait_runs_loop(const struct wait *w)
+{
+	return w->python && frames_have(frames_text(w->python), "asyncio/", "run_forever");
+}
+
 bool wait_matters(const struct wait *w)
 {
 	return w->part != PART_IDLE && w->part != PART_HELPER;

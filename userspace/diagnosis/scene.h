@@ -109,6 +109,8 @@ bool wait_untimed(const struct wait *w);
 bool wait_old(const struct scene *s, const struct wait *w);
 /* It is there for the program's own work: neither rests nor serves a library. */
 bool wait_matters(const struct wait *w);
+/* The thread runs an asyncio loop (or uvloop's, whose own frames are not Python's). */
+bool wait_runs_loop(const struct wait *w);
 /* A request of the process is open: that explains its other waits. */
 bool scene_has_call(const struct scene *s, uint32_t pid);
 /* Since when it has waited, all its short waits for the same thing together as far as is known. */
