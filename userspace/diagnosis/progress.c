@@ -203,6 +203,19 @@ static void retry_by_frames(struct scene *s, const struct wait *w, bool limited,
 	retry_steps(c, limited);
 }
 
+/* In a sleep, or a loop's wait for its next timer, that began after the call did end. */
+static bool sleeps_after(const struct wait *w, const struct call_view *v)
+{
+	return (w->kind == WAIT_SLEEP || (w->kind == WAIT_MANY && w->until_ns)) &&
+	       w->thread->h.tid == v->call->tid && w->since_ns >= v->call->end_ns;
+}
+
+/* A short wait between two tries is life as usual. */
+static bool is_long(const struct scene *s, const struct wait *w)
+{
+	return wait_old(s, w) || w->until_ns >= w->since_ns + s->look->silent_min_ns;
+}
+
 static void retries_look(struct scene *s)
 {
 	const struct history *h = s->look->history;
@@ -217,15 +230,13 @@ static void retries_look(struct scene *s)
 
 		if (!wait_matters(w))
 			continue;
-		if (v && w->kind == WAIT_SLEEP && w->thread->h.tid == v->call->tid &&
-		    w->since_ns >= v->call->end_ns) {
-			if (v->call->status == CALL_RATE_LIMITED || f.times >= FAILURES_MIN) {
+		if (v && sleeps_after(w, v)) {
+			if (f.times >= FAILURES_MIN ||
+			    (v->call->status == CALL_RATE_LIMITED && is_long(s, w))) {
 				retry_seen(s, w, &f);
 				told = true;
 			}
-		} else if (waits_to_retry(s, w, &limited, &frames) &&
-		           (wait_old(s, w) ||
-		            w->until_ns >= w->since_ns + s->look->silent_min_ns)) {
+		} else if (waits_to_retry(s, w, &limited, &frames) && is_long(s, w)) {
 			retry_by_frames(s, w, limited, frames);
 			told = true;
 		}
