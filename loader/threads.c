@@ -41,16 +41,17 @@ static int64_t timespec_ns(uint32_t pid, uint64_t addr)
 /* An absolute time limit as one from the call's start, which was when the thread fell asleep. */
 static int64_t absolute_ns(const struct ev_thread *e, int64_t at, bool realtime)
 {
-	struct timespec now;
-	int64_t left;
+	struct timespec mono, real;
+	int64_t start = (int64_t)(e->blocked_since_ns ? e->blocked_since_ns : e->h.ts_ns);
 
 	if (at < 0)
 		return at;
-	clock_gettime(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC, &now);
-	left = at - (now.tv_sec * 1000000000ll + now.tv_nsec);
-	if (e->blocked_since_ns)
-		left += (int64_t)(e->h.ts_ns - e->blocked_since_ns);
-	return left < 0 ? 0 : left;
+	if (realtime) {
+		clock_gettime(CLOCK_MONOTONIC, &mono);
+		clock_gettime(CLOCK_REALTIME, &real);
+		at -= (real.tv_sec - mono.tv_sec) * 1000000000ll + real.tv_nsec - mono.tv_nsec;
+	}
+	return at < start ? 0 : at - start;
 }
 
 static void wait_poll(struct ev_thread *e)

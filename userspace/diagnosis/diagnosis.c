@@ -249,7 +249,7 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 			families[i](&s);
 		if (!explained(&s) && stirs(l))
 			progress_by_stirring(&s);
-		else if (!explained(&s))
+		else if (!explained(&s) && !progress_by_work(&s))
 			unknown_causes(&s);
 		rank(&s, d);
 		if (d->ncauses)

@@ -281,6 +281,38 @@ static void loop_sleeps(struct scene *s, const struct wait *w)
 	           "limit");
 }
 
+/*
+ * What the loop's tasks await may come from another thread of the process (an executor's): one that works,
+ * or waits for something that can come, is no reason to say that nothing does. All there are then are
+ * threads that wait for locks without a limit themselves.
+ */
+static bool fed_by_threads(const struct scene *s, const struct wait *loop)
+{
+	const struct process *p = scene_process(s, loop->thread->h.pid);
+
+	for (size_t i = 0; p && i < p->nwaits; i++) {
+		const struct wait *w = &p->waits[i];
+
+		if (w == loop || !w->python || !wait_matters(w))
+			continue;
+		if (w->kind != WAIT_LOCK || !wait_untimed(w) || !wait_old(s, w))
+			return true;
+	}
+	return false;
+}
+
+static void threads_evidence(const struct scene *s, struct cause *c, const struct wait *loop)
+{
+	const struct process *p = scene_process(s, loop->thread->h.pid);
+
+	for (size_t i = 0; p && i < p->nwaits; i++) {
+		const struct wait *w = &p->waits[i];
+
+		if (w != loop && w->python && wait_matters(w) && w->kind == WAIT_LOCK)
+			cause_evidence_wait(s, c, w);
+	}
+}
+
 static void loop_idles(struct scene *s, const struct wait *w)
 {
 	struct cause *c = cause_new(s, VERDICT_EVENT_LOOP_IDLE, CONFIDENCE_STRONG, w);
@@ -301,6 +333,7 @@ static void loop_idles(struct scene *s, const struct wait *w)
 	if (!n)
 		c->confidence = CONFIDENCE_LIKELY;
 	cause_evidence_wait(s, c, w);
+	threads_evidence(s, c, w);
 	cause_wake_by_wait(s, c, w);
 	cause_step(c, "sudo whystuck --all %u   # every task and what it awaits", s->look->pid);
 	cause_step(c, "give the await a time limit (asyncio.wait_for, asyncio.timeout)");
@@ -317,7 +350,7 @@ static void loop_waits(struct scene *s, const struct wait *w)
 		pool_exhausted(s, w, t.pool, (unsigned)t.pooled, task_text(t.pooled_first).frames);
 	else if (t.n && t.sleeping == t.n && (long_timer || wait_old(s, w)))
 		loop_sleeps(s, w);
-	else if (wait_old(s, w) && !listens(s, pid))
+	else if (wait_old(s, w) && !listens(s, pid) && !fed_by_threads(s, w))
 		loop_idles(s, w);
 }
 

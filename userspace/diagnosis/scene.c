@@ -23,6 +23,11 @@
 #define FUTEX_OP_WAKE 1
 /* A wait with a time limit this short is taken up again and again: its length says nothing. */
 #define TICK_NS (5 * NS_PER_S)
+/*
+ * Of the time between two looks: a thread that wakes to wait again uses less than 1 % of a CPU (measured:
+ * Python's Event.wait(0.01) in a loop), one that works on a busy machine still gets this part.
+ */
+#define WORKS_PART 20
 
 /* ---- What a thread is there for ---- */
 
@@ -126,15 +131,10 @@ static enum wait_role part_of(const struct wait *w)
 
 /* ---- What it waits for ---- */
 
-static bool starts(struct bytes b, const char *with)
-{
-	return b.n >= strlen(with) && memcmp(b.p, with, strlen(with)) == 0;
-}
-
 static bool is_terminal(struct bytes what)
 {
-	return starts(what, "/dev/pts/") || starts(what, "/dev/tty") ||
-	       starts(what, "/dev/console");
+	return bytes_start(what, "/dev/pts/") || bytes_start(what, "/dev/tty") ||
+	       bytes_start(what, "/dev/console");
 }
 
 static bool is_name_server(const struct ev_socket *s)
@@ -164,27 +164,46 @@ static enum wait_kind wait_on_fd(const struct evidence *e, struct wait *w, int f
 	what = fd_text(row);
 	if (row->sock)
 		return wait_on_socket(e, w, row->sock);
-	if (starts(what, "pipe:[")) {
-		w->ino = strtoull(what.p + 6, NULL, 10);
+	if (fd_pipe(row)) {
+		w->ino = fd_pipe(row);
 		return write ? WAIT_PIPE_WRITE : WAIT_PIPE_READ;
 	}
 	if (is_terminal(what))
 		return write ? WAIT_TTY_WRITE : WAIT_TTY_READ;
-	if (starts(what, "anon_inode:[pidfd]"))
+	if (bytes_start(what, "anon_inode:[pidfd]"))
 		return WAIT_CHILD;
 	return WAIT_OTHER;
+}
+
+/*
+ * A select or poll of no descriptor at all. Their number is an argument: descriptors that could not be read are
+ * not taken for none.
+ */
+static bool watches_nothing(const struct ev_thread *t)
+{
+	if (t->fds_total || thread_nfds(t))
+		return false;
+	switch (t->syscall) {
+#ifdef __NR_select
+	case __NR_select:
+#endif
+	case __NR_pselect6:
+		return (int32_t)t->args[0] <= 0;
+#ifdef __NR_poll
+	case __NR_poll:
+#endif
+	case __NR_ppoll:
+		return t->args[1] == 0;
+	}
+	return false;
 }
 
 static enum wait_kind wait_on_many(const struct evidence *e, struct wait *w)
 {
 	const struct ev_thread *t = w->thread;
 
-	if (t->fds_total == 0 && thread_nfds(t) == 0 && t->syscall != __NR_epoll_pwait
-#ifdef __NR_epoll_wait
-	    && t->syscall != __NR_epoll_wait
-#endif
-	)
-		return WAIT_SLEEP; /* select and poll of nothing: how Python slept before 3.11 */
+	if (watches_nothing(t))
+		return WAIT_SLEEP; /* how Python slept before 3.11 */
 	if (t->fds_total <= 1 && thread_nfds(t) == 1 && syscall_fd(t) < 0)
 		return wait_on_fd(e, w, t->fds[0], false);
 	return WAIT_MANY;
@@ -548,6 +567,53 @@ bool wait_cpu(const struct scene *s, const struct wait *w, uint64_t *used_ns, ui
 	*used_ns = age(now->cpu_ns, then->cpu_ns);
 	*over_ns = now->h.ts_ns - then->h.ts_ns;
 	return true;
+}
+
+bool wait_works(const struct scene *s, const struct wait *w)
+{
+	uint64_t used, over;
+
+	return wait_cpu(s, w, &used, &over) && used >= over / WORKS_PART;
+}
+
+const struct wait *scene_worker(const struct scene *s, const struct wait *skip)
+{
+	const struct wait *most = NULL;
+	uint64_t used, over, best = 0;
+
+	for (size_t i = 0; i < s->nwaits; i++) {
+		const struct wait *w = &s->waits[i];
+		const struct process *p = scene_process(s, w->thread->h.pid);
+
+		if (w == skip || !p || !p->in_tree || !wait_matters(w) || !wait_works(s, w))
+			continue;
+		wait_cpu(s, w, &used, &over);
+		if (!most || used > best) {
+			most = w;
+			best = used;
+		}
+	}
+	return most;
+}
+
+static bool listens(const struct evidence *e, uint32_t pid, int fd)
+{
+	const struct ev_fd *row = fd >= 0 ? evidence_fd(e, pid, fd) : NULL;
+	const struct ev_socket *k = row && row->sock ? evidence_socket(e, row->sock) : NULL;
+
+	return k && k->h.flags & EVF_LISTEN;
+}
+
+bool wait_serves(const struct scene *s, const struct wait *w)
+{
+	if (w->kind == WAIT_ACCEPT)
+		return true;
+	if (w->kind != WAIT_MANY && w->kind != WAIT_SOCKET)
+		return false;
+	for (uint32_t i = 0; i < thread_nfds(w->thread); i++)
+		if (listens(s->look->evidence, w->thread->h.pid, w->thread->fds[i]))
+			return true;
+	return false;
 }
 
 /* ---- Causes ---- */

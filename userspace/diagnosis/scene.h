@@ -122,6 +122,13 @@ bool process_moved(const struct scene *s, const struct process *p);
 /* CPU time it used between the two newest snapshots, in ns, and how long that was; false unknown. */
 bool wait_cpu(const struct scene *s, const struct wait *w, uint64_t *used_ns, uint64_t *over_ns);
 
+/* It used more of a CPU between the two newest snapshots than waking up to wait again takes. */
+bool wait_works(const struct scene *s, const struct wait *w);
+/* The thread of the tree that matters and works most, but for skip (NULL: all count). NULL: none does. */
+const struct wait *scene_worker(const struct scene *s, const struct wait *skip);
+/* It waits for connections: a server's way to rest. */
+bool wait_serves(const struct scene *s, const struct wait *w);
+
 /* ---- Causes ---- */
 
 /*
@@ -161,5 +168,7 @@ void threads_causes(struct scene *s);
 /* Output or useful system calls were seen: where nothing explains a stall, the run goes on. */
 bool stirs(const struct look *l);
 void progress_by_stirring(struct scene *s);
+/* The same of a thread that computes. False: none does, or a stall was waited for. */
+bool progress_by_work(struct scene *s);
 void tree_causes(struct scene *s); /* last: looks at what the others found */
 #endif

@@ -13,6 +13,8 @@
 #define BUSY_PART 4
 /* The same of a run that is known to be stuck: it has computed for long, only not much just now. */
 #define BUSY_STUCK_PART 20
+/* Innermost functions compared to tell whether a thread gets on. */
+#define STAYS_FRAMES 6
 /* include/uapi/linux/futex.h: nobody outside the process can wake the waiter */
 #define FUTEX_PRIVATE 0x80
 
@@ -89,6 +91,22 @@ static uint64_t sleep_length(const struct wait *w)
 	return w->until_ns > w->since_ns ? w->until_ns - w->since_ns : 0;
 }
 
+/* Somebody else in the tree waits for a reply or works: then the sleep is not what matters. */
+static bool others_work(const struct scene *s, const struct wait *w)
+{
+	const struct look *l = s->look;
+
+	for (size_t i = 0; i < l->nopen; i++) {
+		const struct call_view *v = &l->open[i];
+		const struct wait *by = v->sock ? scene_waiter(s, v->sock) : NULL;
+
+		if (!v->call->blocks && !v->call->inbound && v->call->class != CALL_HEARTBEAT &&
+		    by && by != w && wait_matters(by))
+			return true;
+	}
+	return !(l->stall && stall_stuck(l->stall)) && scene_worker(s, w);
+}
+
 static void sleeping(struct scene *s, const struct wait *w)
 {
 	struct cause *c = cause_new(s, VERDICT_SLEEPING,
@@ -120,6 +138,24 @@ static bool wrote(const struct scene *s, uint32_t pid)
 	return now && then && now->value != then->value;
 }
 
+/*
+ * Is it where it was at the look before: the same functions at the same lines? A computation that gets on
+ * changes them; one that goes round in circles stays.
+ */
+static bool stays(const struct scene *s, const struct wait *w)
+{
+	const struct evidence *before = evidence_previous(s->look->evidence);
+	const struct ev_frames *then =
+		before ? evidence_frames(before, w->thread->h.pid, w->thread->h.tid) : NULL;
+	char a[DIAGNOSIS_TEXT_MAX], b[DIAGNOSIS_TEXT_MAX];
+
+	if (!then || !w->python)
+		return false;
+	frames_line(a, sizeof(a), frames_text(then), STAYS_FRAMES);
+	frames_line(b, sizeof(b), frames_text(w->python), STAYS_FRAMES);
+	return *a && strcmp(a, b) == 0;
+}
+
 static void computing(struct scene *s, const struct wait *w)
 {
 	const struct look *l = s->look;
@@ -131,20 +167,46 @@ static void computing(struct scene *s, const struct wait *w)
 	if (!wait_cpu(s, w, &used, &over) || used < over / (stuck ? BUSY_STUCK_PART : BUSY_PART) ||
 	    wrote(s, w->thread->h.pid))
 		return;
+	if (!stuck && !stays(s, w))
+		return; /* progress_by_work() has it */
 	since = stuck ? stall_last(l->stall)->since_ns : age(l->now_ns, over);
-	c = cause_new(s, VERDICT_CPU_BOUND, CONFIDENCE_STRONG, w);
+	c = cause_new(s, VERDICT_CPU_BOUND, stuck ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, w);
 	c->since_ns = since;
 	c->at_least = !stuck || stall_last(l->stall)->at_least;
 	cause_say(c, "%s computes, with nothing read or written for %s", wait_name(w, name),
 	          duration_of(age(l->now_ns, since)).text);
 	cause_evidence(c, "it used %u %% of a CPU over the last %s", (unsigned)(used * 100 / over),
 	               duration_of(over).text);
+	if (stays(s, w))
+		cause_evidence(c, "it is in the same line as %s ago", duration_of(over).text);
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_UNKNOWN, 0,
 	           "a computation ends when it is done: nothing here tells when");
 	cause_step(c, "sudo whystuck %u   # again: is it still in the same line?", s->look->pid);
 	cause_step(c, "a pattern of a regular expression that backtracks, or a loop without end, "
 	              "stays in one line for ever");
+}
+
+bool progress_by_work(struct scene *s)
+{
+	const struct look *l = s->look;
+	const struct wait *w = scene_worker(s, NULL);
+	uint64_t used = 0, over = 0;
+	struct cause *c;
+	char name[64];
+
+	if (!w || (l->stall && stall_stuck(l->stall)) || !wait_cpu(s, w, &used, &over))
+		return false;
+	c = cause_new(s, VERDICT_PROGRESSING, CONFIDENCE_LIKELY, NULL);
+	c->pid = l->pid;
+	cause_say(c,
+	          "nothing is stuck that can be seen: %s computes, %u %% of a CPU over the last %s",
+	          wait_name(w, name), (unsigned)(used * 100 / over), duration_of(over).text);
+	cause_evidence_wait(s, c, w);
+	cause_wake(c, WAKE_ON_EVENT, 0, "it is not asleep");
+	cause_step(c, "sudo whystuck watch %u   # whether turns, calls or output come of it",
+	           l->pid);
+	return true;
 }
 
 /* ---- Locks ---- */
@@ -307,7 +369,10 @@ static void exit_blocked(struct scene *s, const struct process *p)
 	cause_evidence_wait(s, c, p->main);
 	if (by)
 		cause_evidence_wait(s, c, by);
-	if (by)
+	if (by && by->until_ns > s->look->now_ns && !by->ticks)
+		cause_wake(c, WAKE_ON_EVENT, 0, "it ends when thread %u does; that one wakes in %s",
+		           by->thread->h.tid, duration_of(by->until_ns - s->look->now_ns).text);
+	else if (by)
 		cause_wake(c, WAKE_ON_EVENT, 0, "it ends when thread %u does", by->thread->h.tid);
 	else
 		cause_wake_by_wait(s, c, p->main);
@@ -342,7 +407,8 @@ void threads_causes(struct scene *s)
 		if (w->kind == WAIT_DISK && wait_for_ns(s, w) >= DISK_NS)
 			uninterruptible(s, w);
 		else if (w->kind == WAIT_SLEEP &&
-		         (sleep_length(w) >= s->look->silent_min_ns || wait_old(s, w)))
+		         (sleep_length(w) >= s->look->silent_min_ns || wait_old(s, w)) &&
+		         !others_work(s, w))
 			sleeping(s, w);
 		else if (w->kind == WAIT_RUNNING)
 			computing(s, w);

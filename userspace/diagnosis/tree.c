@@ -91,24 +91,14 @@ static void edges_by_holders(const struct scene *s, const struct process *p, uin
 	}
 }
 
-static uint64_t pipe_of(const struct scene *s, uint32_t pid, int fd)
-{
-	const struct ev_fd *row = evidence_fd(s->look->evidence, pid, fd);
-	struct bytes what = row ? fd_text(row) : (struct bytes){ NULL, 0 };
-
-	if (what.n < 7 || memcmp(what.p, "pipe:[", 6) != 0)
-		return 0;
-	return strtoull(what.p + 6, NULL, 10);
-}
-
 static void edges_by_many(const struct scene *s, const struct process *p, const struct wait *w,
                           struct edge *e)
 {
 	for (uint32_t i = 0; i < thread_nfds(w->thread); i++) {
-		uint64_t ino = pipe_of(s, p->pid, w->thread->fds[i]);
+		const struct ev_fd *row = evidence_fd(s->look->evidence, p->pid, w->thread->fds[i]);
 
-		if (ino)
-			edges_by_holders(s, p, ino, 2, e);
+		if (row && fd_pipe(row))
+			edges_by_holders(s, p, fd_pipe(row), 2, e);
 	}
 }
 
@@ -401,8 +391,11 @@ static void child_waited_for(struct scene *s, const struct process *p)
 
 	if (!w || !wait_old(s, w) || !to->main)
 		return;
-	/* a child that works is no cause; one with a cause of its own is shown with it */
-	if (process_moved(s, to) && !has_cause(s, to->pid))
+	/*
+	 * A child that works, or serves and rests, is no cause; one with a cause of its own is shown with
+	 * it.
+	 */
+	if ((process_moved(s, to) || wait_serves(s, to->main)) && !has_cause(s, to->pid))
 		return;
 	c = cause_new(s, VERDICT_CHILD_WAIT, CONFIDENCE_STRONG, w);
 	cause_say(c, "process %u (%s) has waited for process %u (%s) for %s%s", p->pid,
