@@ -257,9 +257,10 @@ static bool confirmed(const struct why *w, const struct run_error_input *in,
 		return false;
 	}
 	describe_endpoint(in->look, a->sock, place);
-	log_warn("shut down descriptor %d of %u (%s)? Its client's call ends with an error then. "
-	         "[y/N]",
-	         a->fd, a->pid, *place ? place : "unnamed");
+	/* an error only in that it must be seen: whoever is asked must know what, with --quiet too */
+	log_error("shut down descriptor %d of %u (%s)? Its client's call ends with an error then. "
+	          "[y/N]",
+	          a->fd, a->pid, *place ? place : "unnamed");
 	if (fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y'))
 		return true;
 	log_warn("nothing was done");

@@ -136,7 +136,7 @@ static void retry_steps(struct cause *c, bool limited)
 		           "look at the account's limits with the provider; fewer requests at once "
 		           "avoid the waits");
 	else
-		cause_step(c, "look at what the calls fail of: the error stands in recent_calls of "
+		cause_step(c, "look at why the calls fail: the error stands in recent_calls of "
 		              "run_error.json when it was seen");
 	cause_step(c, "give the retries a limit in number and in time");
 }
@@ -257,6 +257,23 @@ static bool moves(const struct look *l)
 	return age(l->now_ns, h->moved_ns) < l->silent_min_ns;
 }
 
+/* "a call ended": what a clock that moved stands for. */
+static const char *moved_text(const char *clock)
+{
+	static const struct {
+		const char *clock, *text;
+	} texts[] = {
+		{ "content", "content came" },
+		{ "calls", "a call succeeded" },
+		{ "turns", "a turn began or ended" },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (strcmp(texts[i].clock, clock) == 0)
+			return texts[i].text;
+	return clock;
+}
+
 static const struct call_view *slow_call(const struct look *l, uint64_t *p99)
 {
 	const struct history *h = l->history;
@@ -290,14 +307,16 @@ static void progressing(struct scene *s)
 	c->view = slow;
 	if (slow) {
 		c->since_ns = slow->call->start_ns;
-		cause_say(c,
-		          "%s to %s has been open for %s, longer than this run's p99 of %s, but %s "
-		          "moves",
-		          op_text(slow->call), endpoint_text(slow),
-		          duration_of(age(l->now_ns, slow->call->start_ns)).text,
-		          duration_of(p99).text, l->history->moved);
+		cause_say(
+			c,
+			"%s to %s has been open for %s, longer than this run's p99 of %s, but the "
+			"run moves: %s %s ago",
+			op_text(slow->call), endpoint_text(slow),
+			duration_of(age(l->now_ns, slow->call->start_ns)).text,
+			duration_of(p99).text, moved_text(l->history->moved),
+			duration_of(age(l->now_ns, l->history->moved_ns)).text);
 	} else {
-		cause_say(c, "the run moves: %s %s ago", l->history->moved,
+		cause_say(c, "the run moves: %s %s ago", moved_text(l->history->moved),
 		          duration_of(age(l->now_ns, l->history->moved_ns)).text);
 	}
 	cause_evidence(c, "watched for %s", duration_of(age(l->now_ns, l->history->start_ns)).text);

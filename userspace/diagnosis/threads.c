@@ -36,15 +36,19 @@ static void stopped(struct scene *s, const struct process *p)
 		cause_say(c,
 		          "process %u (%s) is stopped by a signal (SIGSTOP, Ctrl-Z or job control)",
 		          p->pid, process_name(s, p, name));
-	cause_evidence(c, "all %zu threads are in state %c", p->nwaits,
-	               w->thread->state == 't' ? 't' : 'T');
+	if (p->nwaits == 1)
+		cause_evidence(c, "its only thread is in state %c",
+		               w->thread->state == 't' ? 't' : 'T');
+	else
+		cause_evidence(c, "all %zu threads are in state %c", p->nwaits,
+		               w->thread->state == 't' ? 't' : 'T');
 	if (traced) {
 		cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when its tracer lets it");
 		cause_step(c, "ps -fp %" PRIu64 "   # who traces it, and why?",
 		           (uint64_t)tracer->value);
 	} else {
 		cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when it gets SIGCONT");
-		cause_step(c, "kill -CONT %u   # or `fg` in its shell", p->pid);
+		cause_step(c, "kill -CONT %u   # let it go on (or type fg in its shell)", p->pid);
 	}
 }
 
