@@ -6,8 +6,6 @@
 #include "evidence.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/event_least.h"
@@ -485,24 +483,14 @@ const struct ev_frames *evidence_frames_missing(const struct evidence *e, uint32
 	return row_find(e, ROW_FRAMES, (struct key){ pid, (uint64_t)FRAMES_MISSING << 32 });
 }
 
-/* Up to the next c or the end; *rest is what follows it. */
-static struct bytes part_to(struct bytes *rest, char c)
-{
-	const char *end = rest->n ? memchr(rest->p, c, rest->n) : NULL;
-	struct bytes part = { rest->p, end ? (size_t)(end - rest->p) : rest->n };
-
-	*rest = bytes_from(*rest, part.n + (end != NULL));
-	return part;
-}
-
 struct thread_text thread_text(const struct ev_thread *t)
 {
 	struct bytes rest = { t->text, t->h.size - sizeof(*t) };
 	struct thread_text text;
 
-	text.name = part_to(&rest, '\0');
-	text.wchan = part_to(&rest, '\0');
-	text.stack = part_to(&rest, '\0');
+	text.name = bytes_to(&rest, '\0');
+	text.wchan = bytes_to(&rest, '\0');
+	text.stack = bytes_to(&rest, '\0');
 	return text;
 }
 
@@ -510,7 +498,19 @@ struct bytes fd_text(const struct ev_fd *f)
 {
 	struct bytes rest = { f->text, f->h.size - sizeof(*f) };
 
-	return part_to(&rest, '\0');
+	return bytes_to(&rest, '\0');
+}
+
+uint64_t fd_pipe(const struct ev_fd *f)
+{
+	struct bytes text = fd_text(f);
+	uint64_t ino = 0;
+
+	if (!bytes_start(text, "pipe:["))
+		return 0;
+	for (size_t i = 6; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++)
+		ino = ino * 10 + (uint64_t)(text.p[i] - '0');
+	return ino;
 }
 
 struct bytes process_text(const struct ev_process *p)
@@ -538,8 +538,8 @@ struct task_text task_text(const struct ev_task *t)
 	struct bytes rest = { t->text, t->h.size - sizeof(*t) };
 	struct task_text text;
 
-	text.name = part_to(&rest, '\0');
-	text.awaits = part_to(&rest, '\0');
+	text.name = bytes_to(&rest, '\0');
+	text.awaits = bytes_to(&rest, '\0');
 	text.frames = rest;
 	return text;
 }
@@ -549,8 +549,8 @@ struct request_text request_text(const struct ev_request *r)
 	struct bytes rest = { r->text, r->h.size - sizeof(*r) };
 	struct request_text text;
 
-	text.method = part_to(&rest, '\0');
-	text.url = part_to(&rest, '\0');
+	text.method = bytes_to(&rest, '\0');
+	text.url = bytes_to(&rest, '\0');
 	return text;
 }
 
@@ -559,9 +559,9 @@ struct name_text name_text(const struct ev_name *n)
 	struct bytes rest = { n->text, n->h.size - sizeof(*n) };
 	struct name_text text;
 
-	text.host = part_to(&rest, '\0');
-	text.scheme = part_to(&rest, '\0');
-	text.variable = part_to(&rest, '\0');
+	text.host = bytes_to(&rest, '\0');
+	text.scheme = bytes_to(&rest, '\0');
+	text.variable = bytes_to(&rest, '\0');
 	return text;
 }
 
@@ -570,8 +570,8 @@ struct missing_text missing_text(const struct ev_missing *m)
 	struct bytes rest = { m->text, m->h.size - sizeof(*m) };
 	struct missing_text text;
 
-	text.what = part_to(&rest, '\0');
-	text.why = part_to(&rest, '\0');
+	text.what = bytes_to(&rest, '\0');
+	text.why = bytes_to(&rest, '\0');
 	return text;
 }
 
@@ -579,147 +579,12 @@ struct bytes holder_text(const struct ev_holder *h)
 {
 	struct bytes rest = { h->text, h->h.size - sizeof(*h) };
 
-	return part_to(&rest, '\0');
+	return bytes_to(&rest, '\0');
 }
 
 struct bytes lock_path(const struct ev_lock *l)
 {
 	struct bytes rest = { l->text, l->h.size - sizeof(*l) };
 
-	return part_to(&rest, '\0');
-}
-
-static uint32_t number(struct bytes digits)
-{
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < digits.n && i < 9 && digits.p[i] >= '0' && digits.p[i] <= '9'; i++)
-		n = n * 10 + (uint32_t)(digits.p[i] - '0');
-	return n;
-}
-
-bool frames_next(struct bytes *rest, struct frame *frame)
-{
-	struct bytes line;
-
-	if (!rest->n)
-		return false;
-	line = part_to(rest, '\n');
-	frame->function = part_to(&line, '\t');
-	frame->file = part_to(&line, '\t');
-	frame->line = number(line);
-	return true;
-}
-
-static bool contains(struct bytes b, const char *s)
-{
-	return memmem(b.p, b.n, s, strlen(s)) != NULL;
-}
-
-bool frame_own(const struct frame *f)
-{
-	static const char *const others[] = { "/lib/python3", "/lib64/python3", "/site-packages/",
-		                              "/dist-packages/", "<frozen " };
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-		if (contains(f->file, others[i]))
-			return false;
-	return true;
-}
-
-static bool has_own(struct bytes rest)
-{
-	struct frame frame;
-
-	while (frames_next(&rest, &frame))
-		if (frame_own(&frame))
-			return true;
-	return false;
-}
-
-static struct bytes base_name(struct bytes path)
-{
-	const char *slash = memrchr(path.p, '/', path.n);
-
-	return slash ? bytes_from(path, (size_t)(slash - path.p) + 1) : path;
-}
-
-/* "one" of "deadlock.<locals>.one": where it was defined says its line. */
-static struct bytes without_locals(struct bytes function)
-{
-	static const char mark[] = "<locals>.";
-	const char *found;
-
-	while ((found = memmem(function.p, function.n, mark, sizeof(mark) - 1)))
-		function = bytes_from(function, (size_t)(found - function.p) + sizeof(mark) - 1);
-	return function;
-}
-
-/* One frame at *at; false if it does not fit. */
-static bool line_add(char *buf, size_t n, size_t *at, const struct frame *f)
-{
-	struct bytes file = base_name(f->file), function = without_locals(f->function);
-	char line[16] = "";
-	int k;
-
-	if (f->line)
-		snprintf(line, sizeof(line), ":%" PRIu32, f->line);
-	k = snprintf(buf + *at, n - *at, "%s%.*s (%.*s%s)", *at ? " <- " : "", (int)function.n,
-	             function.p, (int)file.n, file.p, line);
-	if (k < 0 || (*at && (size_t)k >= n - *at)) {
-		buf[*at] = '\0';
-		return false;
-	}
-	*at += (size_t)k;
-	return *at < n;
-}
-
-/* "one" of "deadlock.<locals>.one", "get" of "Queue.get". */
-static struct bytes last_name(struct bytes function)
-{
-	const char *dot = function.n ? memrchr(function.p, '.', function.n) : NULL;
-
-	return dot ? bytes_from(function, (size_t)(dot - function.p) + 1) : function;
-}
-
-bool frame_is(const struct frame *f, const char *file, const char *function)
-{
-	struct bytes name = last_name(f->function);
-	size_t n = strlen(file);
-
-	if (n && file[n - 1] == '/'
-	            ? !contains(f->file, file)
-	            : f->file.n < n || memcmp(f->file.p + f->file.n - n, file, n) != 0)
-		return false;
-	return !function || (name.n == strlen(function) && memcmp(name.p, function, name.n) == 0);
-}
-
-bool frames_have(struct bytes frames, const char *file, const char *function)
-{
-	struct frame f;
-
-	while (frames_next(&frames, &f))
-		if (frame_is(&f, file, function))
-			return true;
-	return false;
-}
-
-char *frames_line(char *buf, size_t n, struct bytes frames, unsigned max)
-{
-	struct bytes rest = frames;
-	bool own = has_own(frames);
-	struct frame frame;
-	size_t at = 0;
-
-	if (!n)
-		return buf;
-	buf[0] = '\0';
-	while (max && frames_next(&rest, &frame)) {
-		if (own && !frame_own(&frame))
-			continue;
-		if (!line_add(buf, n, &at, &frame))
-			break;
-		max--;
-	}
-	return buf;
+	return bytes_to(&rest, '\0');
 }

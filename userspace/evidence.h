@@ -8,6 +8,7 @@
 #define EVIDENCE_H
 #include "base/bytes.h"
 #include "event.h"
+#include "frames.h"
 
 /*
  * Records and bytes one snapshot may hold: far more than a large run has (thousands of threads,
@@ -82,6 +83,7 @@ struct thread_text {
 };
 struct thread_text thread_text(const struct ev_thread *t);
 struct bytes fd_text(const struct ev_fd *f);
+uint64_t fd_pipe(const struct ev_fd *f);               /* inode in "pipe:[4711]"; 0: no pipe */
 struct bytes process_text(const struct ev_process *p); /* arguments separated by NUL */
 struct bytes socket_path(const struct ev_socket *s);
 uint32_t thread_nfds(const struct ev_thread *t); /* rows of t->fds that are filled */
@@ -109,29 +111,4 @@ struct missing_text {
 struct missing_text missing_text(const struct ev_missing *m);
 struct bytes holder_text(const struct ev_holder *h);
 struct bytes lock_path(const struct ev_lock *l);
-
-/* A function, and the line it is at; 0: not known. */
-struct frame {
-	struct bytes function, file;
-	uint32_t line;
-};
-/* The next frame of what frames_text() or task_text() gave, innermost first; false after the last. */
-bool frames_next(struct bytes *rest, struct frame *frame);
-
-/*
- * "ask_llm (llm.py:120) <- reply (agent.py:88)" from what frames_text() or task_text() gave: at most
- * max frames, innermost first, files without their directories. The standard library's and installed
- * packages' are left out where there are frames of the program's own. Cut to n bytes, between two
- * frames where it can be. Returns buf, which is empty when there are no frames.
- */
-char *frames_line(char *buf, size_t n, struct bytes frames, unsigned max);
-/* Of the program itself, not of the standard library or an installed package? */
-bool frame_own(const struct frame *f);
-/*
- * Is it that function of a file whose path ends so? function: the last part of its name ("get" of
- * "Queue.get"), NULL any. A file that ends in '/' stands for a package: the path contains it.
- */
-bool frame_is(const struct frame *f, const char *file, const char *function);
-/* Is one of the frames that? */
-bool frames_have(struct bytes frames, const char *file, const char *function);
 #endif

@@ -35,6 +35,16 @@ static inline struct bytes bytes_from(struct bytes b, size_t off)
 	return off > b.n ? (struct bytes){ b.p + b.n, 0 } : (struct bytes){ b.p + off, b.n - off };
 }
 
+/* Up to the next c or the end; *rest is then what follows it. */
+static inline struct bytes bytes_to(struct bytes *rest, char c)
+{
+	const char *end = rest->n ? memchr(rest->p, c, rest->n) : NULL;
+	struct bytes part = { rest->p, end ? (size_t)(end - rest->p) : rest->n };
+
+	*rest = bytes_from(*rest, part.n + (end != NULL));
+	return part;
+}
+
 /* FNV-1a: h is 0 for a new hash, or what an earlier call returned, to go on with. Good enough to tell
  * apart what is not made to collide; never a key, so a hostile target can at worst confuse itself. */
 static inline uint64_t bytes_hash(uint64_t h, struct bytes b)

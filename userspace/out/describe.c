@@ -226,15 +226,3 @@ bool evidence_owner(const struct evidence *e, uint64_t sock, uint32_t *pid, int 
 	}
 	return false;
 }
-
-uint64_t fd_pipe(const struct ev_fd *f)
-{
-	struct bytes text = fd_text(f);
-	uint64_t ino = 0;
-
-	if (!bytes_start(text, "pipe:["))
-		return 0;
-	for (size_t i = 6; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++)
-		ino = ino * 10 + (uint64_t)(text.p[i] - '0');
-	return ino;
-}

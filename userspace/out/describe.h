@@ -34,8 +34,6 @@ const char *size_text(uint64_t bytes, char buf[static 32]);
 /* Of enum tcp_timer, lock_kind: a word, as run_error.json has it. NULL: no such. */
 const char *tcp_timer_name(uint32_t timer);
 const char *lock_name(uint32_t kind);
-/* Inode in "pipe:[4711]"; 0: no pipe. */
-uint64_t fd_pipe(const struct ev_fd *f);
 /* PID in the evidence that has the socket open, and its descriptor; false: nobody has. */
 bool evidence_owner(const struct evidence *e, uint64_t sock, uint32_t *pid, int *fd);
 #endif
