@@ -222,8 +222,8 @@ struct ev_thread {
 	__u64 args[6];
 	__s64 timeout_ns; /* of the blocked call, from its start, at least so long where that is not known
 			   * (blocked_since_ns 0); or TIMEOUT_* */
-	__u64 switches;   /* voluntary and involuntary context switches */
-	__s32 syscall;    /* number, -1 not in one */
+	__u64 switches; /* voluntary and involuntary context switches */
+	__s32 syscall;  /* number, -1 not in one */
 	__u32 pad;
 	__u8 state; /* as in /proc/PID/stat: R S D T Z ... */
 	__u8 pad2;

@@ -93,7 +93,7 @@ struct snap_thread {
 	__u64 last_arrival; /* sched clock */
 	__u64 last_run;     /* ns of its last run */
 	__u64 last_queued;
-	__u64 cpu_ns; /* it ran in its life */
+	__u64 cpu_ns;          /* it ran in its life */
 	__u64 me_last_arrival; /* of the reader: calibrates the sched clock */
 	__s64 syscall;
 	__u64 args[6];

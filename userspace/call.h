@@ -96,7 +96,7 @@ struct call {
 	 * the newest that may be content, or since when that was watched for.
 	 */
 	uint64_t filler_ns, content_ns;
-	bool at_least;          /* start_ns is a bound: it began then or earlier */
+	bool at_least; /* start_ns is a bound: it began then or earlier */
 	uint64_t bytes_out, bytes_in;
 
 	enum call_class class;

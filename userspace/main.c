@@ -11,11 +11,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(struct options *o);
 	} commands[] = {
-		{ "why", cmd_why },
-		{ "watch", cmd_watch },
-		{ "run", cmd_run },
-		{ "replay", cmd_replay },
-		{ "check", cmd_check },
+		{ "why", cmd_why },       { "watch", cmd_watch }, { "run", cmd_run },
+		{ "replay", cmd_replay }, { "check", cmd_check },
 	};
 	struct options o;
 	int status;
