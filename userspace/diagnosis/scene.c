@@ -579,7 +579,7 @@ bool wait_works(const struct scene *s, const struct wait *w)
 const struct wait *scene_worker(const struct scene *s, const struct wait *skip)
 {
 	const struct wait *most = NULL;
-	uint64_t used, over, best = 0;
+	uint64_t used = 0, over, best = 0;
 
 	for (size_t i = 0; i < s->nwaits; i++) {
 		const struct wait *w = &s->waits[i];

@@ -97,7 +97,7 @@ const char *describe_process(const struct evidence *e, uint32_t pid,
 const char *describe_state(uint8_t state)
 {
 	static const struct {
-		char letter;
+		uint8_t letter;
 		const char *word;
 	} states[] = {
 		{ 'R', "running" }, { 'S', "sleeping" }, { 'D', "uninterruptible" },
