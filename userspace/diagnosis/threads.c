@@ -14,7 +14,7 @@
 /* The same of a run that is known to be stuck: it has computed for long, only not much just now. */
 #define BUSY_STUCK_PART 20
 /* Innermost functions compared to tell whether a thread gets on. */
-#define STAYS_FRAMES 6
+#define PLACE_FRAMES 6
 /* include/uapi/linux/futex.h: nobody outside the process can wake the waiter */
 #define FUTEX_PRIVATE 0x80
 
@@ -142,11 +142,14 @@ static bool wrote(const struct scene *s, uint32_t pid)
 	return now && then && now->value != then->value;
 }
 
+/* Where it is, against the look before. */
+enum place { PLACE_UNKNOWN, PLACE_SAME, PLACE_OTHER };
+
 /*
- * Is it where it was at the look before: the same functions at the same lines? A computation that gets on
- * changes them; one that goes round in circles stays.
+ * The same functions at the same lines? A computation that gets on changes them; one that goes round in
+ * circles stays. The first look has no functions: the second has nothing to compare its own with.
  */
-static bool stays(const struct scene *s, const struct wait *w)
+static enum place place_of(const struct scene *s, const struct wait *w)
 {
 	const struct evidence *before = evidence_previous(s->look->evidence);
 	const struct ev_frames *then =
@@ -154,10 +157,20 @@ static bool stays(const struct scene *s, const struct wait *w)
 	char a[DIAGNOSIS_TEXT_MAX], b[DIAGNOSIS_TEXT_MAX];
 
 	if (!then || !w->python)
-		return false;
-	frames_line(a, sizeof(a), frames_text(then), STAYS_FRAMES);
-	frames_line(b, sizeof(b), frames_text(w->python), STAYS_FRAMES);
-	return *a && strcmp(a, b) == 0;
+		return PLACE_UNKNOWN;
+	frames_line(a, sizeof(a), frames_text(then), PLACE_FRAMES);
+	frames_line(b, sizeof(b), frames_text(w->python), PLACE_FRAMES);
+	return *a && strcmp(a, b) == 0 ? PLACE_SAME : PLACE_OTHER;
+}
+
+/* Of a look on demand: it may get on as well, so progress_by_work() has it. */
+static bool gets_on(const struct scene *s, const struct wait *w, uint64_t over_ns)
+{
+	enum place place = place_of(s, w);
+
+	if (place == PLACE_UNKNOWN) /* a longer look may tell, where there are functions */
+		return !w->python || over_ns >= s->look->silent_min_ns / 2;
+	return place == PLACE_OTHER;
 }
 
 static void computing(struct scene *s, const struct wait *w)
@@ -171,8 +184,8 @@ static void computing(struct scene *s, const struct wait *w)
 	if (!wait_cpu(s, w, &used, &over) || used < over / (stuck ? BUSY_STUCK_PART : BUSY_PART) ||
 	    wrote(s, w->thread->h.pid))
 		return;
-	if (!stuck && !stays(s, w))
-		return; /* progress_by_work() has it */
+	if (!stuck && gets_on(s, w, over))
+		return;
 	since = stuck ? stall_last(l->stall)->since_ns : age(l->now_ns, over);
 	c = cause_new(s, VERDICT_CPU_BOUND, stuck ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, w);
 	c->since_ns = since;
@@ -181,7 +194,7 @@ static void computing(struct scene *s, const struct wait *w)
 	          duration_of(age(l->now_ns, since)).text);
 	cause_evidence(c, "it used %u %% of a CPU over the last %s", (unsigned)(used * 100 / over),
 	               duration_of(over).text);
-	if (stays(s, w))
+	if (place_of(s, w) == PLACE_SAME)
 		cause_evidence(c, "it is in the same line as %s ago", duration_of(over).text);
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_UNKNOWN, 0,
