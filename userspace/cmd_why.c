@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/times.h"
 #include "command.h"
 #include "out/describe.h"
 #include "out/screen.h"
@@ -16,7 +17,6 @@
 #include "snapshot.h"
 #include "watch.h"
 
-#define NS_PER_MS 1000000ull
 /* Between the snapshot at attach and the full one: what moves in it is alive. Most calls of a healthy run are shorter. */
 #define LOOK_MIN_NS (400 * NS_PER_MS)
 #define LOOK_TICK_MS 100

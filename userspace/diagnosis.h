@@ -66,6 +66,11 @@ struct look {
  * as usual. Most replies of LLMs begin sooner.
  */
 #define LOOK_QUIET_NS 10000000000ull
+/*
+ * A reply that is not streamed begins when it is whole: long ones take longer than that. In a look on demand
+ * an unanswered LLM call must be silent for so long.
+ */
+#define LOOK_REPLY_NS 20000000000ull
 
 enum verdict_kind {
 	VERDICT_UNKNOWN,
@@ -150,6 +155,9 @@ const char *tcp_state_name(int state); /* NULL: no such state */
 
 /* The run goes on: no stall. The other kinds but VERDICT_UNKNOWN are stalls. */
 bool verdict_is_alive(enum verdict_kind k);
+
+/* For how long this call must be silent before it is a cause. */
+uint64_t look_quiet_ns(const struct look *l, const struct call *c);
 
 /* Does t wait for what happens on descriptor fd? */
 bool thread_waits_on(const struct ev_thread *t, int fd);

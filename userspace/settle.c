@@ -2,21 +2,13 @@
 /* The newest sign of life in open calls, their sockets and, where nothing else decides, in threads. */
 #include "settle.h"
 
+#include "base/times.h"
+
 /* Facts that no further look changes. */
 static const bool definite[VERDICT_KINDS] = {
 	[VERDICT_PROGRESSING] = true, [VERDICT_SLOW] = true,         [VERDICT_STOPPED] = true,
 	[VERDICT_SLEEPING] = true,    [VERDICT_RATE_LIMITED] = true, [VERDICT_EXITED] = true,
 };
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t age(uint64_t now, uint64_t then)
-{
-	return now > then ? now - then : 0;
-}
 
 /* When data moved last on a socket, 0 unknown or never. */
 static uint64_t socket_life(const struct ev_socket *s)
@@ -79,6 +71,22 @@ uint64_t settle_life(const struct look *l, const struct diagnosis *d)
 	return decided ? newest : later(newest, threads_life(l));
 }
 
+/* How long unanswered LLM calls are looked at, which are given more time than other silences. */
+static uint64_t replies_ns(const struct look *l, uint64_t looked)
+{
+	uint64_t longest = 0;
+
+	for (size_t i = 0; i < l->nopen; i++) {
+		const struct call_view *v = &l->open[i];
+		uint64_t quiet = look_quiet_ns(l, v->call);
+
+		if (may_decide(v->call, true) && quiet > l->silent_min_ns)
+			longest = later(longest,
+			                age(quiet, later(age(l->now_ns, call_life(l, v)), looked)));
+	}
+	return longest;
+}
+
 uint64_t settle_ns(const struct look *l, const struct diagnosis *d)
 {
 	uint64_t quiet = age(l->now_ns, settle_life(l, d));
@@ -89,5 +97,5 @@ uint64_t settle_ns(const struct look *l, const struct diagnosis *d)
 	/* what computes has no age but that of the look; most of what does is done soon */
 	if (d->causes[0].kind == VERDICT_CPU_BOUND)
 		return age(l->silent_min_ns, looked);
-	return age(l->silent_min_ns, later(quiet, looked));
+	return later(age(l->silent_min_ns, later(quiet, looked)), replies_ns(l, looked));
 }

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "base/times.h"
+
 #define BUCKETS 1024
 /* CPU samples: taken T/32 apart, so 32 cover T and 40 leave room for the one before it. */
 #define SAMPLES_PER_TIMEOUT 32
@@ -82,16 +84,6 @@ struct stall {
 	uint64_t loop_calls,
 		loop_call_ns; /* calls since a turn began or ended or output was written */
 };
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t age(uint64_t now, uint64_t then)
-{
-	return now > then ? now - then : 0;
-}
 
 static bool counts(const struct call *c)
 {

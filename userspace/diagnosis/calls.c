@@ -44,11 +44,6 @@ struct facts {
 	uint64_t silent_ns; /* since when, on any account */
 };
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /*
  * When data last moved on the socket, 0 unknown. Ages of a way that never carried data mean
  * nothing.
@@ -108,16 +103,6 @@ static struct facts facts_of(const struct scene *scene, const struct call_view *
 	if (f.late && f.tcp && first_sent(scene, s, f.timers))
 		f.silent_ns = first_sent(scene, s, f.timers);
 	return f;
-}
-
-static const char *endpoint_text(const struct call_view *v)
-{
-	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
-}
-
-static const char *op_text(const struct call *c)
-{
-	return *c->op ? c->op : "a request";
 }
 
 static const char *class_text(const struct call_view *v)
@@ -966,6 +951,13 @@ static void causes_of(struct scene *s, struct facts *f, size_t n)
 			cause_of(s, &f[i]);
 }
 
+uint64_t look_quiet_ns(const struct look *l, const struct call *c)
+{
+	bool replies = c->class == CALL_LLM && !l->stall && !c->first_byte_ns && !c->bytes_in;
+
+	return replies && l->silent_min_ns == LOOK_QUIET_NS ? LOOK_REPLY_NS : l->silent_min_ns;
+}
+
 void calls_causes(struct scene *s)
 {
 	const struct look *l = s->look;
@@ -980,7 +972,7 @@ void calls_causes(struct scene *s)
 		struct facts f = facts_of(s, &l->open[i]);
 
 		if ((!counts(f.call) && !is_unnamed_wait(&l->open[i])) || f.call->blocks ||
-		    age(l->now_ns, f.silent_ns) < l->silent_min_ns || is_over(&f))
+		    age(l->now_ns, f.silent_ns) < look_quiet_ns(l, f.call) || is_over(&f))
 			continue;
 		for (f.rule = rules; !f.rule->holds(&f);)
 			f.rule++;

@@ -37,17 +37,13 @@ static const char *place(const struct call_view *v)
 	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
 }
 
-static const char *op_text(const struct call *c)
-{
-	return *c->op ? c->op : "a request";
-}
-
 static void unknown_causes(struct scene *s)
 {
 	const struct look *l = s->look;
 	const struct stall_period *p = l->stall && stall_stuck(l->stall) ? stall_last(l->stall)
 	                                                                 : NULL;
 	const struct call_view *waiting = NULL, *young = NULL;
+	const struct process *target = scene_process(s, l->pid);
 	struct cause *c = cause_new(s, VERDICT_UNKNOWN, CONFIDENCE_NONE, NULL);
 	char silence[64] = "";
 
@@ -58,6 +54,8 @@ static void unknown_causes(struct scene *s)
 			young = &l->open[i];
 	}
 	c->pid = l->pid;
+	if (target && target->main && target->main->python)
+		frames_line(c->where, sizeof(c->where), frames_text(target->main->python), 4);
 	c->since_ns = p ? p->since_ns : 0;
 	c->at_least = p && p->at_least;
 	if (p)

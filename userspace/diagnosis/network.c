@@ -13,11 +13,6 @@
 /* A resolver asks again after 5 s (resolv.conf(5)): it never waits in one call for as long as a run. */
 #define RESOLVE_NS (2 * NS_PER_S)
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static const char *address_text(const struct ev_socket *k, char buf[static 80])
 {
 	char ip[INET6_ADDRSTRLEN] = "?";

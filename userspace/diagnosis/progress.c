@@ -12,16 +12,6 @@
 /* So many LLM calls without an end of a turn or any output are a circle. */
 #define CIRCLE_CALLS_MIN 20
 
-static const char *endpoint_text(const struct call_view *v)
-{
-	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
-}
-
-static const char *op_text(const struct call *c)
-{
-	return *c->op ? c->op : "a request";
-}
-
 static bool failed(const struct call *c)
 {
 	return c->status == CALL_ERROR || c->status == CALL_RATE_LIMITED ||
@@ -39,13 +29,13 @@ struct failures {
 	const struct call_view *newest; /* NULL none */
 	unsigned times;
 	uint64_t since_ns; /* when the first of them had failed */
-	bool at_least;     /* those before it are not known */
+	bool at_least;     /* nothing is known to have succeeded before it */
 };
 
 /* The newest done LLM call, or of any class that counts when there was none, if it failed. */
 static struct failures newest_failures(const struct history *h)
 {
-	struct failures f = { .at_least = true };
+	struct failures f = { 0 };
 
 	for (size_t i = h->nrecent; i-- > 0;) {
 		const struct call_view *v = &h->recent[i];
@@ -56,14 +46,15 @@ static struct failures newest_failures(const struct history *h)
 			break;
 		if (!f.newest)
 			f.newest = v;
+		if (v->call->class == f.newest->call->class && !failed(v->call))
+			f.at_least = false;
 		if (!alike(f.newest, v))
 			continue;
-		if (!failed(v->call)) {
-			f.at_least = false;
+		if (!failed(v->call))
 			break;
-		}
 		f.times++;
 		f.since_ns = v->call->end_ns;
+		f.at_least = true;
 	}
 	return f;
 }

@@ -9,12 +9,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/times.h"
 #include "diagnosis.h"
 #include "secrets.h"
 #include "syscall_names.h"
-
-#define NS_PER_MS ((uint64_t)1000000)
-#define NS_PER_S ((uint64_t)1000000000)
 
 /* ---- What threads wait for ---- */
 
@@ -152,7 +150,9 @@ struct duration {
 	char text[DURATION_TEXT_MAX];
 };
 struct duration duration_of(uint64_t ns);
-uint64_t age(uint64_t now, uint64_t then); /* 0 when then is later */
+/* Names of a call's other end and of what it asks; never empty. */
+const char *endpoint_text(const struct call_view *v);
+const char *op_text(const struct call *c);
 
 /* ---- The families: in the order in which diagnosis.c asks them ---- */
 

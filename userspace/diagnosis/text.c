@@ -32,9 +32,14 @@ struct duration duration_of(uint64_t ns)
 	return d;
 }
 
-uint64_t age(uint64_t now, uint64_t then)
+const char *endpoint_text(const struct call_view *v)
 {
-	return now > then ? now - then : 0;
+	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
+}
+
+const char *op_text(const struct call *c)
+{
+	return *c->op ? c->op : "a request";
 }
 
 const char *verdict_name(enum verdict_kind k)

@@ -7,9 +7,8 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "base/times.h"
 
-#define NS_PER_MS 1000000ull
-#define NS_PER_S 1000000000ull
 #define REDRAW_NS (100 * NS_PER_MS)   /* as often as an eye can use, and as tqdm does */
 #define FIRST_LINE_NS (10 * NS_PER_S) /* short runs say one line, at their end */
 #define NEXT_LINE_NS (30 * NS_PER_S)

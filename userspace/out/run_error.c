@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/times.h"
 #include "out/describe.h"
 #include "secrets.h"
 #include "syscall_names.h"
@@ -66,11 +67,6 @@ static json_t *string(const char *s)
 static json_t *milliseconds(uint64_t ns)
 {
 	return json_real((double)ns / 1e6);
-}
-
-static uint64_t age(uint64_t now, uint64_t then)
-{
-	return now > then ? now - then : 0;
 }
 
 /* How long ago; null for a time that was not seen. */

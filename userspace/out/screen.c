@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "base/times.h"
 #include "out/describe.h"
 #include "secrets.h"
 #include "syscall_names.h"
@@ -174,11 +175,6 @@ static void __attribute__((format(printf, 2, 3))) head(struct screen *s, const c
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	fprintf(s->out, s->style->color ? "\n" BOLD "%s" PLAIN "\n" : "\n%s\n", text);
-}
-
-static uint64_t age(uint64_t now, uint64_t then)
-{
-	return now > then ? now - then : 0;
 }
 
 struct words {
