@@ -76,17 +76,32 @@ int main(void)
 	world(VERDICT_LLM_NO_RESPONSE, 1, old);
 	CHECK(settle() == 0);
 
-	TEST("one that sent two seconds ago is looked at for eight more");
+	TEST("a store's that sent two seconds ago is looked at for eight more");
 	world(VERDICT_UNKNOWN, 1, young);
+	call.class = CALL_STORAGE;
 	CHECK(settle() == 8 * S);
 	world(VERDICT_CONNECTING, 1, young);
+	call.class = CALL_STORAGE;
 	CHECK(settle() == 8 * S);
+
+	TEST("a reply of an LLM that has not begun is given more time");
+	world(VERDICT_UNKNOWN, 1, young);
+	CHECK(settle() == 18 * S);
+
+	TEST("once it began it is silent as anything else is");
+	call.bytes_in = 1;
+	CHECK(settle() == 8 * S);
+
+	TEST("a time that was asked for holds for it, too");
+	world(VERDICT_UNKNOWN, 1, young);
+	look.silent_min_ns = 5 * S;
+	CHECK(settle() == 3 * S);
 
 	TEST("of a call seen from its beginning its own bytes count");
 	world(VERDICT_UNKNOWN, 1, old);
 	call.at_least = false;
 	call.start_ns = call.sent_ns = call.request_ns = NOW - 3 * S;
-	CHECK(settle() == 7 * S);
+	CHECK(settle() == 17 * S);
 
 	TEST("a call that is meant to wait, or a health check, keeps nobody looking");
 	world(VERDICT_DEADLOCK, 1, young);
