@@ -33,6 +33,8 @@
 	5000000000ull /* without a snapshot by then, run_error.json is written from what is known */
 /* Between the two looks at a stall: who computes, and who works, shows in what moved meanwhile. */
 #define LOOK_GAP_NS 400000000ull
+/* Ends of threads during a stall that wait for a tick; of more than a large pool has, the rest counts at once. */
+#define LEAVING_MAX 512
 
 /* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
 struct tracked {
@@ -102,6 +104,11 @@ struct pipeline {
 	char *action_text; /* of the action handed out last */
 	char stuck_on[160];
 	uint64_t stuck_on_ns;
+	struct leaving {
+		uint32_t pid, tid;
+		uint64_t ts_ns;
+	} leaving[LEAVING_MAX];
+	size_t nleaving;
 	uint64_t slow_said_ns; /* when a line said last that a call is slow */
 };
 
@@ -886,6 +893,15 @@ static void stall_over(struct pipeline *p)
 	error_ended(p, stall_last(p->stall));
 }
 
+/* Threads that left a run that is stuck, and not because all of it was killed: their turns are over. */
+static void leaving_settle(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->nleaving; i++)
+		turns_thread_exit(p->turns, p->leaving[i].pid, p->leaving[i].tid,
+		                  p->leaving[i].ts_ns);
+	p->nleaving = 0;
+}
+
 static void look_want(struct pipeline *p)
 {
 	p->wants_look = true;
@@ -898,6 +914,7 @@ static void on_tick(struct pipeline *p)
 	size_t n = 0;
 
 	conns_tick(p->conns, p->now_ns);
+	leaving_settle(p);
 	for (struct tracked *t = p->open; open && t; t = t->next) {
 		/* a call without framing that was answered may well be complete */
 		if (t->call.proto && strcmp(t->call.proto, "generic") == 0 && t->call.first_byte_ns)
@@ -1047,14 +1064,20 @@ static void on_close(struct pipeline *p, const struct ev_close *e)
 
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
 {
+	struct leaving l = { e->h.pid, e->h.tid, e->h.ts_ns };
+
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
 	if (e->h.flags & EVF_LAST) {
 		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
 		/* the target's own turns end with the run, which may have been stuck */
-		if (e->h.pid != p->pid)
+		if (e->h.pid == p->pid)
+			p->nleaving = 0;
+		else
 			turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
+	} else if (stall_stuck(p->stall) && e->h.pid == p->pid && p->nleaving < LEAVING_MAX) {
+		p->leaving[p->nleaving++] = l;
 	} else {
-		turns_thread_exit(p->turns, e->h.pid, e->h.tid, e->h.ts_ns);
+		turns_thread_exit(p->turns, l.pid, l.tid, l.ts_ns);
 	}
 }
 

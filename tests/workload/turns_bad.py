@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A runner that works, and turns bad in the middle of a turn: what was watched from before is what hangs.
 
-usage: turns_bad.py CASE PORTS [--turns N]    PORTS: JSON, the ports of hang_server.py by mode; `redis` for storage
+usage: turns_bad.py CASE PORTS [--turns N] [--canaries --api-key KEY]
+PORTS: JSON, the ports of hang_server.py by mode; `redis` for storage
 
 A turn asks the LLM, does its work, and asks again with the result of a tool. On stdout JSON lines: ready; it starts when
 a line comes on stdin; `turn` for each turn, with its true times; `hanging` right before the work of the last turn begins
@@ -14,6 +15,7 @@ import fcntl
 import http.client
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -22,6 +24,7 @@ import tempfile
 import threading
 import time
 
+import canary
 from hang import die_with_parent, hanging, say
 
 PATH = "/v1/chat/completions"
@@ -33,14 +36,17 @@ class GoOn(Exception):
 
 
 def go_on(*_):
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     raise GoOn
 
 
 class Runner:
-    def __init__(self, ports):
+    def __init__(self, ports, canaries):
         self.ports = ports
+        self.path = PATH + (f"?key={canary.WORDS['query']}" if canaries else "")
+        self.prompt = canary.WORDS["prompt"] if canaries else "question"
         self.answers = self.connect("answer")
-        self.kept = []  # what has to live as long as the hang
+        self.said = []
 
     def connect(self, mode):
         return http.client.HTTPConnection("127.0.0.1", self.ports[mode])
@@ -48,7 +54,7 @@ class Runner:
     def ask(self, messages, connection=None, **more):
         """One request; its HTTP status."""
         connection = connection or self.answers
-        connection.request("POST", PATH, json.dumps(dict(more, model="stand-in", messages=messages)),
+        connection.request("POST", self.path, json.dumps(dict(more, model="stand-in", messages=messages)),
                            {"Content-Type": "application/json"})
         reply = connection.getresponse()
         reply.read()
@@ -56,7 +62,7 @@ class Runner:
 
     def turn(self, n, work):
         began, unix = time.monotonic(), time.time()
-        messages = question(n)
+        messages = self.said + [{"role": "user", "content": f"{self.prompt} {n}"}]
         self.ask(messages)
         try:
             work(messages)
@@ -65,6 +71,7 @@ class Runner:
         self.ask(messages + [{"role": "assistant", "content": None, "tool_calls": [
             {"id": f"call_{n}", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
                              {"role": "tool", "tool_call_id": f"call_{n}", "content": "found"}])
+        self.said = messages + [{"role": "assistant", "content": "yes"}]
         say("turn", turn=n, wall_ms=(time.monotonic() - began) * 1000, unix_start=unix)
 
     # What the last turn's work is; each hangs until SIGUSR1.
@@ -115,18 +122,23 @@ class Runner:
 
     def lock(self, _):
         """A file lock that another process holds."""
-        f = tempfile.NamedTemporaryFile(prefix="whystuck-lock-")
-        fcntl.flock(f, fcntl.LOCK_EX)
-        holder = subprocess.Popen(["sleep", "3600"], pass_fds=[f.fileno()], preexec_fn=die_with_parent)
-        f.file.close()  # without LOCK_UN: the child's descriptor keeps it
-        with open(f.name, "w") as own:
-            hanging("lock", other=holder.pid, path=f.name)
-            try:
-                fcntl.flock(own, fcntl.LOCK_EX)
-            finally:
-                holder.kill()
-                holder.wait()
-                os.unlink(f.name)
+        r, w = os.pipe()
+        own = tempfile.NamedTemporaryFile(prefix="whystuck-lock-")
+        holder = os.fork()
+        if holder == 0:
+            die_with_parent()
+            with open(own.name) as f:
+                fcntl.flock(f, fcntl.LOCK_EX)
+                os.write(w, b"1")
+                time.sleep(3600)
+        os.read(r, 1)
+        hanging("lock", other=holder, path=own.name)
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX)
+        finally:
+            os.kill(holder, signal.SIGKILL)
+            os.waitpid(holder, 0)
+            own.close()
 
     def loop(self, _):
         """A coroutine blocks the loop while a reply is under way."""
@@ -197,6 +209,34 @@ class Runner:
             self.ask(tool_result(messages))
             time.sleep(0.1)
 
+    def noise(self, _):
+        """Waits for an item that nobody puts, while a bar is redrawn, a log written, the interpreter asked for."""
+        def redraw():
+            while True:
+                sys.stderr.write("\r50%")
+                sys.stderr.flush()
+                time.sleep(0.2)
+
+        def tick():
+            while True:
+                time.sleep(0.02)
+
+        for target in (redraw, tick, tick):
+            threading.Thread(target=target, daemon=True).start()
+        hanging("noise")
+        queue.Queue().get()
+
+    def tool(self, _):
+        """Hangs not: a program works for it, for longer than anybody waits."""
+        code = "while True:\n open('/dev/null').close(); sum(range(300000))"
+        p = subprocess.Popen([sys.executable, "-c", code], preexec_fn=die_with_parent)
+        hanging("tool", other=p.pid)
+        try:
+            p.wait()
+        finally:
+            p.kill()
+            p.wait()
+
     def computing(self, _):
         """A regular expression that backtracks for ever."""
         hanging("computing")
@@ -206,16 +246,12 @@ class Runner:
         """The same, in Python and while a thread waits for the interpreter again and again."""
         def other():
             while True:
-                time.sleep(0.001)
+                time.sleep(0.01)
 
         threading.Thread(target=other, daemon=True).start()
         hanging("computing_lock")
         while True:
             pass
-
-
-def question(n):
-    return [{"role": "user", "content": f"question {n}"}]
 
 
 def tool_result(messages):
@@ -229,9 +265,11 @@ def main():
     p.add_argument("case")
     p.add_argument("ports", type=json.loads)
     p.add_argument("--turns", type=int, default=3)
+    p.add_argument("--canaries", action="store_true")
+    p.add_argument("--api-key")
     a = p.parse_args()
     signal.signal(signal.SIGUSR1, go_on)
-    runner = Runner(a.ports)
+    runner = Runner(a.ports, a.canaries)
     say("ready")
     sys.stdin.readline()
     for n in range(a.turns):
