@@ -258,19 +258,16 @@ static void missing_tell(struct holders *h)
 	if (h->late)
 		snprintf(why, sizeof(why),
 		         "the time to look at all descriptors of this machine was over; who holds "
-		         "the "
-		         "other ends of pipes and unix sockets is not known in full");
+		         "the other ends of pipes and unix sockets is not known in full");
 	else if (h->refused)
 		snprintf(why, sizeof(why),
 		         "the descriptors of %u processes may not be looked at; one of them may "
-		         "hold an "
-		         "end of a pipe or unix socket",
+		         "hold an end of a pipe or unix socket",
 		         h->refused);
 	else if (h->beyond)
 		snprintf(why, sizeof(why),
 		         "there are too many pipes and unix sockets or holders of them: %u were "
-		         "left "
-		         "out",
+		         "left out",
 		         h->beyond);
 	else
 		return;

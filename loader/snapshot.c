@@ -531,8 +531,7 @@ static const char *why_missed(int err)
 	switch (err) {
 	case -ETIMEDOUT:
 		return "reading it was given up after 0.5 s: it may hang in the kernel with its "
-		       "memory "
-		       "locked, or there is very much";
+		       "memory locked, or there is very much";
 	case -ETIME:
 		return "the time for one look was over before";
 	case -EBUSY:

@@ -418,22 +418,20 @@ static void probe_text(const struct probe *p, enum outcome o, const char *contro
 	case DEAD:
 		snprintf(to->text, n,
 		         "the path is dead: %u keepalive probes to %s unanswered; %s. The kernel "
-		         "has "
-		         "failed the connection, so the client's call ends with an error; %s",
+		         "has failed the connection, so the client's call ends with an error; %s",
 		         p->probes, name, control, then);
 		break;
 	case RESET:
 		snprintf(to->text, n,
 		         "the connection is dead: %s answered a probe with a reset, it knows "
-		         "nothing of "
-		         "this connection; %s. The client's call ends with an error; %s",
+		         "nothing of this connection; %s. The client's call ends with an error; %s",
 		         name, control, then);
 		break;
 	case DEAD_DATA:
 		snprintf(to->text, n,
 		         "the path is dead: %u retransmissions to %s unanswered, no "
-		         "acknowledgement for "
-		         "%u s; %s. The settings of the connection are as before (state %s)",
+		         "acknowledgement for %u s; %s. The settings of the connection are as "
+		         "before (state %s)",
 		         p->info.tcpi_retransmits, name, p->info.tcpi_last_ack_recv / 1000, control,
 		         state_name(p->info.tcpi_state));
 		break;

@@ -28,8 +28,7 @@ bool watch_fits(uint32_t pid, bool zombie)
 		          pid);
 	else if (!zombie && (st.state == 'Z' || st.state == 'X'))
 		log_error("cannot attach to %u: it has ended and waits for its parent %u to notice "
-		          "(zombie); look at the "
-		          "parent",
+		          "(zombie); look at the parent",
 		          pid, st.ppid);
 	else if (pid == (uint32_t)getpid())
 		log_error("cannot attach to %u: that is whystuck itself", pid);
@@ -43,8 +42,7 @@ bool watch_privileged(void)
 	if (geteuid() == 0)
 		return true;
 	log_error("cannot attach: not root, and loading kernel programs needs it; run it with sudo "
-	          "(replay and --help work "
-	          "without)");
+	          "(replay and --help work without)");
 	return false;
 }
 

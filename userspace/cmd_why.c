@@ -72,8 +72,7 @@ static bool attach(struct why *w)
 	}
 	if (!source) {
 		log_warn("looking without kernel programs (%s): from /proc alone; what is missing "
-		         "is "
-		         "said below",
+		         "is said below",
 		         refused);
 		c.refused = refused;
 		source = source_proc_open(&c, why, sizeof(why));
@@ -98,8 +97,7 @@ static bool poll_until(struct why *w, uint64_t end_ns, bool until_moved)
 
 		if (r < 0)
 			log_error("reading the kernel's events failed: %s; the verdict is from "
-			          "what was "
-			          "seen until then",
+			          "what was seen until then",
 			          strerror(-r));
 		w->interrupted |= session_interrupted();
 		if (r || w->interrupted)

@@ -137,8 +137,7 @@ void coverage_hint(const struct coverage *v, FILE *out)
 		text_clean(name, sizeof(name), v->unread[i].name, false);
 		fprintf(out,
 		        "  not read: %s (TLS: %s); if it is the LLM, --llm %s gives its calls "
-		        "their "
-		        "times\n",
+		        "their times\n",
 		        name, v->unread[i].why, name);
 	}
 	if (!v->nunread)

@@ -117,8 +117,8 @@ static bool open_recording(struct session *s)
 		            "choose another file, or leave --record out");
 	if (s->recording)
 		log_warn("%s will hold everything the target sends and receives, prompts and keys "
-		         "included; "
-		         "`whystuck replay %s --scrub OUT` makes a copy that can be handed on",
+		         "included; `whystuck replay %s --scrub OUT` makes a copy that can be "
+		         "handed on",
 		         o->record, o->record);
 	return true;
 }

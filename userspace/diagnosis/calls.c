@@ -567,8 +567,7 @@ static void wake_from_socket(const struct facts *f, struct cause *c)
 	else
 		cause_wake(c, WAKE_NEVER, 0,
 		           "the thread that waits on it set no time limit, %s: only the peer can "
-		           "end this "
-		           "wait",
+		           "end this wait",
 		           f->tcp ? "nothing is left to retransmit and TCP keepalive is off"
 		                  : "and a unix socket has no timer");
 }
@@ -585,9 +584,7 @@ static void wake_of(const struct facts *f, struct cause *c)
 	} else if (t.first && t.many) {
 		cause_wake(c, WAKE_UNKNOWN, 0,
 		           "thread %u, which also waits for other things, wakes in %s; whether "
-		           "that ends "
-		           "this call "
-		           "is not known",
+		           "that ends this call is not known",
 		           t.first->h.tid, left.text);
 	} else if (t.first && t.at_ns < f->look->now_ns) {
 		cause_wake(c, WAKE_UNKNOWN, 0, "the timer of thread %u should have run out already",

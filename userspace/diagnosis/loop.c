@@ -135,8 +135,7 @@ static void pool_exhausted(struct scene *s, const struct wait *w, const char *po
 	frames_line(c->where, sizeof(c->where), frames, 4);
 	cause_say(c,
 	          "%u %s of %s %s for a connection of %s, and no connection has a request open: "
-	          "none "
-	          "was given back",
+	          "none was given back",
 	          n, n == 1 ? "caller" : "callers", wait_name(w, name), n == 1 ? "waits" : "wait",
 	          pool);
 	cause_evidence(c, "%u client connections are open, none with a request in flight",
@@ -324,8 +323,7 @@ static void loop_idles(struct scene *s, const struct wait *w)
 	if (n)
 		cause_say(c,
 		          "the event loop of %s waits with nothing in flight: %zu %s something "
-		          "that never "
-		          "comes",
+		          "that never comes",
 		          wait_name(w, name), n, n == 1 ? "task awaits" : "tasks await");
 	else
 		cause_say(c, "the event loop of %s waits with nothing in flight, for %s",

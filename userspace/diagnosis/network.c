@@ -61,8 +61,7 @@ static void connecting(struct scene *s, const struct wait *w, const struct ev_so
 	else
 		cause_wake(c, WAKE_ON_EVENT, 0,
 		           "the kernel gives up after its last SYN (net.ipv4.tcp_syn_retries: "
-		           "about two "
-		           "minutes by default), or the server answers");
+		           "about two minutes by default), or the server answers");
 	cause_step(c, "curl -v --max-time 5 telnet://%s   # does it open from here?",
 	           address_text(k, where));
 	cause_step(c, "check firewall, VPN and proxy towards it; set a connect timeout");

@@ -353,8 +353,7 @@ static void turn_loop(struct scene *s)
 	c->at_least = !since;
 	cause_say(c,
 	          "%" PRIu64 " LLM calls have succeeded in %s, but no turn ended and nothing was "
-	          "written: the agent "
-	          "may go round in circles",
+	          "written: the agent may go round in circles",
 	          h->calls_since_turn, duration_of(age(l->now_ns, c->since_ns)).text);
 	cause_wake(c, WAKE_ON_EVENT, 0,
 	           "it ends when the agent finds an end, or reaches its own limit");

@@ -288,8 +288,7 @@ static void forked_lock(struct scene *s, const struct process *p, const struct l
 
 	cause_say(c,
 	          "process %u (%s) waits for a lock that nobody can let go: it was forked from %u "
-	          "while "
-	          "another thread there held it",
+	          "while another thread there held it",
 	          p->pid, process_name(s, p, name), p->ppid);
 	cause_evidence(c, "it came by fork and never ran a program of its own");
 	cause_evidence(
@@ -312,8 +311,7 @@ static void deadlock(struct scene *s, const struct process *p, const struct lock
 	if (l->waiting == 1)
 		cause_say(c,
 		          "process %u (%s) waits for a lock or an event with no time limit, and no "
-		          "other "
-		          "thread is left that could release it",
+		          "other thread is left that could release it",
 		          p->pid, process_name(s, p, name));
 	else
 		cause_say(
