@@ -4,7 +4,7 @@ from harness import main
 from why import WhyTest
 
 SCRIPT = "hang_files.py"
-CASES = ("output", "output_nobody", "input_pipe", "terminal", "fifo", "flock", "posix_lock")
+CASES = ("output", "output_nobody", "input_pipe", "terminal", "fifo", "flock", "posix_lock", "lock_circle")
 
 
 class Hung(WhyTest):
@@ -37,6 +37,10 @@ class Hung(WhyTest):
             with self.subTest(case):
                 truth = self.hung[case].truth
                 self.stuck(case, "file_lock", wake="on_event", says=(str(truth["holder"]), truth["path"]))
+
+    def test_a_lock_whose_holder_waits_for_who_wants_it(self):
+        w = self.hung["lock_circle"]
+        self.stuck(w, "file_lock", wake="never", pid=w.truth["waiter"], says=(str(w.truth["pid"]), "in turn"))
 
 
 class Healthy(WhyTest):

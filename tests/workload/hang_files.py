@@ -135,6 +135,28 @@ def posix_lock(healthy, _):
     locked(healthy, fcntl.lockf, "posix_lock")
 
 
+def lock_circle(healthy, _):
+    """Holds a lock and waits for a child that wants it."""
+    f = tempfile.NamedTemporaryFile(prefix="whystuck-lock-")
+    mine = open(f.name, "w")
+
+    def wants():
+        own = open(f.name, "w")
+        fcntl.flock(own, fcntl.LOCK_EX)
+        fcntl.flock(own, fcntl.LOCK_UN)
+
+    while True:
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        pid = child(wants)
+        if healthy:
+            fcntl.flock(mine, fcntl.LOCK_UN)
+        else:
+            hanging("lock_circle", waiter=pid, path=f.name)
+        os.waitpid(pid, 0)
+        alive()
+        time.sleep(0.1)
+
+
 if __name__ == "__main__":
     main({"output": output, "output_nobody": output_nobody, "input_pipe": input_pipe, "terminal": terminal,
-          "fifo": fifo, "flock": flock, "posix_lock": posix_lock})
+          "fifo": fifo, "flock": flock, "posix_lock": posix_lock, "lock_circle": lock_circle})

@@ -198,6 +198,42 @@ static struct lock_pair lock_of(const struct scene *s, const struct wait *w)
 	return found;
 }
 
+/* Does the holder wait, by itself or by others, for the process that waits for its lock? */
+static bool waits_in_turn(const struct scene *s, const struct process *holder, uint32_t waiter)
+{
+	const struct process *p = holder;
+
+	for (size_t i = 0; p && p->waits_for >= 0 && i < s->nprocesses; i++) {
+		p = &s->processes[p->waits_for];
+		if (p->pid == waiter)
+			return true;
+	}
+	return false;
+}
+
+/* Who holds the lock waits for who wants it. */
+static void lock_circle(struct cause *c, const struct process *holder, const struct wait *w)
+{
+	const struct wait *held_up = holder->main ? holder->main : holder->waits;
+	uint32_t waiter = w->thread->h.pid;
+
+	cause_evidence(c,
+	               "process %u waits for process %u in turn: neither goes on before the other",
+	               holder->pid, waiter);
+	/* nobody else in it could let go, and nothing ends its wait: wait4 knows no time limit */
+	if (holder->nwaits == 1 && (held_up->kind == WAIT_CHILD || wait_untimed(held_up)))
+		cause_wake(c, WAKE_NEVER, 0,
+		           "who holds the lock waits for who wants it, with no time limit");
+	else
+		cause_wake(c, WAKE_ON_EVENT, 0,
+		           "it goes on when process %u lets go of the lock, which waits for it in "
+		           "turn",
+		           holder->pid);
+	cause_step(c, "kill %u   # end the one that wants the lock, so that the holder goes on",
+	           waiter);
+	cause_step(c, "let go of the lock before waiting for who needs it");
+}
+
 static void file_lock(struct scene *s, const struct wait *w)
 {
 	struct lock_pair l = lock_of(s, w);
@@ -218,7 +254,9 @@ static void file_lock(struct scene *s, const struct wait *w)
 		          wait_name(w, name), (int)path.n, path.n ? path.p : "a file",
 		          duration_of(wait_for_ns(s, w)).text);
 	cause_evidence_wait(s, c, w);
-	if (l.holder && l.holder->h.pid) {
+	if (holder && waits_in_turn(s, holder, w->thread->h.pid)) {
+		lock_circle(c, holder, w);
+	} else if (l.holder && l.holder->h.pid) {
 		cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when process %u lets go of the lock",
 		           l.holder->h.pid);
 		cause_step(c, "sudo whystuck %u   # what does the holder of the lock do?",

@@ -506,7 +506,7 @@ static void thread_doing(const struct screen *s, const struct ev_thread *t, char
 
 	if (f && f->sock)
 		describe_endpoint(s->look, f->sock, place);
-	if (f && !*place && !bytes_start(fd_text(f), "anon_inode:"))
+	if (f && !*place && !one && !bytes_start(fd_text(f), "anon_inode:"))
 		snprintf(place, sizeof(place), "%.*s", (int)fd_text(f).n, fd_text(f).p);
 	if (call && t->state == 'S')
 		snprintf(buf, n, "%s%s%s%s", call, *place ? " on " : "", place,
