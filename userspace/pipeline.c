@@ -693,6 +693,7 @@ static void error_report(struct pipeline *p)
 	uint64_t since;
 
 	p->error_due = false;
+	summary_stall(p->summary);
 	json_decref(p->error);
 	p->error = f ? run_error_json(&f->in) : NULL;
 	if (!p->error) {
@@ -746,10 +747,13 @@ static void error_ended(struct pipeline *p, const struct stall_period *period)
 
 	log_warn("moving again after %s (%s%s%s)", duration_text(for_ns, length), period->clock,
 	         period->verdict ? ", " : "", period->verdict ? period->verdict : "");
-	if (p->error_due || !p->error) { /* it moved before it was written */
+	if (p->error_due) { /* it moved before it was written */
 		p->error_due = false;
+		summary_stall(p->summary);
 		return;
 	}
+	if (!p->error)
+		return;
 	timestamp_text(period->end_ns + p->wall_offset_ns, at);
 	json_object_set_new(p->error, "ended",
 	                    json_pack("{s:s, s:f}", "at", at, "for_ms", (double)for_ns / 1e6));
@@ -902,6 +906,36 @@ static void leaving_settle(struct pipeline *p)
 	p->nleaving = 0;
 }
 
+/* Calls that may hang; *n of them, free() it. NULL: out of memory. */
+static const struct call **open_calls(const struct pipeline *p, size_t *n)
+{
+	const struct call **open = calloc(p->nopen + 1, sizeof(*open));
+
+	*n = 0;
+	for (struct tracked *t = p->open; open && t; t = t->next) {
+		/* a call without framing that was answered may well be complete */
+		if (t->call.proto && strcmp(t->call.proto, "generic") == 0 && t->call.first_byte_ns)
+			continue;
+		open[(*n)++] = &t->call;
+	}
+	return open;
+}
+
+/* Did the look show that there is no stall? */
+static bool excused(struct pipeline *p)
+{
+	size_t n;
+	const struct call **open = open_calls(p, &n);
+	bool none = open && stall_excused(p->stall, open, n);
+
+	free(open);
+	if (!none)
+		return false;
+	turns_stalled(p->turns, false);
+	p->error_due = false;
+	return true;
+}
+
 static void look_want(struct pipeline *p)
 {
 	p->wants_look = true;
@@ -910,20 +944,14 @@ static void look_want(struct pipeline *p)
 
 static void on_tick(struct pipeline *p)
 {
-	const struct call **open = calloc(p->nopen + 1, sizeof(*open));
-	size_t n = 0;
+	const struct call **open;
+	size_t n;
 
 	conns_tick(p->conns, p->now_ns);
 	leaving_settle(p);
-	for (struct tracked *t = p->open; open && t; t = t->next) {
-		/* a call without framing that was answered may well be complete */
-		if (t->call.proto && strcmp(t->call.proto, "generic") == 0 && t->call.first_byte_ns)
-			continue;
-		open[n++] = &t->call;
-	}
+	open = open_calls(p, &n);
 	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
 	case STALL_BEGAN:
-		summary_stall(p->summary);
 		turns_stalled(p->turns, true);
 		p->error_due = true;
 		p->looked_ns = 0;
@@ -1089,7 +1117,7 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 	conns_seeded(p->conns);
 	find_awaited(p);
 	identify_open(p);
-	if (!p->error_due)
+	if (!p->error_due || excused(p))
 		return;
 	if (p->looked_ns)
 		error_report(p);

@@ -77,7 +77,7 @@ struct stall {
 	uint32_t nperiods, count;
 	struct stall_period last;
 	uint64_t progress_at_begin_ns;
-	bool stuck, loops;          /* loops: stuck going round in circles */
+	bool stuck, loops, idle;    /* loops: stuck going round in circles; idle: nothing is done */
 	uint64_t failed, failed_ns; /* calls since the last progress, the newest of them */
 	uint64_t turns, calls_since_turn;
 	uint64_t opened_ns; /* newest turn that began */
@@ -518,17 +518,33 @@ enum stall_change stall_tick(struct stall *s, uint64_t now_ns, const struct call
 			s->waited_ns = later(s->waited_ns, now_ns);
 	if (s->stuck)
 		return stuck_tick(s);
+	s->idle = false;
 	if (goes_round(s, now_ns))
 		begin_loop(s);
 	else if (!silent(s, now_ns, progress(s)))
 		return STALL_NONE;
 	else if (a_call_hangs(s, now_ns, open, n) || keeps_failing(s, now_ns))
 		begin_silence(s, CLOCKS_OF_CALLS, now_ns);
-	else if (threads_idle(s, now_ns))
+	else if (s->idle = threads_idle(s, now_ns), s->idle)
 		begin_silence(s, CLOCKS, now_ns);
 	else
 		return STALL_NONE;
 	return STALL_BEGAN;
+}
+
+bool stall_excused(struct stall *s, const struct call *const *open, size_t n)
+{
+	bool waits = false;
+
+	for (size_t i = 0; i < n; i++)
+		waits |= counts(open[i]) && open[i]->blocks;
+	if (!s->stuck || !s->idle || !waits || s->count != s->nperiods)
+		return false;
+	s->stuck = false;
+	s->count = --s->nperiods;
+	if (s->count)
+		s->last = s->periods[s->count - 1];
+	return true;
 }
 
 void stall_finish(struct stall *s, uint64_t ts_ns)

@@ -80,6 +80,11 @@ void stall_thread_exit(struct stall *s, uint32_t pid, uint32_t tid);
  */
 enum stall_change stall_tick(struct stall *s, uint64_t now_ns, const struct call *const *open,
                              size_t n);
+/*
+ * After a closer look at a stall that just began: one of the calls turns out to be meant to wait, and beside
+ * it nothing hangs. Then there was no stall, as if it never began.
+ */
+bool stall_excused(struct stall *s, const struct call *const *open, size_t n);
 /* The run is over: a stall that lasts gets its end. */
 void stall_finish(struct stall *s, uint64_t ts_ns);
 /* What the newest stall turned out to be; verdict lives for ever. */

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 import harness
-from harness import (EXIT_OK, EXIT_S, EXIT_STALLED, PYTHON, WORKLOAD, LiveTest, Observer, Process, canary, read_turns, tool,
+from harness import (EXIT_OK, EXIT_S, EXIT_STALLED, PYTHON, WORKLOAD, LiveTest, Observer, Process, canary, tool,
                      wait_until)
 from why import Hang, HangServer
 
@@ -320,7 +320,7 @@ LATE = {
     "input_pipe": ("files", (), "input_wait", ("on_event",), "standard input"),
     "fifo": ("files", (), "input_wait", ("on_event",), "named pipe"),
     "posix_lock": ("files", (), "file_lock", ("on_event",), "a lock on"),
-    "tree": ("tree", ("10",), "input_wait", ("on_event",), ""),
+    "tree": ("tree", ("6",), "input_wait", ("on_event",), ""),
     "lost_process": ("tree", (), "worker_lost", ("never",), "SIGKILL"),
     "lost_pool": ("tree", (), "worker_lost", ("never",), "replaced"),
     "asyncio": ("calls", ("silent",), "llm_no_response", ("never",), "5 calls of POST"),
@@ -396,7 +396,8 @@ class After(StuckTest):
                 self.assertEqual((period["ended"], period["verdict"]), (None, self.errors[name]["verdict"]["kind"]))
                 self.assertTrue(period["at_least"], "nothing moved since the attach")
                 self.assertEqual(observer.run_error(), self.errors[name])
-                self.assertTrue(all(t["status"] == "stalled" for t in read_turns(observer.path(FILES[0]))))
+                # of the requests from before us only the newest may be shown to be its turn's
+                self.assertLessEqual({t["status"] for t in observer.turns()}, {"stalled", "unknown"})
 
     def test_recordings_say_it_again_also_when_masked(self):
         for name in ("queue_wait", "idle_future", "tree", "asyncio", "pool_async"):

@@ -190,6 +190,26 @@ static void waiting_is_no_stall(void)
 			began = now;
 	}
 	CHECK(began == 10000 * S + T);
+	CHECK(!stall_excused(s, both, 2));
+	stall_free(s);
+
+	TEST("a wait that turns out to be meant, when looked at, was no stall");
+	const struct call *one = &pop;
+	s = stall_new(T, START);
+	CHECK(ticks(s, START, 3000 * S, NULL, &change) == START + T && stall_count(s) == 1);
+	CHECK(!stall_excused(s, NULL, 0) && stall_stuck(s));
+	CHECK(stall_excused(s, &one, 1) && !stall_stuck(s));
+	CHECK(stall_count(s) == 0 && !stall_last(s) && !stall_excused(s, &one, 1));
+	CHECK(ticks(s, START + T, 9000 * S, &pop, &change) == 0);
+
+	TEST("but the one before it stays");
+	CHECK(ticks(s, 9001 * S, 12000 * S, NULL, &change) == 9000 * S + T);
+	stall_name(s, "deadlock");
+	call_done(s, &hung, 13000 * S);
+	CHECK(stall_tick(s, 13000 * S, NULL, 0) == STALL_ENDED);
+	CHECK(ticks(s, 13001 * S, 16000 * S, NULL, &change) == 13000 * S + T);
+	CHECK(stall_excused(s, &one, 1) && stall_count(s) == 1);
+	CHECK(!strcmp(stall_last(s)->verdict, "deadlock") && stall_last(s)->end_ns == 13000 * S);
 	stall_free(s);
 }
 

@@ -173,6 +173,17 @@ static bool gets_on(const struct scene *s, const struct wait *w, uint64_t over_n
 	return place == PLACE_OTHER;
 }
 
+/* The CPU clock of watch knows of more than the moment of a look, in which the machine may be busy. */
+static bool busy(const struct stall *stuck, uint64_t used_ns, uint64_t over_ns)
+{
+	struct stall_clocks clocks;
+
+	if (!stuck)
+		return used_ns >= over_ns / BUSY_PART;
+	stall_clocks(stuck, &clocks);
+	return used_ns >= over_ns / BUSY_STUCK_PART || clocks.cpu_ns > stall_last(stuck)->since_ns;
+}
+
 static void computing(struct scene *s, const struct wait *w)
 {
 	const struct look *l = s->look;
@@ -181,7 +192,7 @@ static void computing(struct scene *s, const struct wait *w)
 	struct cause *c;
 	char name[64];
 
-	if (!wait_cpu(s, w, &used, &over) || used < over / (stuck ? BUSY_STUCK_PART : BUSY_PART) ||
+	if (!wait_cpu(s, w, &used, &over) || !busy(stuck ? l->stall : NULL, used, over) ||
 	    wrote(s, w->thread->h.pid))
 		return;
 	if (!stuck && gets_on(s, w, over))
