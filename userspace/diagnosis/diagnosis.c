@@ -37,6 +37,53 @@ static const char *place(const struct call_view *v)
 	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
 }
 
+/* A thread that waits for connections: the target's before its children's. */
+static const struct wait *server_of(const struct scene *s)
+{
+	const struct wait *found = NULL;
+
+	for (size_t i = 0; i < s->nwaits; i++) {
+		const struct wait *w = &s->waits[i];
+		const struct process *p = scene_process(s, w->thread->h.pid);
+
+		if (!p || !p->in_tree || !wait_matters(w) || !wait_serves(s, w))
+			continue;
+		if (!found || p->pid == s->look->pid)
+			found = w;
+	}
+	return found;
+}
+
+#define DOING_MAX 160
+
+/* "; " and what the target is there for, or its first thread waits for; "" nothing to tell. */
+static void what_it_does(const struct scene *s, char text[static DOING_MAX])
+{
+	static const char *const waits[WAIT_KINDS] = {
+		[WAIT_SOCKET] = "a socket",
+		[WAIT_MANY] = "one of several descriptors",
+		[WAIT_LOCK] = "another thread (a lock, an event, a queue)",
+		[WAIT_SLEEP] = "a timer",
+		[WAIT_CHILD] = "a child process",
+		[WAIT_PIPE_READ] = "input from a pipe",
+		[WAIT_SIGNAL] = "a signal",
+	};
+	const struct process *p = scene_process(s, s->look->pid);
+	const struct wait *server = server_of(s), *w = p ? p->main : NULL;
+	char name[64];
+
+	*text = '\0';
+	if (server)
+		snprintf(text, DOING_MAX, "; %s is a server that waits for connections",
+		         wait_name(server, name));
+	else if (w && waits[w->kind] && w->ticks)
+		snprintf(text, DOING_MAX, "; %s waits for %s, for a moment again and again",
+		         wait_name(w, name), waits[w->kind]);
+	else if (w && waits[w->kind] && w->since_ns)
+		snprintf(text, DOING_MAX, "; %s waits for %s, for %s", wait_name(w, name),
+		         waits[w->kind], duration_of(wait_for_ns(s, w)).text);
+}
+
 static void unknown_causes(struct scene *s)
 {
 	const struct look *l = s->look;
@@ -45,7 +92,7 @@ static void unknown_causes(struct scene *s)
 	const struct call_view *waiting = NULL, *young = NULL;
 	const struct process *target = scene_process(s, l->pid);
 	struct cause *c = cause_new(s, VERDICT_UNKNOWN, CONFIDENCE_NONE, NULL);
-	char silence[64] = "";
+	char silence[64] = "", doing[DOING_MAX];
 
 	for (size_t i = 0; i < l->nopen; i++) {
 		if (counts(l->open[i].call) && l->open[i].call->blocks)
@@ -53,6 +100,7 @@ static void unknown_causes(struct scene *s)
 		else if (counts(l->open[i].call))
 			young = &l->open[i];
 	}
+	what_it_does(s, doing);
 	c->pid = l->pid;
 	if (target && target->main && target->main->python)
 		frames_line(c->where, sizeof(c->where), frames_text(target->main->python), 4);
@@ -69,7 +117,8 @@ static void unknown_causes(struct scene *s)
 		cause_say(c, "only calls that are meant to wait are in flight (%s to %s)%s",
 		          op_text(waiting->call), place(waiting), silence);
 	else
-		cause_say(c, "nothing in flight on any LLM or storage connection%s", silence);
+		cause_say(c, "nothing in flight on any LLM or storage connection%s",
+		          p ? silence : doing);
 	if (p && p->at_least)
 		cause_evidence(c, "nothing moved since whystuck attached, %s ago",
 		               duration_of(age(l->now_ns, p->since_ns)).text);

@@ -130,6 +130,21 @@ static void edges_by_child(const struct scene *s, const struct process *p, const
 	}
 }
 
+/*
+ * Nobody but p can write to it: make waits so for a place of its job server, which the end of a child gives
+ * back. (In a Python process it may be the pipe with which a thread wakes another.)
+ */
+static bool is_own_pipe(const struct scene *s, const struct process *p, uint64_t ino)
+{
+	size_t n;
+	const struct ev_holder *const *h = evidence_holders(s->look->evidence, ino, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (h[i]->h.pid != p->pid && h[i]->mode & 2)
+			return false;
+	return n > 0;
+}
+
 static void edges_of_wait(const struct scene *s, const struct process *p, const struct wait *w,
                           struct edge *e)
 {
@@ -139,6 +154,8 @@ static void edges_of_wait(const struct scene *s, const struct process *p, const 
 		break;
 	case WAIT_PIPE_READ:
 		edges_by_holders(s, p, w->ino, 2, e);
+		if (!e->to && !p->python && is_own_pipe(s, p, w->ino))
+			edges_by_child(s, p, w, e);
 		break;
 	case WAIT_PIPE_WRITE:
 		edges_by_holders(s, p, w->ino, 1, e);
