@@ -100,7 +100,7 @@ struct snap_thread {
 	__u64 sp, ip;
 	__u64 saved[SNAP_SAVED_MAX];
 	__u64 fsbase;   /* of x86-64: pthread_self(); else 0 */
-	__s32 kstack_n; /* frames */
+	__s32 kstack_n; /* bytes in kstack, or -errno */
 	__u32 pad;
 	__u64 kstack[SNAP_STACK_MAX];
 	char comm[16];

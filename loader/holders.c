@@ -244,10 +244,7 @@ static void other_visit(void *ctx, uint32_t pid)
 
 	if (is_observer(pid))
 		return;
-	for (size_t i = 0; i < o->n; i++)
-		if (o->pids[i] == pid)
-			return;
-	if (!is_late(o->h))
+	if (!procfs_listed(o->pids, o->n, pid) && !is_late(o->h))
 		each_end(o->h, pid, end_look);
 }
 

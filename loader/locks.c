@@ -84,10 +84,7 @@ static bool list_read(struct locks *l)
 
 static bool listed(const struct locks *l, int64_t pid)
 {
-	for (size_t i = 0; i < l->npids; i++)
-		if (l->pids[i] == pid)
-			return true;
-	return false;
+	return pid > 0 && procfs_listed(l->pids, l->npids, (uint32_t)pid);
 }
 
 static bool same_file(const struct lock_row *a, const struct lock_row *b)

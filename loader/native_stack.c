@@ -14,7 +14,9 @@
 
 #include "native_file.h"
 #include "native_step.h"
+#include "proc_rows.h"
 #include "procfs.h"
+#include "record.h"
 #include "snapshot.h"
 
 #define FRAMES_MAX 64 /* of a thread: far beyond where one sees what it waits for */
@@ -65,7 +67,7 @@ struct native_stacks {
 	struct window window;
 	struct frame frames[FRAMES_MAX];
 	size_t nframes;
-	uint64_t room[EVENT_SIZE_MAX / 8];
+	struct record room;
 };
 
 struct native_stacks *native_stacks_new(void)
@@ -243,13 +245,6 @@ static bool thread_unwind(struct native_stacks *s, const struct snap_thread *row
 	return step == NATIVE_OUTERMOST;
 }
 
-static uint64_t number_behind(const char *text, const char *label)
-{
-	const char *p = strstr(text, label);
-
-	return p ? strtoull(p + strlen(label), NULL, 10) : 0;
-}
-
 /* Has it slept ever since its row was made? */
 static bool undisturbed(uint32_t pid, const struct snap_thread *row)
 {
@@ -261,10 +256,7 @@ static bool undisturbed(uint32_t pid, const struct snap_thread *row)
 		return false;
 	p = strstr(text, state);
 	/* one that runs was switched in, which is counted when it is switched out */
-	return p && p[sizeof(state) - 1] != 'R' &&
-	       number_behind(text, "\nvoluntary_ctxt_switches:") +
-	                       number_behind(text, "\nnonvoluntary_ctxt_switches:") ==
-	               row->switches;
+	return p && p[sizeof(state) - 1] != 'R' && proc_switches_parse(text) == row->switches;
 }
 
 /* ---- records ---- */
@@ -305,23 +297,10 @@ static void frame_text(struct event *e, const struct frame *f)
 	byte_add(e, '\n');
 }
 
-static void *record_start(struct native_stacks *s, enum event_type type, size_t size, uint32_t tid)
-{
-	struct event *e = (struct event *)s->room;
-
-	memset(e, 0, size);
-	e->type = type;
-	e->size = (uint32_t)size;
-	e->ts_ns = now_ns();
-	e->pid = s->pid;
-	e->tid = tid;
-	return e;
-}
-
 static void frames_emit(struct native_stacks *s, uint32_t tid, uint32_t flags, event_fn emit,
                         void *ctx)
 {
-	struct ev_frames *e = record_start(s, EV_FRAMES, sizeof(*e), tid);
+	struct ev_frames *e = record_begin(&s->room, EV_FRAMES, sizeof(*e), s->pid, tid);
 
 	e->kind = FRAMES_NATIVE;
 	for (size_t i = 0; i < s->nframes; i++) {
@@ -354,7 +333,6 @@ static void thread_read(struct native_stacks *s, const struct snap_thread *row, 
 
 static void missing_emit(struct native_stacks *s, event_fn emit, void *ctx)
 {
-	struct ev_missing *e;
 	char why[256] = "";
 
 	if (s->late)
@@ -367,11 +345,7 @@ static void missing_emit(struct native_stacks *s, event_fn emit, void *ctx)
 		snprintf(why, sizeof(why), "it has more files with code than are read");
 	if (!why[0])
 		return;
-	e = record_start(s, EV_MISSING, sizeof(*e), s->pid);
-	text_add(&e->h, "native_frames", SIZE_MAX);
-	byte_add(&e->h, '\0');
-	text_add(&e->h, why, SIZE_MAX);
-	emit(ctx, &e->h);
+	emit(ctx, record_missing(&s->room, s->pid, "native_frames", why));
 }
 
 void native_stacks_read(struct native_stacks *s, uint32_t pid, const struct snap_thread *rows,

@@ -153,6 +153,14 @@ int procfs_uid(uint32_t pid, uint32_t *uid)
 	return 0;
 }
 
+bool procfs_listed(const uint32_t *pids, size_t n, uint32_t pid)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
 static int each_number(const char *dir, void (*fn)(void *ctx, uint32_t n), void *ctx)
 {
 	DIR *d = opendir(dir);

@@ -39,6 +39,9 @@ uint64_t procfs_effort_ns(uint32_t pid);
 
 int procfs_uid(uint32_t pid, uint32_t *uid);
 
+/* Is pid one of the n listed? */
+bool procfs_listed(const uint32_t *pids, size_t n, uint32_t pid);
+
 /* Calls fn for each process, or each thread of pid, or each descriptor of pid. */
 void procfs_each_pid(void (*fn)(void *ctx, uint32_t pid), void *ctx);
 void procfs_each_tid(uint32_t pid, void (*fn)(void *ctx, uint32_t tid), void *ctx);

@@ -201,14 +201,6 @@ int snapshot_process(struct snapshot *s, uint32_t pid)
 	return process_emit(&s->room, pid, true, s->emit, s->ctx);
 }
 
-static bool listed(const struct look *l, uint32_t pid)
-{
-	for (size_t i = 0; i < l->npids; i++)
-		if (l->pids[i] == pid)
-			return true;
-	return false;
-}
-
 struct zombie_walk {
 	const struct look *l;
 	uint32_t target;
@@ -248,7 +240,7 @@ static void zombie_visit(void *ctx, uint32_t pid)
 	struct proc_stat st;
 
 	if (procfs_stat(pid, &st) || !procfs_ended(&st) || st.state != 'Z' ||
-	    (pid != w->target && !listed(w->l, st.ppid)))
+	    (pid != w->target && !procfs_listed(w->l->pids, w->l->npids, st.ppid)))
 		return;
 	if (w->n++ < ZOMBIES_MAX)
 		zombie_emit(w->l->s, pid);
@@ -331,7 +323,8 @@ static void symbols_find(struct look *l)
 	     at += sizeof(struct snap_thread)) {
 		const struct snap_thread *r = (const void *)(t->rows + at);
 
-		for (int i = 0; listed(l, r->tgid) && i < SNAP_STACK_MAX && i < r->kstack_n / 8;
+		for (int i = 0; procfs_listed(l->pids, l->npids, r->tgid) && i < SNAP_STACK_MAX &&
+		                i < r->kstack_n / 8;
 		     i++)
 			kernel_symbols_want(&l->s->symbols, r->kstack[i]);
 	}

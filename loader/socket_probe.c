@@ -208,7 +208,7 @@ static int keepalive_write(int fd, const struct keepalive *k)
 
 int socket_restore(const struct source_action *a, const struct keepalive *old)
 {
-	struct lent l;
+	struct lent l = { .fd = -1 };
 	int err = lend(a, &l);
 
 	if (err) /* gone, and its settings with it */
@@ -533,7 +533,7 @@ void socket_probe(const struct source_action *a, const struct probe_watch *w,
 
 void socket_unstick(const struct source_action *a, struct socket_result *to)
 {
-	struct lent l;
+	struct lent l = { .fd = -1 };
 	char then[80];
 	int err = lend(a, &l);
 

@@ -7,16 +7,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "procfs.h"
+
 #define ROW_MAX (sizeof(struct ev_socket) + 128) /* with the longest path, see unix_path() */
 #define PORTS_BYTES (65536 / 8)
-
-static bool listed(const uint32_t *pids, size_t n, uint32_t pid)
-{
-	for (size_t i = 0; i < n; i++)
-		if (pids[i] == pid)
-			return true;
-	return false;
-}
 
 static size_t row_least(const struct event *e)
 {
@@ -110,7 +104,7 @@ void sockets_take(struct sockets *s, const char *rows, size_t n, const uint32_t 
 	s->nseen = s->npairs = 0;
 	ports_find(ports, rows, n);
 	for (size_t at = 0; (row = row_next(rows, n, &at));) {
-		if (!listed(pids, npids, row->pid))
+		if (!procfs_listed(pids, npids, row->pid))
 			continue;
 		if (row->type == EV_SOCKET)
 			socket_row(s, row, ports, emit, ctx);
