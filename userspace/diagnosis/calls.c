@@ -526,7 +526,7 @@ static void wake_by_retransmits(const struct facts *f, struct cause *c)
 {
 	const struct ev_timers *t = f->timers;
 	const char *next = "";
-	struct duration left = { "" }, limit = { "" };
+	struct duration left = { "" }, limit;
 
 	if (t && t->timer == TIMER_RETRANSMIT) {
 		left = duration_of(age(t->h.ts_ns + t->timer_ns, f->look->now_ns));
@@ -701,8 +701,8 @@ static void steps_for_llm(const struct look *l, struct cause *c)
 
 static void steps_of(const struct look *l, struct cause *c)
 {
-	const char *peer = c->view && c->view->endpoint ? c->view->endpoint->addr : "";
-	uint32_t pid = c->view && c->view->call->pid ? c->view->call->pid : l->pid;
+	const char *peer = c->view->endpoint ? c->view->endpoint->addr : "";
+	uint32_t pid = c->view->call->pid ? c->view->call->pid : l->pid;
 
 	switch (c->kind) {
 	case VERDICT_STORAGE_NO_RESPONSE:
