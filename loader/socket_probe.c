@@ -45,6 +45,9 @@ struct lent {
 	int fd; /* the duplicate */
 	int domain, type, protocol;
 	char name[128]; /* of the other end */
+	/* ... and its address: a connection that was reset tells it no more; peer_n 0: not known */
+	struct sockaddr_storage peer;
+	socklen_t peer_n;
 };
 
 static int int_option(int fd, int level, int option)
@@ -75,8 +78,11 @@ static void peer_name(struct lent *l)
 	socklen_t n = sizeof(a);
 
 	snprintf(l->name, sizeof(l->name), "the other end");
+	l->peer_n = 0;
 	if (getpeername(l->fd, &a.sa, &n))
 		return;
+	l->peer = a.room;
+	l->peer_n = n;
 	if (a.sa.sa_family == AF_INET)
 		inet_name(l->name, sizeof(l->name), AF_INET, &a.in.sin_addr, ntohs(a.in.sin_port));
 	else if (a.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr))
@@ -240,17 +246,18 @@ static void control_end(struct control *c, int err)
 
 static void control_begin(struct control *c, const struct lent *l)
 {
-	struct sockaddr_storage a;
-	socklen_t n = sizeof(a);
 	int ns = ioctl(l->fd, SIOCGSKNS); /* of the socket, not of the process: it may have moved */
 
 	c->begun = true;
 	c->begin_ms = now_ms();
-	if (ns < 0 || setns(ns, CLONE_NEWNET) || getpeername(l->fd, (struct sockaddr *)&a, &n) ||
-	    (c->fd = socket(l->domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0) {
+	if (!l->peer_n) {
+		c->untried = true;
+		control_end(c, ENOTCONN);
+	} else if (ns < 0 || setns(ns, CLONE_NEWNET) ||
+	           (c->fd = socket(l->domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0) {
 		c->untried = true;
 		control_end(c, errno);
-	} else if (connect(c->fd, (struct sockaddr *)&a, n) == 0) {
+	} else if (connect(c->fd, (const struct sockaddr *)&l->peer, l->peer_n) == 0) {
 		control_end(c, 0);
 	} else if (errno != EINPROGRESS) {
 		control_end(c, errno);
