@@ -87,6 +87,16 @@ static uint64_t replies_ns(const struct look *l, uint64_t looked)
 	return longest;
 }
 
+/*
+ * Computing, or trying for a lock again and again: it has no age but that of the look, and most of what
+ * does so is done soon.
+ */
+static bool is_brief(const struct cause *c)
+{
+	return c->kind == VERDICT_CPU_BOUND ||
+	       (c->kind == VERDICT_FILE_LOCK && c->confidence == CONFIDENCE_LIKELY);
+}
+
 uint64_t settle_ns(const struct look *l, const struct diagnosis *d)
 {
 	uint64_t quiet = age(l->now_ns, settle_life(l, d));
@@ -94,8 +104,7 @@ uint64_t settle_ns(const struct look *l, const struct diagnosis *d)
 
 	if (definite[d->causes[0].kind])
 		return 0;
-	/* what computes has no age but that of the look; most of what does is done soon */
-	if (d->causes[0].kind == VERDICT_CPU_BOUND)
+	if (is_brief(&d->causes[0]))
 		return age(l->silent_min_ns, looked);
 	return later(age(l->silent_min_ns, later(quiet, looked)), replies_ns(l, looked));
 }

@@ -6,7 +6,7 @@ from why import EXIT_UNDECIDED, HangServer, WhyTest
 SCRIPT = "healthy.py"
 WORKING = ("toils", "thread_pool", "process_pool", "polls_child", "communicates", "to_thread", "makes")
 RESTING = ("http_server", "asyncio_server", "prefork")
-HUNG = ("queue_full", "pool_condition", "executor_full", "tee_stopped", "selects_own_pipe", "pauses")
+HUNG = ("queue_full", "pool_condition", "executor_full", "tee_stopped", "selects_own_pipe", "pauses", "sqlite_locked")
 
 
 class Working(WhyTest):
@@ -65,6 +65,12 @@ class Hung(WhyTest):
     def test_a_lock_whose_holder_hangs_itself(self):
         self.stuck("locked_by_hung", "llm_no_response", "--llm", f"127.0.0.1:{self.port}", wake="never",
                    pid=self.hung["locked_by_hung"].truth["holder"])
+
+    def test_a_database_that_another_process_has_locked(self):
+        self.stuck("sqlite_locked", "file_lock", wake="on_event", says=("sqlite_locked (healthy.py",))
+
+    def test_a_database_that_is_locked_for_moments_is_not_stuck(self):
+        self.alive(self.hang(SCRIPT, "sqlite_locked", "--healthy"))
 
     def test_a_pipe_that_only_the_waiting_process_writes_to(self):
         self.stuck("selects_own_pipe", "input_wait", wake="never", says=("nobody but itself",))

@@ -12,6 +12,7 @@ import queue
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -208,6 +209,29 @@ def locked_by_hung(_, rest):
     fcntl.flock(own, fcntl.LOCK_EX)
 
 
+def sqlite_locked(healthy, _):
+    """Another process has the database locked; healthy: for a moment, again and again."""
+    path = os.path.join(tempfile.mkdtemp(prefix="whystuck-sqlite-"), "db")
+    sqlite3.connect(path).execute("create table t (x)")
+    r, w = os.pipe()
+    if os.fork() == 0:
+        die_with_parent()
+        other = sqlite3.connect(path, isolation_level=None)
+        while True:
+            other.execute("begin exclusive")
+            os.write(w, b"1")
+            time.sleep(0.2 if healthy else 3600)
+            other.execute("commit")
+            time.sleep(0.2)
+    os.read(r, 1)
+    mine = sqlite3.connect(path, timeout=3600, isolation_level=None)
+    if not healthy:
+        hanging("sqlite_locked")
+    while True:
+        alive()
+        mine.execute("insert into t values (1)")
+
+
 def selects_own_pipe(*_):
     r, _ = os.pipe()
     hanging("selects_own_pipe")
@@ -220,6 +244,7 @@ def pauses(*_):
 
 
 if __name__ == "__main__":
-    main({f.__name__: f for f in (toils, thread_pool, process_pool, polls_child, communicates, to_thread, makes, asks_slowly,
-                                  http_server, asyncio_server, prefork, queue_full, pool_condition, executor_full,
-                                  tee_stopped, locked_by_hung, selects_own_pipe, pauses)})
+    main({f.__name__: f for f in (
+        toils, thread_pool, process_pool, polls_child, communicates, to_thread, makes, asks_slowly, http_server,
+        asyncio_server, prefork, queue_full, pool_condition, executor_full, tee_stopped, locked_by_hung, sqlite_locked,
+        selects_own_pipe, pauses)})

@@ -267,16 +267,30 @@ static void file_lock(struct scene *s, const struct wait *w)
 	cause_step(c, "sudo lslocks   # all file locks of this host");
 }
 
-/* Libraries that try for a lock again and again: no wait the kernel knows of. */
-static bool polls_lock(const struct wait *w)
+/* Libraries that try for a lock again and again, by sleeps: no wait the kernel knows of. */
+static bool frames_poll_lock(const struct ev_frames *python, const struct ev_frames *native)
 {
 	static const char *const libraries[] = { "/filelock/", "/portalocker/", "/fasteners/",
 		                                 "/lockfile/" };
+	struct bytes below = native ? frames_text(native) : (struct bytes){ NULL, 0 };
 
-	for (size_t i = 0; w->python && i < sizeof(libraries) / sizeof(*libraries); i++)
-		if (frames_have(frames_text(w->python), libraries[i], NULL))
+	for (size_t i = 0; python && i < sizeof(libraries) / sizeof(*libraries); i++)
+		if (frames_have(frames_text(python), libraries[i], NULL))
 			return true;
-	return false;
+	/* SQLite while another connection has the database locked (sqlite3_busy_timeout) */
+	return below.n && memmem(below.p, below.n, "sqlite3InvokeBusyHandler", 24);
+}
+
+/* And did so at the look before, as far as that one knows: for a moment it is nothing. */
+static bool polls_lock(const struct scene *s, const struct wait *w)
+{
+	const struct evidence *before = evidence_previous(s->look->evidence);
+	uint32_t pid = w->thread->h.pid, tid = w->thread->h.tid;
+	const struct ev_frames *python = before ? evidence_frames(before, pid, tid) : NULL;
+	const struct ev_frames *native = before ? evidence_native(before, pid, tid) : NULL;
+
+	return frames_poll_lock(w->python, w->native) &&
+	       ((!python && !native) || frames_poll_lock(python, native));
 }
 
 static void file_lock_polled(struct scene *s, const struct wait *w)
@@ -284,7 +298,7 @@ static void file_lock_polled(struct scene *s, const struct wait *w)
 	struct cause *c = cause_new(s, VERDICT_FILE_LOCK, CONFIDENCE_LIKELY, w);
 	char name[64];
 
-	cause_say(c, "%s tries again and again for a lock file that somebody else has",
+	cause_say(c, "%s tries again and again for a lock on a file that somebody else has",
 	          wait_name(w, name));
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when the lock is free");
@@ -301,7 +315,7 @@ void files_causes(struct scene *s)
 
 		if (!wait_matters(w) || !p || !p->in_tree)
 			continue;
-		if (w->kind == WAIT_SLEEP && polls_lock(w))
+		if (w->kind == WAIT_SLEEP && polls_lock(s, w))
 			file_lock_polled(s, w);
 		if (!wait_old(s, w))
 			continue;
