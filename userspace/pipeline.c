@@ -682,6 +682,17 @@ static void error_save(struct pipeline *p)
 		          p->config.dir, strerror(-err));
 }
 
+/* For the bar: the verdict, and the innermost of the functions where it is. */
+static void stuck_on_say(struct pipeline *p, const struct cause *c)
+{
+	const char *rest = strstr(c->where, " <- ");
+	size_t n = rest ? (size_t)(rest - c->where) : strlen(c->where);
+
+	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s%s%.*s", verdict_name(c->kind), n ? ", " : "",
+	         (int)n, c->where);
+	p->stuck_on_ns = c->since_ns;
+}
+
 /* The run is stuck and we looked: says so, writes it down, alerts. */
 static void error_report(struct pipeline *p)
 {
@@ -703,8 +714,7 @@ static void error_report(struct pipeline *p)
 	}
 	verdict = &f->diagnosis.causes[0];
 	stall_name(p->stall, verdict_name(verdict->kind));
-	snprintf(p->stuck_on, sizeof(p->stuck_on), "%s", verdict_name(verdict->kind));
-	p->stuck_on_ns = verdict->since_ns;
+	stuck_on_say(p, verdict);
 	log_warn("stuck (%s): %s%s%s", verdict_name(verdict->kind), verdict->summary,
 	         *verdict->where ? ". " : "", verdict->where);
 	error_save(p);
