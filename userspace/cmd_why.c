@@ -22,6 +22,7 @@
 #define LOOK_TICK_MS 100
 /* While looking on, so often is it asked whether something moved. */
 #define LOOK_STEP_NS (250 * NS_PER_MS)
+#define LOOK_AGAIN_NS (1500 * NS_PER_MS)
 /* Longer than a probe takes (socket_act.h): then its result is lost. */
 #define ACT_LIMIT_NS (12000 * NS_PER_MS)
 #define WIDTH_DEFAULT 80
@@ -128,16 +129,28 @@ static void say_looking_on(const struct run_error_input *in, uint64_t wait_ns)
 	         silent, left);
 }
 
+/*
+ * How long until the next snapshot: what computes or tries for a lock is asked where it is every few seconds,
+ * for two looks may find a loop at the same line by chance.
+ */
+static uint64_t step_ns(const struct run_error_input *in, uint64_t wait_ns)
+{
+	bool again = in && (in->diagnosis->causes[0].kind == VERDICT_CPU_BOUND ||
+	                    in->diagnosis->causes[0].kind == VERDICT_FILE_LOCK);
+
+	return again && wait_ns > LOOK_AGAIN_NS ? LOOK_AGAIN_NS : wait_ns;
+}
+
 /* The verdict, and what it was made of; NULL after saying why there is none. */
 static const struct run_error_input *look(struct why *w)
 {
 	struct pipeline *p = session_pipeline(w->session);
-	const struct run_error_input *in;
+	const struct run_error_input *in = NULL;
 	uint64_t wait_ns = LOOK_MIN_NS;
 	bool more = true, said = false;
 
 	do {
-		more = poll_until(w, now_ns() + wait_ns, said);
+		more = poll_until(w, now_ns() + step_ns(in, wait_ns), said);
 		session_inspect(w->session);
 		in = pipeline_diagnose(p);
 		wait_ns = in && more ? settle_ns(in->look, in->diagnosis) : 0;
