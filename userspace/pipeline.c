@@ -600,8 +600,9 @@ static void history_fill(const struct pipeline *p, struct history *h)
 		.stirred_ns = stirred.ns,
 		.stirred = stirred.name,
 		.failed = c.failed,
-		.llm_p99_ns = slow_p99(p->slow, CALL_LLM),
-		.storage_p99_ns = slow_p99(p->slow, CALL_STORAGE),
+		/* the few calls that end within a look are the short ones */
+		.llm_p99_ns = p->config.look ? 0 : slow_p99(p->slow, CALL_LLM),
+		.storage_p99_ns = p->config.look ? 0 : slow_p99(p->slow, CALL_STORAGE),
 		.turns = c.turns,
 		.turn_ns = c.turns_ns,
 		.calls_since_turn = c.calls_since_turn,

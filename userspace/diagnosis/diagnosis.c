@@ -126,7 +126,15 @@ static void unknown_causes(struct scene *s)
 		cause_evidence(c, "the clock that moved last was %s, %s ago", p->clock,
 		               duration_of(age(l->now_ns, p->since_ns)).text);
 	unknown_evidence(s, c);
-	cause_wake(c, WAKE_UNKNOWN, 0, "what holds the run back is not known for certain");
+	if (waiting && !young) {
+		c->pid = waiting->call->pid;
+		c->since_ns = c->since_ns ? c->since_ns : call_silent_since(waiting->call);
+		c->at_least = true;
+		cause_wake(c, WAKE_ON_EVENT, 0, "%s returns when something comes for it",
+		           op_text(waiting->call));
+	} else {
+		cause_wake(c, WAKE_UNKNOWN, 0, "what holds the run back is not known for certain");
+	}
 	cause_step(c, "sudo whystuck --all %u   # every thread, where it is and what it waits for",
 	           l->pid);
 	cause_step(c, "sudo whystuck watch %u   # what moves while it is watched", l->pid);
@@ -197,12 +205,24 @@ static int rank_compare(const void *a, const void *b)
 	return x->order < y->order ? -1 : 1;
 }
 
-/* A process that nobody on the way from the target waits for may sleep or compute as it likes. */
+/* A process that nobody on the way from the target waits for may sleep, compute or be stopped. */
 static int tier_of(const struct scene *s, const struct cause *c)
 {
 	int t = tier(c->kind);
 
-	return t == TIER_RESTS && depth(s, c->pid) < 0 ? TIER_LAST : t;
+	if (depth(s, c->pid) >= 0)
+		return t;
+	return t == TIER_RESTS ? TIER_LAST : t == TIER_OVER ? TIER_WAITS : t;
+}
+
+/* One of many conversations may hang while the others go on: that is no stall, and yet what is asked for. */
+static void say_but(struct diagnosis *d)
+{
+	struct cause *c = &d->causes[0];
+	size_t n = strlen(c->summary);
+
+	if (verdict_is_alive(c->kind) && d->ncauses > 1 && tier(d->causes[1].kind) == TIER_WAITS)
+		snprintf(c->summary + n, sizeof(c->summary) - n, "; but %s", d->causes[1].summary);
 }
 
 /* A call that no thread waits for, because its loop is elsewhere: what the loop is in comes first. */
@@ -301,6 +321,7 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 		rank(&s, d);
 		if (d->ncauses)
 			limits_evidence(&s, &d->causes[0]);
+		say_but(d);
 		scene_free(&s);
 	}
 	if (!d->ncauses) /* out of memory: a verdict there must be */

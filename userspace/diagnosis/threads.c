@@ -10,9 +10,7 @@
 /* A thread is rarely uninterruptible for longer than a disk takes. */
 #define DISK_NS (2 * NS_PER_S)
 /* Of the time between two looks: what a thread that computes gets even on a busy machine. */
-#define BUSY_PART 4
-/* The same of a run that is known to be stuck: it has computed for long, only not much just now. */
-#define BUSY_STUCK_PART 20
+#define BUSY_PART 20
 /* Innermost functions compared to tell whether a thread gets on. */
 #define PLACE_FRAMES 6
 /* include/uapi/linux/futex.h: nobody outside the process can wake the waiter */
@@ -120,7 +118,8 @@ static void sleeping(struct scene *s, const struct wait *w)
 
 	if (w->until_ns)
 		cause_say(c, "%s sleeps: %s of %s are over", wait_name(w, name),
-		          duration_of(wait_for_ns(s, w)).text, duration_of(sleep_length(w)).text);
+		          duration_of(wait_for_ns(s, w)).text,
+		          duration_of(sleep_length(w) + NS_PER_S / 2).text);
 	else
 		cause_say(c, "%s sleeps, for %s", wait_name(w, name),
 		          duration_of(wait_for_ns(s, w)).text);

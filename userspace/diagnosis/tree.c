@@ -241,7 +241,7 @@ static const char *how_ended(uint64_t status, char buf[static 64])
 	int code = (int)status;
 
 	if (WIFSIGNALED(code))
-		snprintf(buf, 64, "killed by SIG%s",
+		snprintf(buf, 64, "was killed by SIG%s",
 		         sigabbrev_np(WTERMSIG(code)) ? sigabbrev_np(WTERMSIG(code)) : "?");
 	else
 		snprintf(buf, 64, "ended with status %d", WEXITSTATUS(code));
@@ -283,9 +283,9 @@ static void lost_zombie(struct scene *s, const struct process *parent, const str
 
 	c = cause_new(s, VERDICT_WORKER_LOST, failed ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY,
 	              parent->main);
-	cause_say(c, "process %u (%s) waits, but its worker %u is dead: %s", parent->pid,
+	cause_say(c, "process %u (%s) waits, but its worker %u is dead: it %s", parent->pid,
 	          process_name(s, parent, name), dead->pid,
-	          status ? how_ended(status->value, buf) : "how it ended could not be read");
+	          status ? how_ended(status->value, buf) : "ended, how is not known");
 	cause_evidence(c, "process %u is a zombie: it ended and nobody has collected its status",
 	               dead->pid);
 	oom_evidence(s, c, dead->pid);
@@ -399,6 +399,15 @@ static bool has_cause(const struct scene *s, uint32_t pid)
 	return false;
 }
 
+/* A call that is meant to wait (BLPOP) is open. */
+static bool waits_for_work(const struct scene *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->look->nopen; i++)
+		if (s->look->open[i].call->pid == pid && s->look->open[i].call->blocks)
+			return true;
+	return false;
+}
+
 static void child_waited_for(struct scene *s, const struct process *p)
 {
 	const struct process *to = &s->processes[p->waits_for];
@@ -409,10 +418,11 @@ static void child_waited_for(struct scene *s, const struct process *p)
 	if (!w || !wait_old(s, w) || !to->main)
 		return;
 	/*
-	 * A child that works, or serves and rests, is no cause; one with a cause of its own is shown with
-	 * it.
+	 * A child that works, or serves and rests, or waits for work as it is meant to, is no cause; one
+	 * with a cause of its own is shown with it.
 	 */
-	if ((process_moved(s, to) || wait_serves(s, to->main)) && !has_cause(s, to->pid))
+	if ((process_moved(s, to) || wait_serves(s, to->main) || waits_for_work(s, to->pid)) &&
+	    !has_cause(s, to->pid))
 		return;
 	c = cause_new(s, VERDICT_CHILD_WAIT, CONFIDENCE_STRONG, w);
 	cause_say(c, "process %u (%s) has waited for process %u (%s) for %s%s", p->pid,
@@ -437,8 +447,8 @@ static void target_gone(struct scene *s, const struct process *p)
 
 	if (parent)
 		process_name(s, parent, name);
-	cause_say(c, "the process has ended (%s) and waits for its parent %u to notice",
-	          status ? how_ended(status->value, buf) : "how could not be read", p->ppid);
+	cause_say(c, "the process %s, and waits for its parent %u (%s) to notice",
+	          status ? how_ended(status->value, buf) : "ended", p->ppid, name);
 	oom_evidence(s, c, p->pid);
 	cause_wake(c, WAKE_NEVER, 0, "a zombie runs no more");
 	cause_step(c, "sudo whystuck %u   # its parent: why does it not collect the status?",
