@@ -180,7 +180,7 @@ static bool busy(const struct stall *stuck, uint64_t used_ns, uint64_t over_ns)
 	if (!stuck)
 		return used_ns >= over_ns / BUSY_PART;
 	stall_clocks(stuck, &clocks);
-	return used_ns >= over_ns / BUSY_STUCK_PART || clocks.cpu_ns > stall_last(stuck)->since_ns;
+	return used_ns >= over_ns / BUSY_PART || clocks.cpu_ns > stall_last(stuck)->since_ns;
 }
 
 static void computing(struct scene *s, const struct wait *w)
