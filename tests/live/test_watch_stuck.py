@@ -5,7 +5,6 @@ leaves in peace; and a recording says all of it again.
 
 All workloads of a class are started together, and hang together.
 """
-import concurrent.futures
 import datetime
 import json
 import os
@@ -72,12 +71,6 @@ class StuckTest(LiveTest):
         return process
 
     @classmethod
-    def together(cls, function, items):
-        """Starting a process takes a moment; popen() of the harness wants the main thread, so only waits go here."""
-        with concurrent.futures.ThreadPoolExecutor(32) as pool:
-            return list(pool.map(function, items))
-
-    @classmethod
     def observe(cls, name, what, *options, verb="watch", wait=False):
         return cls.kept(Observer(verb, what, os.path.join(cls.base, name), "--stuck-timeout", MINUTES, "--record",
                                  cls.recording(name), *options, wait=wait))
@@ -85,6 +78,11 @@ class StuckTest(LiveTest):
     @classmethod
     def recording(cls, name):
         return os.path.join(cls.base, name + ".rec")
+
+    @classmethod
+    def workload(cls, family, case, arguments, *options):
+        ports = [cls.server.port(x) if x in cls.server.ports else x for x in arguments]
+        return cls.kept(Hang(f"hang_{family}.py", case, *ports, *options))
 
     @staticmethod
     def wait_error(observer):
@@ -341,23 +339,14 @@ HEALTHY_S = 5 * TIMEOUT_S
 
 
 class After(StuckTest):
-    """What hung before we came, and healthy twins beside it."""
-    stores_used = ("redis",)
+    """What hung before we came."""
 
     @classmethod
     def start_all(cls):
-        cls.hung, cls.twins = {}, {}
-        for name, (family, arguments, *_) in LATE.items():
-            cls.hung[name] = cls.workload(family, name, arguments)
-        for name, (family, arguments) in TWINS.items():
-            cls.twins[name] = cls.workload(family, name, arguments, "--healthy")
-        cls.twins["redis_queue"] = cls.kept(Hang("hang_calls.py", "redis_queue", str(cls.stores.redis_port)))
+        cls.hung = {name: cls.workload(family, name, arguments) for name, (family, arguments, *_) in LATE.items()}
         cls.observers = {name: cls.observe(name, str(w.pid)) for name, w in cls.hung.items()}
-        cls.quiet = {name: cls.observe(name + "-healthy", str(w.pid), "--llm", "127.0.0.1:1") for name, w in
-                     cls.twins.items()}
-        for o in (*cls.observers.values(), *cls.quiet.values()):
+        for o in cls.observers.values():
             o.wait_attached()
-        began = time.monotonic()
         cls.errors = {name: cls.wait_error(o) for name, o in cls.observers.items()}
         for i, o in enumerate(cls.observers.values()):
             o.signal((signal.SIGINT, signal.SIGTERM)[i % 2])
@@ -365,17 +354,6 @@ class After(StuckTest):
             o.wait()
         for w in cls.hung.values():
             assert w.running(), w.describe()
-            w.stop()
-        time.sleep(max(0.0, began + HEALTHY_S - time.monotonic()))
-        for o in cls.quiet.values():
-            o.signal(signal.SIGINT)
-        for o in cls.quiet.values():
-            o.wait()
-
-    @classmethod
-    def workload(cls, family, case, arguments, *options):
-        ports = [cls.server.port(x) if x in cls.server.ports else x for x in arguments]
-        return cls.kept(Hang(f"hang_{family}.py", case, *ports, *options))
 
     def test_each_is_found_and_named_since_the_truth(self):
         for name, (_, _, kind, wake, says) in LATE.items():
@@ -404,8 +382,26 @@ class After(StuckTest):
             with self.subTest(name):
                 self.check_replay(name, self.observers[name])
 
-    def test_healthy_twins_are_left_in_peace(self):
-        for name, observer in self.quiet.items():
+
+class Healthy(StuckTest):
+    """What looks alike and goes on, watched for five timeouts."""
+    stores_used = ("redis",)
+
+    @classmethod
+    def start_all(cls):
+        twins = {name: cls.workload(family, name, arguments, "--healthy") for name, (family, arguments) in TWINS.items()}
+        twins["redis_queue"] = cls.kept(Hang("hang_calls.py", "redis_queue", str(cls.stores.redis_port)))
+        cls.observers = {name: cls.observe(name, str(w.pid)) for name, w in twins.items()}
+        for o in cls.observers.values():
+            o.wait_attached()
+        time.sleep(HEALTHY_S)
+        for o in cls.observers.values():
+            o.signal(signal.SIGINT)
+        for o in cls.observers.values():
+            o.wait()
+
+    def test_they_are_left_in_peace(self):
+        for name, observer in self.observers.items():
             with self.subTest(name):
                 error = observer.run_error() if os.path.exists(observer.path("run_error.json")) else None
                 self.assertIsNone(error and error["verdict"], observer.describe())
