@@ -88,9 +88,12 @@ static void uninterruptible(struct scene *s, const struct wait *w)
 
 /* ---- Asleep ---- */
 
+/* Rounded: it fell asleep some microseconds after it asked, and 29.99 s were 30 for who wrote them. */
 static uint64_t sleep_length(const struct wait *w)
 {
-	return w->until_ns > w->since_ns ? w->until_ns - w->since_ns : 0;
+	uint64_t length = age(w->until_ns, w->since_ns), step = 100 * NS_PER_MS;
+
+	return (length + step / 2) / step * step;
 }
 
 /* Somebody else in the tree waits for a reply or works: then the sleep is not what matters. */
@@ -118,8 +121,7 @@ static void sleeping(struct scene *s, const struct wait *w)
 
 	if (w->until_ns)
 		cause_say(c, "%s sleeps: %s of %s are over", wait_name(w, name),
-		          duration_of(wait_for_ns(s, w)).text,
-		          duration_of(sleep_length(w) + NS_PER_S / 2).text);
+		          duration_of(wait_for_ns(s, w)).text, duration_of(sleep_length(w)).text);
 	else
 		cause_say(c, "%s sleeps, for %s", wait_name(w, name),
 		          duration_of(wait_for_ns(s, w)).text);
