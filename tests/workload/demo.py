@@ -243,7 +243,7 @@ class Demo:
     def autopsy(self, runner):
         s = self.screen
         s.step("The same for one who comes when it hangs already, and has seen nothing of what was before. (What hangs for "
-               "less than 10 s it looks at until then: a slow reply looks the same)")
+               "less than 20 s it looks at until then: a slow reply looks the same)")
         s.command([str(runner.pid)])
         status, out, err = harness.tool(str(runner.pid), env={"COLUMNS": str(s.width - 4)})
         for line in (out + err).splitlines():
