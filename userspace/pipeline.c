@@ -1340,11 +1340,6 @@ unsigned pipeline_stalls(const struct pipeline *p)
 	return p->stall ? stall_count(p->stall) : 0;
 }
 
-uint64_t pipeline_turns(const struct pipeline *p)
-{
-	return p->nturns;
-}
-
 static void count_conn(void *ctx, struct conn *c)
 {
 	size_t *n = ctx;

@@ -56,7 +56,6 @@ bool pipeline_next_action(struct pipeline *p, struct pipeline_action *a);
 int pipeline_finish(struct pipeline *p);
 
 unsigned pipeline_stalls(const struct pipeline *p);
-uint64_t pipeline_turns(const struct pipeline *p);
 /* Open connections and hooked TLS libraries, for the line that says we are attached. */
 size_t pipeline_connections(const struct pipeline *p);
 unsigned pipeline_tls_libraries(const struct pipeline *p);

@@ -435,16 +435,6 @@ struct process *scene_process(const struct scene *s, uint32_t pid)
 	return bsearch(&pid, s->processes, s->nprocesses, sizeof(*s->processes), by_pid);
 }
 
-struct wait *scene_wait(const struct scene *s, uint32_t pid, uint32_t tid)
-{
-	struct process *p = scene_process(s, pid);
-
-	for (size_t i = 0; p && i < p->nwaits; i++)
-		if (p->waits[i].thread->h.tid == tid)
-			return &p->waits[i];
-	return NULL;
-}
-
 static bool watches(const struct scene *s, const struct wait *w, uint64_t sock)
 {
 	const struct ev_thread *t = w->thread;

@@ -94,7 +94,6 @@ bool scene_make(struct scene *s, const struct look *l);
 void scene_free(struct scene *s);
 
 struct process *scene_process(const struct scene *s, uint32_t pid); /* NULL not in it */
-struct wait *scene_wait(const struct scene *s, uint32_t pid, uint32_t tid);
 /* The wait of a thread that waits on this socket: alone on it, or among many. NULL nobody. */
 struct wait *scene_waiter(const struct scene *s, uint64_t sock);
 /* Name of the program, "python3"; "?" unknown. */

@@ -907,11 +907,13 @@ static json_t *steps_json(struct doc *d)
 static json_t *result_json(const struct ev_action *a)
 {
 	const char *signal = a->signo ? sigabbrev_np(a->signo) : NULL;
+	/* a recording may hold any number: INT_MIN has no positive */
+	const char *error = a->result < 0 && a->result > INT_MIN ? strerrordesc_np(-a->result)
+	                                                         : NULL;
 	char text[128];
 
 	if (a->result < 0)
-		snprintf(text, sizeof(text), "failed: %s",
-		         strerrordesc_np(-a->result) ? strerrordesc_np(-a->result) : "?");
+		snprintf(text, sizeof(text), "failed: %s", error ? error : "?");
 	else if (a->kind == ACTION_STOP)
 		snprintf(text, sizeof(text), "SIG%s sent", signal ? signal : "?");
 	else if (a->kind == ACTION_WEBHOOK)
