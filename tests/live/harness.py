@@ -100,8 +100,8 @@ def main():
     result = program.result
     if not result.wasSuccessful():
         sys.exit(1)
-    # A skipped class counts as one skip and no test run.
-    skipped = sum(isinstance(test, unittest.TestCase) for test, _ in result.skipped)
+    # A skipped class counts as one skip and no test run; a part of a test (subTest) that is skipped skips no test.
+    skipped = sum(isinstance(test, unittest.TestCase) and not hasattr(test, "test_case") for test, _ in result.skipped)
     sys.exit(SKIPPED if result.skipped and result.testsRun == skipped else 0)
 
 
