@@ -41,6 +41,7 @@ def toiling_child(**options):
 
 
 def toils(*_):
+    die_with_parent()  # also where make started it
     alive()
     toil()
 
