@@ -245,20 +245,6 @@ static bool thread_unwind(struct native_stacks *s, const struct snap_thread *row
 	return step == NATIVE_OUTERMOST;
 }
 
-/* Has it slept ever since its row was made? */
-static bool undisturbed(uint32_t pid, const struct snap_thread *row)
-{
-	static const char state[] = "\nState:\t";
-	char name[64], text[4096], *p;
-
-	snprintf(name, sizeof(name), "task/%u/status", row->tid);
-	if (procfs_read(pid, name, text, sizeof(text)) <= 0)
-		return false;
-	p = strstr(text, state);
-	/* one that runs was switched in, which is counted when it is switched out */
-	return p && p[sizeof(state) - 1] != 'R' && proc_switches_parse(text) == row->switches;
-}
-
 /* ---- records ---- */
 
 /* Names in files and paths may hold anything: no control character gets through, least of all a tab. */
@@ -320,7 +306,8 @@ static void frames_emit(struct native_stacks *s, uint32_t tid, uint32_t flags, e
 static void thread_read(struct native_stacks *s, const struct snap_thread *row, event_fn emit,
                         void *ctx)
 {
-	bool whole = thread_unwind(s, row), torn = !undisturbed(s->pid, row);
+	bool whole = thread_unwind(s, row),
+	     torn = !proc_slept_since(s->pid, row->tid, row->switches);
 
 	if (!s->nframes || !s->frames[0].map) { /* not even the system call's place is known */
 		s->unknown++;

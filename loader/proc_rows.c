@@ -54,6 +54,19 @@ uint64_t proc_switches_parse(const char *text)
 	return sum;
 }
 
+bool proc_slept_since(uint32_t pid, uint32_t tid, uint64_t switches)
+{
+	static const char state[] = "\nState:\t";
+	char name[64], text[4096], *p;
+
+	snprintf(name, sizeof(name), "task/%u/status", tid);
+	if (procfs_read(pid, name, text, sizeof(text)) <= 0)
+		return false;
+	p = strstr(text, state);
+	/* one that runs was switched in, which is counted when it is switched out */
+	return p && p[sizeof(state) - 1] != 'R' && proc_switches_parse(text) == switches;
+}
+
 size_t proc_stack_parse(const char *text, char *to, size_t n)
 {
 	size_t have = 0;

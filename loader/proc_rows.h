@@ -26,6 +26,8 @@ struct proc_missing {
  */
 bool proc_syscall_parse(const char *text, struct snap_thread *r);
 
+/* Has a thread slept ever since it had that many context switches? What its memory holds belongs to its wait then. */
+bool proc_slept_since(uint32_t pid, uint32_t tid, uint64_t switches);
 /* Sum of both kinds of context switches, from /proc/PID/task/T/status; 0 unknown. */
 uint64_t proc_switches_parse(const char *text);
 

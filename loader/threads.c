@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "proc_rows.h"
 #include "procfs.h"
 #include "record.h"
 #include "state.h"
@@ -240,6 +241,29 @@ static void add_wchan(struct event *e, const struct snap_thread *r)
 	record_add(e, "", 1);
 }
 
+/*
+ * Arguments of its call lie in memory, which it has put to other use if it went on since the kernel
+ * showed it: a time limit of 127 days was once read of a short sleep.
+ */
+static bool reads_memory(const struct ev_thread *e)
+{
+	switch (e->syscall) {
+#ifdef __NR_poll
+	case __NR_poll:
+	case __NR_select:
+#endif
+	case __NR_ppoll:
+	case __NR_pselect6:
+	case __NR_nanosleep:
+	case __NR_clock_nanosleep:
+		return true;
+	case __NR_futex:
+		return e->args[3] != 0;
+	default:
+		return false;
+	}
+}
+
 static void thread_emit(const struct thread_rows *t, const struct snap_thread *r, bool look,
                         event_fn emit, void *ctx)
 {
@@ -260,6 +284,11 @@ static void thread_emit(const struct thread_rows *t, const struct snap_thread *r
 		memcpy(e->args, r->args, sizeof(e->args));
 		if (look)
 			decode_wait(t->sockets, e);
+		if (look && reads_memory(e) && !proc_slept_since(r->tgid, r->tid, r->switches)) {
+			e->timeout_ns = TIMEOUT_UNKNOWN;
+			e->nfds = 0;
+			e->fds_total = 0;
+		}
 	}
 	record_add(&e->h, r->comm, strnlen(r->comm, sizeof(r->comm)));
 	record_add(&e->h, "", 1);
