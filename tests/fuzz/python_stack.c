@@ -4,15 +4,12 @@
  * byte is the version. Whatever it holds, reading ends, and what it emits are whole records of printable lines.
  */
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "evidence.h"
+#include "python_memory.h"
 #include "python_stack.h"
 #include "recording.h"
-
-#define AT 0x5a5a00000000ull
-#define ROOM 65536
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -36,15 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		.addr = AT, .head = 40, .next = 0, .threads = 72, .thread_id = 136
 	};
 	struct python_thread thread = { (uint32_t)getpid(), 0x7000 };
-	static char *memory;
 
-	if (!memory)
-		memory = mmap((void *)AT, ROOM, PROT_READ | PROT_WRITE,
-		              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (memory == MAP_FAILED || n < 1)
+	if (n < 1 || !memory_set(data + 1, n - 1))
 		return 0;
-	memset(memory, 0, ROOM);
-	memcpy(memory, data + 1, n - 1 < ROOM ? n - 1 : ROOM);
 	runtime.minor = data[0];
 	python_stack_read((uint32_t)getpid(), &runtime, &thread, 1, check, NULL);
 	return 0;

@@ -3,23 +3,10 @@
 #include <stdbool.h>
 
 #include "evidence.h"
+#include "evidence_fixture.h"
 #include "test.h"
 
 /* Feeds one event whose tail is text; in memory that ends where it does. */
-static void feed(struct evidence *e, void *fixed, size_t n, enum event_type type, const char *text,
-                 size_t len)
-{
-	struct event *h = fixed;
-	char *ev = malloc(n + len);
-
-	h->type = type;
-	h->size = (uint32_t)(n + len);
-	memcpy(ev, fixed, n);
-	memcpy(ev + n, text, len);
-	evidence_feed(e, (struct event *)(void *)ev);
-	free(ev);
-}
-
 static void snapshot(struct evidence *e, bool begin, uint64_t ts)
 {
 	struct event h = { .flags = begin ? EVF_BEGIN : 0, .ts_ns = ts };

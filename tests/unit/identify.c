@@ -414,7 +414,7 @@ static void one_thread(void)
 	tcp(w, 4, "127.0.0.1", 7001, SENT_LAST);
 	RECV(w, 1, 3);
 	RECV(w, 2, 4);
-	frames(w, 1, FRAMES_PYTHON, "run\t/home/me/redis/main.py\t4\n");
+	frames(w, 1, FRAMES_PYTHON, "run\t/srv/redis/main.py\t4\n");
 	frames(w, 2, FRAMES_PYTHON, HTTPX OWN);
 	edge(w, false);
 	CHECK(is(in_flight(w, 3), CALL_OTHER, "", "") && is(in_flight(w, 4), CALL_OTHER, "", ""));

@@ -11,6 +11,7 @@
 #include <asm/unistd.h>
 
 #include "out/run_error.h"
+#include "evidence_fixture.h"
 #include "test.h"
 
 #define S 1000000000ull
@@ -38,19 +39,6 @@ struct world {
 	struct evidence *evidence;
 	json_t *doc;
 };
-
-static void feed(struct evidence *e, const void *fixed, size_t n, uint16_t type, const char *text,
-                 size_t len)
-{
-	struct event *ev = malloc(n + len);
-
-	memcpy(ev, fixed, n);
-	memcpy((char *)ev + n, text, len);
-	ev->type = type;
-	ev->size = (uint32_t)(n + len);
-	evidence_feed(e, ev);
-	free(ev);
-}
 
 static void world_make(struct world *w)
 {

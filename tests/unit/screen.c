@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "out/screen.h"
+#include "evidence_fixture.h"
 #include "test.h"
 
 #define S 1000000000ull
@@ -29,19 +30,6 @@ struct world {
 	struct evidence *evidence;
 	char *text;
 };
-
-static void feed(struct evidence *e, const void *fixed, size_t n, uint16_t type, const char *text,
-                 size_t len)
-{
-	struct event *ev = malloc(n + len);
-
-	memcpy(ev, fixed, n);
-	memcpy((char *)ev + n, text, len);
-	ev->type = type;
-	ev->size = (uint32_t)(n + len);
-	evidence_feed(e, ev);
-	free(ev);
-}
 
 static void feed_edge(struct evidence *e, bool begin)
 {

@@ -9,19 +9,21 @@ import time
 from hang import alive, hanging, main
 
 
-async def ask(port):
-    """A request whose reply is read as it comes."""
+async def ask(port, sent):
+    """A request whose reply is read as it comes; sent is set when it is out."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     await writer.drain()
+    sent.set()
     return await reader.readline()
 
 
 async def blocked_by(healthy, port, block):
     """Asks, and while the reply is under way a coroutine blocks the loop."""
     while True:
-        task = asyncio.ensure_future(ask(port))
-        await asyncio.sleep(0.1)  # the request is out, the reply not here
+        sent = asyncio.Event()
+        task = asyncio.ensure_future(ask(port, sent))
+        await sent.wait()  # the reply comes a second later
         block()
         await task
         alive()

@@ -119,10 +119,10 @@ def forked_lock(healthy, _):
             held.set()
             time.sleep(3600 if not healthy else 0.2)
 
-    in_thread(hold)
+    holder = in_thread(hold)
     held.wait()
     if healthy:
-        time.sleep(0.5)
+        holder.join()
     pid = os.fork()
     if pid == 0:
         die_with_parent()

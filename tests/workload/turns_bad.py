@@ -143,15 +143,18 @@ class Runner:
     def loop(self, _):
         """A coroutine blocks the loop while a reply is under way."""
 
-        async def ask():
+        async def ask(sent):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.ports["late"])
             writer.write(b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}" % PATH.encode())
+            await writer.drain()
+            sent.set()
             await reader.readline()
             writer.close()
 
         async def everything():
-            reply = asyncio.ensure_future(ask())
-            await asyncio.sleep(0.1)  # the request is out, the reply not here
+            sent = asyncio.Event()
+            reply = asyncio.ensure_future(ask(sent))
+            await sent.wait()  # the reply comes a second later
             hanging("loop", wakes=time.monotonic() + 3600)
             try:
                 time.sleep(3600)
