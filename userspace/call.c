@@ -43,6 +43,11 @@ void call_free(struct call *c)
 	free(c);
 }
 
+bool call_counts(const struct call *c)
+{
+	return c->class == CALL_LLM || c->class == CALL_STORAGE;
+}
+
 void call_partial(struct call *c, enum partial why)
 {
 	if (c->partial == PARTIAL_NONE)

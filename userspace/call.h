@@ -135,6 +135,8 @@ void call_free(struct call *c);
 struct llm_call *llm_call_new(void);
 void llm_call_free(struct llm_call *l);
 
+/* An LLM or storage call: of those the books, clocks and causes are made. */
+bool call_counts(const struct call *c);
 /* Says once why a part of c was not seen. */
 void call_partial(struct call *c, enum partial why);
 

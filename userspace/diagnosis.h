@@ -159,9 +159,6 @@ bool verdict_is_alive(enum verdict_kind k);
 /* For how long this call must be silent before it is a cause. */
 uint64_t look_quiet_ns(const struct look *l, const struct call *c);
 
-/* Does t wait for what happens on descriptor fd? */
-bool thread_waits_on(const struct ev_thread *t, int fd);
-
 /* "8 h 42 m", "3 m 12 s", "3.2 s", "340 ms" into buf, which is returned. */
 #define DURATION_TEXT_MAX 32
 const char *duration_text(uint64_t ns, char buf[static DURATION_TEXT_MAX]);

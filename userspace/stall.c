@@ -85,11 +85,6 @@ struct stall {
 		loop_call_ns; /* calls since a turn began or ended or output was written */
 };
 
-static bool counts(const struct call *c)
-{
-	return c->class == CALL_LLM || c->class == CALL_STORAGE;
-}
-
 static void clock_move(struct stall *s, enum clock_kind k, uint64_t ts_ns)
 {
 	s->clocks[k] = later(s->clocks[k], ts_ns);
@@ -217,7 +212,7 @@ static bool a_call_hangs(const struct stall *s, uint64_t now_ns, const struct ca
                          size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (counts(open[i]) && !open[i]->blocks &&
+		if (call_counts(open[i]) && !open[i]->blocks &&
 		    silent(s, now_ns, call_silent_since(open[i])))
 			return true;
 	return false;
@@ -380,7 +375,7 @@ void stall_bytes(struct stall *s, const struct call *c, uint64_t ts_ns)
 
 void stall_call_started(struct stall *s, const struct call *c)
 {
-	if (!counts(c))
+	if (!call_counts(c))
 		return;
 	thread_matters(s, c->pid, c->tid);
 	thread_matters(s, c->pid, c->pid);
@@ -408,7 +403,7 @@ static void call_succeeded(struct stall *s, const struct call *c)
 
 void stall_call_done(struct stall *s, const struct call *c)
 {
-	if (!counts(c))
+	if (!call_counts(c))
 		return;
 	if (c->blocks) {
 		s->waited_ns = later(s->waited_ns, c->end_ns);
@@ -514,7 +509,7 @@ enum stall_change stall_tick(struct stall *s, uint64_t now_ns, const struct call
 		return STALL_NONE;
 	sample_take(s, now_ns);
 	for (size_t i = 0; i < n; i++)
-		if (counts(open[i]) && open[i]->blocks)
+		if (call_counts(open[i]) && open[i]->blocks)
 			s->waited_ns = later(s->waited_ns, now_ns);
 	if (s->stuck)
 		return stuck_tick(s);
@@ -537,7 +532,7 @@ bool stall_excused(struct stall *s, const struct call *const *open, size_t n)
 	bool waits = false;
 
 	for (size_t i = 0; i < n; i++)
-		waits |= counts(open[i]) && open[i]->blocks;
+		waits |= call_counts(open[i]) && open[i]->blocks;
 	if (!s->stuck || !s->idle || !waits || s->count != s->nperiods)
 		return false;
 	s->stuck = false;

@@ -114,11 +114,6 @@ static const char *class_text(const struct call_view *v)
 
 /* ---- The rules, most telling first ---- */
 
-static bool counts(const struct call *c)
-{
-	return c->class == CALL_LLM || c->class == CALL_STORAGE;
-}
-
 /* An open request of the target to somebody whose kind nothing told. */
 static bool is_unnamed_wait(const struct call_view *v)
 {
@@ -439,65 +434,35 @@ static void storage_evidence(const struct facts *f, struct cause *c)
 
 /* ---- Will it wake? ---- */
 
-bool thread_waits_on(const struct ev_thread *t, int fd)
-{
-	if (fd < 0 || t->syscall < 0)
-		return false;
-	for (uint32_t i = 0; i < thread_nfds(t); i++)
-		if (t->fds[i] == fd)
-			return true;
-	return !syscall_multiplexes(t) && syscall_fd(t) == fd;
-}
-
-static bool waits_on_socket(const struct evidence *e, const struct ev_thread *t, uint64_t sock)
-{
-	const struct ev_fd *fd;
-	int own = syscall_fd(t);
-
-	for (uint32_t i = 0; t->syscall >= 0 && i < thread_nfds(t); i++) {
-		fd = evidence_fd(e, t->h.pid, t->fds[i]);
-		if (fd && fd->sock == sock)
-			return true;
-	}
-	fd = own >= 0 && !syscall_multiplexes(t) ? evidence_fd(e, t->h.pid, own) : NULL;
-	return fd && fd->sock == sock;
-}
-
 /* What the threads that wait on the call's socket have armed. */
 struct waiters {
-	unsigned n, unlimited, unknown;
+	unsigned n, unknown;
 	const struct ev_thread *first; /* whose timer ends first */
 	uint64_t at_ns;
 	bool many; /* that thread waits for other things too */
 };
 
-static struct waiters waiters_of(const struct look *l, uint64_t sock)
+static struct waiters waiters_of(const struct scene *s, uint64_t sock)
 {
-	struct waiters w = { 0 };
-	size_t n = 0;
-	const struct ev_thread *const *threads =
-		l->evidence && sock ? evidence_threads(l->evidence, 0, &n) : NULL;
+	struct waiters found = { 0 };
 
-	for (size_t i = 0; i < n; i++) {
-		const struct ev_thread *t = threads[i];
-		uint64_t at;
+	for (size_t i = 0; sock && i < s->nwaits; i++) {
+		const struct wait *w = &s->waits[i];
 
-		if (!waits_on_socket(l->evidence, t, sock))
+		if (!wait_on(s, w, sock))
 			continue;
-		w.n++;
-		w.unlimited += t->timeout_ns == TIMEOUT_NONE;
-		if (t->timeout_ns < 0 || !t->blocked_since_ns) {
-			w.unknown += t->timeout_ns != TIMEOUT_NONE;
+		found.n++;
+		if (!w->until_ns) {
+			found.unknown += !wait_untimed(w);
 			continue;
 		}
-		at = t->blocked_since_ns + (uint64_t)t->timeout_ns;
-		if (!w.first || at < w.at_ns) {
-			w.first = t;
-			w.at_ns = at;
-			w.many = t->fds_total > 1 || thread_nfds(t) > 1;
+		if (!found.first || w->until_ns < found.at_ns) {
+			found.first = w->thread;
+			found.at_ns = w->until_ns;
+			found.many = w->thread->fds_total > 1 || thread_nfds(w->thread) > 1;
 		}
 	}
-	return w;
+	return found;
 }
 
 /* What the kernel does when the path is dead, which no living silent peer brings about. */
@@ -574,7 +539,7 @@ static void wake_from_socket(const struct facts *f, struct cause *c)
 
 static void wake_of(const struct facts *f, struct cause *c)
 {
-	struct waiters t = waiters_of(f->look, f->view->sock);
+	struct waiters t = waiters_of(f->scene, f->view->sock);
 	struct duration left = duration_of(age(t.at_ns, f->look->now_ns));
 
 	if (!f->look->evidence || !evidence_time(f->look->evidence)) {
@@ -822,7 +787,7 @@ static const struct wait *waits_inside(const struct scene *s, uint32_t pid)
 
 		if (!wait_matters(w))
 			continue;
-		if (w->kind != WAIT_LOCK || !wait_untimed(w) || !wait_old(s, w))
+		if (!wait_locked(s, w))
 			return NULL;
 		found = found && found->part == PART_MAIN ? found : w;
 	}
@@ -839,8 +804,7 @@ static void closed_causes(struct scene *s)
 	for (size_t i = 0; i < n; i++) {
 		const struct ev_socket *k = list[i];
 		const struct wait *w = is_forgotten(s, k) ? waits_inside(s, k->h.pid) : NULL;
-		const struct endpoint *e = w && l->endpoint_of ? l->endpoint_of(l->ctx, k->sock)
-		                                               : NULL;
+		const struct endpoint *e = w ? scene_endpoint(s, k->sock) : NULL;
 		struct cause *c;
 		char name[64];
 
@@ -968,7 +932,7 @@ void calls_causes(struct scene *s)
 	for (size_t i = 0; i < l->nopen; i++) {
 		struct facts f = facts_of(s, &l->open[i]);
 
-		if ((!counts(f.call) && !is_unnamed_wait(&l->open[i])) || f.call->blocks ||
+		if ((!call_counts(f.call) && !is_unnamed_wait(&l->open[i])) || f.call->blocks ||
 		    age(l->now_ns, f.silent_ns) < look_quiet_ns(l, f.call) || is_over(&f))
 			continue;
 		for (f.rule = rules; !f.rule->holds(&f);)

@@ -27,16 +27,6 @@ static void unknown_evidence(const struct scene *s, struct cause *c)
 		cause_evidence(c, "there is no snapshot of the threads");
 }
 
-static bool counts(const struct call *c)
-{
-	return c->class == CALL_LLM || c->class == CALL_STORAGE;
-}
-
-static const char *place(const struct call_view *v)
-{
-	return v->endpoint && *v->endpoint->name ? v->endpoint->name : "an unnamed endpoint";
-}
-
 /* A thread that waits for connections: the target's before its children's. */
 static const struct wait *server_of(const struct scene *s)
 {
@@ -95,9 +85,9 @@ static void unknown_causes(struct scene *s)
 	char silence[64] = "", doing[DOING_MAX];
 
 	for (size_t i = 0; i < l->nopen; i++) {
-		if (counts(l->open[i].call) && l->open[i].call->blocks)
+		if (call_counts(l->open[i].call) && l->open[i].call->blocks)
 			waiting = &l->open[i];
-		else if (counts(l->open[i].call))
+		else if (call_counts(l->open[i].call))
 			young = &l->open[i];
 	}
 	what_it_does(s, doing);
@@ -112,10 +102,10 @@ static void unknown_causes(struct scene *s)
 		         duration_of(age(l->now_ns, p->since_ns)).text);
 	if (young)
 		cause_say(c, "%s to %s is in flight, not silent for long enough to be the cause%s",
-		          op_text(young->call), place(young), silence);
+		          op_text(young->call), endpoint_text(young), silence);
 	else if (waiting)
 		cause_say(c, "only calls that are meant to wait are in flight (%s to %s)%s",
-		          op_text(waiting->call), place(waiting), silence);
+		          op_text(waiting->call), endpoint_text(waiting), silence);
 	else
 		cause_say(c, "nothing in flight on any LLM or storage connection%s",
 		          p ? silence : doing);
@@ -319,6 +309,7 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 		else if (!explained(&s) && !progress_by_work(&s))
 			unknown_causes(&s);
 		rank(&s, d);
+		d->omitted += s.failed; /* out of memory: some were not told */
 		if (d->ncauses)
 			limits_evidence(&s, &d->causes[0]);
 		say_but(d);

@@ -244,7 +244,7 @@ static void file_lock(struct scene *s, const struct wait *w)
 	char name[64], other[32] = "not of this tree";
 
 	if (holder)
-		process_name(s, holder, other);
+		process_name(holder, other);
 	if (l.holder && l.holder->h.pid)
 		cause_say(c, "%s waits for a lock on %.*s that process %u (%s) holds, for %s",
 		          wait_name(w, name), (int)path.n, path.n ? path.p : "a file",

@@ -22,8 +22,7 @@ static struct unread unread_of(const struct scene *s, uint32_t pid)
 	const struct ev_fd *const *fds = evidence_fds(s->look->evidence, pid, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		const struct ev_socket *k =
-			fds[i]->sock ? evidence_socket(s->look->evidence, fds[i]->sock) : NULL;
+		const struct ev_socket *k = scene_socket(s, fds[i]);
 		uint64_t waited;
 
 		if (!k || !(k->h.flags & EVF_TCP) || !k->tcp_unread)
@@ -38,8 +37,7 @@ static struct unread unread_of(const struct scene *s, uint32_t pid)
 
 static const char *endpoint_name_of(const struct scene *s, uint64_t sock)
 {
-	const struct endpoint *e = s->look->endpoint_of ? s->look->endpoint_of(s->look->ctx, sock)
-	                                                : NULL;
+	const struct endpoint *e = scene_endpoint(s, sock);
 
 	return e && *e->name ? e->name : "a connection";
 }
@@ -118,8 +116,7 @@ static unsigned connections_of(const struct scene *s, uint32_t pid)
 	unsigned open = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct ev_socket *k =
-			fds[i]->sock ? evidence_socket(s->look->evidence, fds[i]->sock) : NULL;
+		const struct ev_socket *k = scene_socket(s, fds[i]);
 
 		open += k && k->role == ROLE_CLIENT && !(k->h.flags & EVF_LISTEN);
 	}
@@ -225,7 +222,6 @@ static void tasks_evidence(const struct scene *s, struct cause *c, uint32_t pid)
 {
 	size_t n;
 	const struct ev_task *const *list = evidence_tasks(s->look->evidence, pid, &n);
-
 	size_t told = 0, leaves = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -256,8 +252,7 @@ static bool listens(const struct scene *s, uint32_t pid)
 	const struct ev_fd *const *fds = evidence_fds(s->look->evidence, pid, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		const struct ev_socket *k =
-			fds[i]->sock ? evidence_socket(s->look->evidence, fds[i]->sock) : NULL;
+		const struct ev_socket *k = scene_socket(s, fds[i]);
 
 		if (k && k->h.flags & EVF_LISTEN)
 			return true;
@@ -294,7 +289,7 @@ static bool fed_by_threads(const struct scene *s, const struct wait *loop)
 
 		if (w == loop || !w->python || !wait_matters(w))
 			continue;
-		if (w->kind != WAIT_LOCK || !wait_untimed(w) || !wait_old(s, w))
+		if (!wait_locked(s, w))
 			return true;
 	}
 	return false;

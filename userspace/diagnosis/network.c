@@ -30,8 +30,7 @@ static const char *address_text(const struct ev_socket *k, char buf[static 80])
 
 static const char *peer_text(const struct scene *s, const struct ev_socket *k, char buf[static 80])
 {
-	const struct endpoint *e =
-		s->look->endpoint_of ? s->look->endpoint_of(s->look->ctx, k->sock) : NULL;
+	const struct endpoint *e = scene_endpoint(s, k->sock);
 
 	if (!e || !*e->host)
 		return address_text(k, buf);
@@ -71,10 +70,8 @@ static void connecting(struct scene *s, const struct wait *w, const struct ev_so
 static void connecting_among_many(struct scene *s, const struct wait *w)
 {
 	for (uint32_t i = 0; i < thread_nfds(w->thread); i++) {
-		const struct ev_fd *fd =
-			evidence_fd(s->look->evidence, w->thread->h.pid, w->thread->fds[i]);
-		const struct ev_socket *k =
-			fd && fd->sock ? evidence_socket(s->look->evidence, fd->sock) : NULL;
+		const struct ev_socket *k = scene_socket(
+			s, evidence_fd(s->look->evidence, w->thread->h.pid, w->thread->fds[i]));
 
 		if (!k || !(k->h.flags & EVF_TCP) || k->tcp_state != STATE_SYN_SENT)
 			continue;

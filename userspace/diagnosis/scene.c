@@ -223,10 +223,20 @@ static uint32_t child_of(const struct evidence *e, const struct ev_thread *t)
 	for (size_t i = 0; i < n; i++) {
 		const struct ev_fact *inner = evidence_fact(e, list[i]->h.pid, FACT_NSPID);
 
-		if (list[i]->ppid == t->h.pid && inner && inner->value == (uint64_t)given)
+		/* where the inner number was not read, the outer one counts: of a child only */
+		if (list[i]->ppid == t->h.pid &&
+		    (inner ? inner->value : list[i]->h.pid) == (uint64_t)given)
 			return list[i]->h.pid;
 	}
-	return evidence_process(e, (uint32_t)given) ? (uint32_t)given : 0;
+	return 0;
+}
+
+bool wait_in_kernel(const struct ev_thread *t, const char *function)
+{
+	struct thread_text text = thread_text(t);
+
+	return memmem(text.stack.p, text.stack.n, function, strlen(function)) != NULL ||
+	       memmem(text.wchan.p, text.wchan.n, function, strlen(function)) != NULL;
 }
 
 /*
@@ -235,11 +245,7 @@ static uint32_t child_of(const struct evidence *e, const struct ev_thread *t)
  */
 static enum wait_kind wait_to_open(const struct ev_thread *t, uint64_t flags)
 {
-	struct bytes stack = thread_text(t).stack, wchan = thread_text(t).wchan;
-
-	if (!memmem(stack.p, stack.n, "fifo_open", 9) &&
-	    !memmem(wchan.p, wchan.n, "fifo_open", 9) &&
-	    !memmem(wchan.p, wchan.n, "wait_for_partner", 16))
+	if (!wait_in_kernel(t, "fifo_open") && !wait_in_kernel(t, "wait_for_partner"))
 		return WAIT_OTHER;
 	return (flags & O_ACCMODE) == O_WRONLY ? WAIT_PIPE_WRITE : WAIT_PIPE_READ;
 }
@@ -336,7 +342,6 @@ static void wait_fill(const struct evidence *e, const struct ev_thread *t, struc
 	w->kind = wait_kind_of(e, w);
 	w->part = part_of(w);
 	w->since_ns = t->blocked_since_ns;
-	w->limit_unknown = t->timeout_ns == TIMEOUT_UNKNOWN;
 	if (t->timeout_ns >= 0 && t->blocked_since_ns)
 		w->until_ns = t->blocked_since_ns + (uint64_t)t->timeout_ns;
 	w->ticks = t->timeout_ns >= 0 && (uint64_t)t->timeout_ns < TICK_NS;
@@ -435,10 +440,22 @@ struct process *scene_process(const struct scene *s, uint32_t pid)
 	return bsearch(&pid, s->processes, s->nprocesses, sizeof(*s->processes), by_pid);
 }
 
-static bool watches(const struct scene *s, const struct wait *w, uint64_t sock)
+const struct ev_socket *scene_socket(const struct scene *s, const struct ev_fd *fd)
+{
+	return fd && fd->sock ? evidence_socket(s->look->evidence, fd->sock) : NULL;
+}
+
+const struct endpoint *scene_endpoint(const struct scene *s, uint64_t sock)
+{
+	return s->look->endpoint_of ? s->look->endpoint_of(s->look->ctx, sock) : NULL;
+}
+
+bool wait_on(const struct scene *s, const struct wait *w, uint64_t sock)
 {
 	const struct ev_thread *t = w->thread;
 
+	if (!sock || w->sock == sock)
+		return sock != 0;
 	for (uint32_t i = 0; t->syscall >= 0 && i < thread_nfds(t); i++) {
 		const struct ev_fd *fd = evidence_fd(s->look->evidence, t->h.pid, t->fds[i]);
 
@@ -450,20 +467,21 @@ static bool watches(const struct scene *s, const struct wait *w, uint64_t sock)
 
 struct wait *scene_waiter(const struct scene *s, uint64_t sock)
 {
-	for (size_t i = 0; i < s->nwaits; i++)
+	struct wait *among = NULL;
+
+	for (size_t i = 0; sock && i < s->nwaits; i++) {
 		if (s->waits[i].sock == sock)
 			return &s->waits[i];
-	for (size_t i = 0; i < s->nwaits; i++)
-		if (watches(s, &s->waits[i], sock))
-			return &s->waits[i];
-	return NULL;
+		if (!among && wait_on(s, &s->waits[i], sock))
+			among = &s->waits[i];
+	}
+	return among;
 }
 
-const char *process_name(const struct scene *s, const struct process *p, char buf[static 32])
+const char *process_name(const struct process *p, char buf[static 32])
 {
 	struct bytes name = { NULL, 0 };
 
-	(void)s;
 	if (p->main)
 		name = thread_text(p->main->thread).name;
 	snprintf(buf, 32, "%.*s", (int)(name.n < 31 ? name.n : 31), name.n ? name.p : "");
@@ -488,6 +506,11 @@ bool wait_untimed(const struct wait *w)
 bool wait_old(const struct scene *s, const struct wait *w)
 {
 	return w->since_ns && wait_for_ns(s, w) >= s->look->silent_min_ns;
+}
+
+bool wait_locked(const struct scene *s, const struct wait *w)
+{
+	return w->kind == WAIT_LOCK && wait_untimed(w) && wait_old(s, w);
 }
 
 bool wait_runs_loop(const struct wait *w)
@@ -586,23 +609,19 @@ const struct wait *scene_worker(const struct scene *s, const struct wait *skip)
 	return most;
 }
 
-static bool listens(const struct evidence *e, uint32_t pid, int fd)
-{
-	const struct ev_fd *row = fd >= 0 ? evidence_fd(e, pid, fd) : NULL;
-	const struct ev_socket *k = row && row->sock ? evidence_socket(e, row->sock) : NULL;
-
-	return k && k->h.flags & EVF_LISTEN;
-}
-
 bool wait_serves(const struct scene *s, const struct wait *w)
 {
 	if (w->kind == WAIT_ACCEPT)
 		return true;
 	if (w->kind != WAIT_MANY && w->kind != WAIT_SOCKET)
 		return false;
-	for (uint32_t i = 0; i < thread_nfds(w->thread); i++)
-		if (listens(s->look->evidence, w->thread->h.pid, w->thread->fds[i]))
+	for (uint32_t i = 0; i < thread_nfds(w->thread); i++) {
+		const struct ev_socket *k = scene_socket(
+			s, evidence_fd(s->look->evidence, w->thread->h.pid, w->thread->fds[i]));
+
+		if (k && k->h.flags & EVF_LISTEN)
 			return true;
+	}
 	return false;
 }
 

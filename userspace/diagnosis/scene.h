@@ -61,7 +61,6 @@ struct wait {
 	uint64_t address;  /* WAIT_LOCK, WAIT_GIL: the futex */
 	uint64_t since_ns; /* 0 unknown */
 	uint64_t until_ns; /* when its time limit ends the wait; 0: none armed, or not known */
-	bool limit_unknown;
 	/* Wakes up often to wait again: since_ns is of its newest wait only. */
 	bool ticks;
 };
@@ -96,12 +95,22 @@ void scene_free(struct scene *s);
 struct process *scene_process(const struct scene *s, uint32_t pid); /* NULL not in it */
 /* The wait of a thread that waits on this socket: alone on it, or among many. NULL nobody. */
 struct wait *scene_waiter(const struct scene *s, uint64_t sock);
+/* The socket of a descriptor, NULL it is none or was not seen. */
+const struct ev_socket *scene_socket(const struct scene *s, const struct ev_fd *fd);
+/* The other end of a socket as the pipeline knows it, NULL unknown. */
+const struct endpoint *scene_endpoint(const struct scene *s, uint64_t sock);
 /* Name of the program, "python3"; "?" unknown. */
-const char *process_name(const struct scene *s, const struct process *p, char buf[static 32]);
+const char *process_name(const struct process *p, char buf[static 32]);
 /* "thread 1234 (python3)", or "process 1234 (python3)" for a first thread. */
 const char *wait_name(const struct wait *w, char buf[static 64]);
-/* Waits with no time limit, or with one, long enough that it does not tick. */
+/* It set no time limit. */
 bool wait_untimed(const struct wait *w);
+/* It has waited for a lock, with no time limit, for long enough to be old. */
+bool wait_locked(const struct scene *s, const struct wait *w);
+/* It waits on this socket: alone on it, or among many. */
+bool wait_on(const struct scene *s, const struct wait *w, uint64_t sock);
+/* Does its kernel stack, or the function it sleeps in, hold a name like this? */
+bool wait_in_kernel(const struct ev_thread *t, const char *function);
 /* It has waited for the look's silent_min_ns, as far as is known. */
 bool wait_old(const struct scene *s, const struct wait *w);
 /* It is there for the program's own work: neither rests nor serves a library. */
@@ -110,7 +119,7 @@ bool wait_matters(const struct wait *w);
 bool wait_runs_loop(const struct wait *w);
 /* A request of the process is open: that explains its other waits. */
 bool scene_has_call(const struct scene *s, uint32_t pid);
-/* Since when it has waited, all its short waits for the same thing together as far as is known. */
+/* For how long its newest wait has lasted, 0 unknown. */
 uint64_t wait_for_ns(const struct scene *s, const struct wait *w);
 /* Did the thread run between the two newest snapshots? true when there is no earlier one. */
 bool wait_moved(const struct scene *s, const struct wait *w);

@@ -9,8 +9,6 @@
 
 /* A thread is rarely uninterruptible for longer than a disk takes. */
 #define DISK_NS (2 * NS_PER_S)
-/* Of the time between two looks: what a thread that computes gets even on a busy machine. */
-#define BUSY_PART 20
 /* Innermost functions compared to tell whether a thread gets on. */
 #define PLACE_FRAMES 6
 /* include/uapi/linux/futex.h: nobody outside the process can wake the waiter */
@@ -29,11 +27,11 @@ static void stopped(struct scene *s, const struct process *p)
 	if (traced)
 		cause_say(c,
 		          "process %u (%s) is stopped by the process that traces it (%" PRIu64 ")",
-		          p->pid, process_name(s, p, name), (uint64_t)tracer->value);
+		          p->pid, process_name(p, name), (uint64_t)tracer->value);
 	else
 		cause_say(c,
 		          "process %u (%s) is stopped by a signal (SIGSTOP, Ctrl-Z or job control)",
-		          p->pid, process_name(s, p, name));
+		          p->pid, process_name(p, name));
 	if (p->nwaits == 1)
 		cause_evidence(c, "its only thread is in state %c",
 		               w->thread->state == 't' ? 't' : 'T');
@@ -48,14 +46,6 @@ static void stopped(struct scene *s, const struct process *p)
 		cause_wake(c, WAKE_ON_EVENT, 0, "it goes on when it gets SIGCONT");
 		cause_step(c, "kill -CONT %u   # let it go on (or type fg in its shell)", p->pid);
 	}
-}
-
-static bool kernel_stack_has(const struct wait *w, const char *function)
-{
-	struct bytes stack = thread_text(w->thread).stack, wchan = thread_text(w->thread).wchan;
-
-	return memmem(stack.p, stack.n, function, strlen(function)) != NULL ||
-	       memmem(wchan.p, wchan.n, function, strlen(function)) != NULL;
 }
 
 static void uninterruptible(struct scene *s, const struct wait *w)
@@ -74,7 +64,7 @@ static void uninterruptible(struct scene *s, const struct wait *w)
 	cause_evidence_wait(s, c, w);
 	if (stack.n)
 		cause_evidence(c, "kernel stack: %.*s", (int)stack.n, stack.p);
-	if (kernel_stack_has(w, "vfork") || kernel_stack_has(w, "kernel_clone"))
+	if (wait_in_kernel(w->thread, "vfork") || wait_in_kernel(w->thread, "kernel_clone"))
 		cause_wake(c, WAKE_ON_EVENT, 0,
 		           "it goes on when the child it made by vfork runs a program or ends");
 	else
@@ -175,14 +165,14 @@ static bool gets_on(const struct scene *s, const struct wait *w, uint64_t over_n
 }
 
 /* The CPU clock of watch knows of more than the moment of a look, in which the machine may be busy. */
-static bool busy(const struct stall *stuck, uint64_t used_ns, uint64_t over_ns)
+static bool busy(const struct scene *s, const struct wait *w, const struct stall *stuck)
 {
 	struct stall_clocks clocks;
 
-	if (!stuck)
-		return used_ns >= over_ns / BUSY_PART;
+	if (!stuck || wait_works(s, w))
+		return wait_works(s, w);
 	stall_clocks(stuck, &clocks);
-	return used_ns >= over_ns / BUSY_PART || clocks.cpu_ns > stall_last(stuck)->since_ns;
+	return clocks.cpu_ns > stall_last(stuck)->since_ns;
 }
 
 static void computing(struct scene *s, const struct wait *w)
@@ -193,7 +183,7 @@ static void computing(struct scene *s, const struct wait *w)
 	struct cause *c;
 	char name[64];
 
-	if (!wait_cpu(s, w, &used, &over) || !busy(stuck ? l->stall : NULL, used, over) ||
+	if (!wait_cpu(s, w, &used, &over) || !busy(s, w, stuck ? l->stall : NULL) ||
 	    wrote(s, w->thread->h.pid))
 		return;
 	if (!stuck && gets_on(s, w, over))
@@ -254,9 +244,9 @@ static struct locks locks_of(const struct scene *s, const struct process *p)
 	for (size_t i = 0; i < p->nwaits; i++) {
 		const struct wait *w = &p->waits[i];
 
-		if (w->part == PART_HELPER || w->part == PART_IDLE)
+		if (!wait_matters(w))
 			continue;
-		if (w->kind != WAIT_LOCK || !wait_untimed(w) || !wait_old(s, w)) {
+		if (!wait_locked(s, w)) {
 			l.others++;
 			continue;
 		}
@@ -301,7 +291,7 @@ static void forked_lock(struct scene *s, const struct process *p, const struct l
 	cause_say(c,
 	          "process %u (%s) waits for a lock that nobody can let go: it was forked from %u "
 	          "while another thread there held it",
-	          p->pid, process_name(s, p, name), p->ppid);
+	          p->pid, process_name(p, name), p->ppid);
 	cause_evidence(c, "it came by fork and never ran a program of its own");
 	cause_evidence(
 		c, "its parent has %zu threads; of those only the one that forked lives on in it",
@@ -324,13 +314,13 @@ static void deadlock(struct scene *s, const struct process *p, const struct lock
 		cause_say(c,
 		          "process %u (%s) waits for a lock or an event with no time limit, and no "
 		          "other thread is left that could release it",
-		          p->pid, process_name(s, p, name));
+		          p->pid, process_name(p, name));
 	else
 		cause_say(
 			c,
 			"all %u threads of process %u (%s) that matter wait for locks with no time "
 			"limit, and nothing is in flight",
-			l->waiting, p->pid, process_name(s, p, name));
+			l->waiting, p->pid, process_name(p, name));
 	lock_threads(s, p, c);
 	if (l->shared)
 		cause_wake(

@@ -225,7 +225,7 @@ static void process_link(struct scene *s, struct process *p)
 		return;
 	p->waits_for = (int)(e.to - s->processes);
 	snprintf(p->how, sizeof(p->how), "process %u waits for process %u (%s): for %s", p->pid,
-	         e.to->pid, process_name(s, e.to, name), e.how);
+	         e.to->pid, process_name(e.to, name), e.how);
 }
 
 void tree_link(struct scene *s)
@@ -284,7 +284,7 @@ static void lost_zombie(struct scene *s, const struct process *parent, const str
 	c = cause_new(s, VERDICT_WORKER_LOST, failed ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY,
 	              parent->main);
 	cause_say(c, "process %u (%s) waits, but its worker %u is dead: it %s", parent->pid,
-	          process_name(s, parent, name), dead->pid,
+	          process_name(parent, name), dead->pid,
 	          status ? how_ended(status->value, buf) : "ended, how is not known");
 	cause_evidence(c, "process %u is a zombie: it ended and nobody has collected its status",
 	               dead->pid);
@@ -358,11 +358,11 @@ static void lost_replaced(struct scene *s, const struct process *p)
 }
 
 /* A worker is another one of the same program; a tool that was started besides owes nothing. */
-static bool is_worker(const struct scene *s, const struct process *p, const struct process *w)
+static bool is_worker(const struct process *p, const struct process *w)
 {
 	char name[32], other[32];
 
-	return is_child(p, w) && strcmp(process_name(s, p, name), process_name(s, w, other)) == 0;
+	return is_child(p, w) && strcmp(process_name(p, name), process_name(w, other)) == 0;
 }
 
 static void workers_lost(struct scene *s, const struct process *p)
@@ -375,7 +375,7 @@ static void workers_lost(struct scene *s, const struct process *p)
 	for (size_t i = 0; i < s->nprocesses; i++) {
 		const struct process *w = &s->processes[i];
 
-		if (!is_worker(s, p, w))
+		if (!is_worker(p, w))
 			continue;
 		if (w->zombie)
 			dead = dead ? dead : w;
@@ -426,7 +426,7 @@ static void child_waited_for(struct scene *s, const struct process *p)
 		return;
 	c = cause_new(s, VERDICT_CHILD_WAIT, CONFIDENCE_STRONG, w);
 	cause_say(c, "process %u (%s) has waited for process %u (%s) for %s%s", p->pid,
-	          process_name(s, p, name), to->pid, process_name(s, to, other),
+	          process_name(p, name), to->pid, process_name(to, other),
 	          duration_of(wait_for_ns(s, w)).text,
 	          has_cause(s, to->pid) ? ", which is held up itself" : "");
 	cause_evidence(c, "%s", p->how);
@@ -446,7 +446,7 @@ static void target_gone(struct scene *s, const struct process *p)
 	char buf[64], name[32] = "?";
 
 	if (parent)
-		process_name(s, parent, name);
+		process_name(parent, name);
 	cause_say(c, "the process %s, and waits for its parent %u (%s) to notice",
 	          status ? how_ended(status->value, buf) : "ended", p->ppid, name);
 	oom_evidence(s, c, p->pid);
