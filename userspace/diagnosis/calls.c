@@ -161,13 +161,25 @@ static bool is_unsent(const struct facts *f)
 	return !f->sent;
 }
 
+/* "at least 10.0 s": for how long it is silent, and whether that is only a bound. */
+static struct duration silent_for(const struct facts *f, const struct cause *c, uint64_t since_ns)
+{
+	struct duration d = duration_of(age(f->look->now_ns, since_ns)), bound;
+
+	if (!c->at_least)
+		return d;
+	snprintf(bound.text, sizeof(bound.text), "at least %.*s",
+	         (int)(sizeof(bound.text) - sizeof("at least ")), d.text);
+	return bound;
+}
+
 static void tell_dead(const struct facts *f, struct cause *c)
 {
 	cause_say(c,
 	          "the connection of %s to %s (%s) is dead: data unacknowledged after %u "
 	          "retransmissions, silent for %s",
 	          op_text(f->call), endpoint_text(f->view), class_text(f->view),
-	          f->socket->tcp_retransmits, duration_of(age(f->look->now_ns, f->silent_ns)).text);
+	          f->socket->tcp_retransmits, silent_for(f, c, f->silent_ns).text);
 }
 
 static void tell_closed(const struct facts *f, struct cause *c)
@@ -212,33 +224,28 @@ static void tell_unanswered(const struct facts *f, struct cause *c)
 		cause_say(c,
 		          "%zu calls of %s to %s (%s), the oldest sent %s ago%s, no byte since%s",
 		          f->alike, op_text(f->call), endpoint_text(f->view), class_text(f->view),
-		          duration_of(age(f->look->now_ns, sent)).text,
-		          f->acknowledged ? ", acknowledged" : "", ending(f, c).text);
+		          silent_for(f, c, sent).text, f->acknowledged ? ", acknowledged" : "",
+		          ending(f, c).text);
 	else
 		cause_say(c, "%s to %s (%s) sent %s ago%s, no byte since%s", op_text(f->call),
-		          endpoint_text(f->view), class_text(f->view),
-		          duration_of(age(f->look->now_ns, sent)).text,
+		          endpoint_text(f->view), class_text(f->view), silent_for(f, c, sent).text,
 		          f->acknowledged ? ", acknowledged" : "", ending(f, c).text);
 }
 
 static void tell_stalled(const struct facts *f, struct cause *c)
 {
-	bool bound = call_gets_filler(f->call) && f->late;
-
 	if (f->alike > 1)
 		cause_say(c,
 		          "%zu replies of %s to %s (%s) began, then nothing of their content came, "
-		          "of the oldest for %s%s%s",
+		          "of the oldest for %s%s",
 		          f->alike, endpoint_text(f->view), op_text(f->call), class_text(f->view),
-		          bound ? "at least " : "",
-		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(f, c).text);
+		          silent_for(f, c, f->silent_ns).text, ending(f, c).text);
 	else
 		cause_say(c,
 		          "the reply of %s to %s (%s) began, then nothing of its content came for "
-		          "%s%s%s",
+		          "%s%s",
 		          endpoint_text(f->view), op_text(f->call), class_text(f->view),
-		          bound ? "at least " : "",
-		          duration_of(age(f->look->now_ns, f->silent_ns)).text, ending(f, c).text);
+		          silent_for(f, c, f->silent_ns).text, ending(f, c).text);
 }
 
 static void tell_storage(const struct facts *f, struct cause *c)
@@ -252,7 +259,7 @@ static void tell_storage(const struct facts *f, struct cause *c)
 static void tell_unnamed(const struct facts *f, struct cause *c)
 {
 	const char *op = op_text(f->call), *place = endpoint_text(f->view);
-	struct duration silent = duration_of(age(f->look->now_ns, f->silent_ns));
+	struct duration silent = silent_for(f, c, f->silent_ns);
 
 	if (f->alike > 1)
 		cause_say(c,
@@ -273,7 +280,7 @@ static void tell_unsent(const struct facts *f, struct cause *c)
 	          "%s to %s (%s) is open, silent for %s; whether its request was fully sent is not "
 	          "known",
 	          op_text(f->call), endpoint_text(f->view), class_text(f->view),
-	          duration_of(age(f->look->now_ns, f->silent_ns)).text);
+	          silent_for(f, c, f->silent_ns).text);
 }
 
 /* Socket evidence agrees: the connection stands and the peer has it all. */

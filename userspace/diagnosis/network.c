@@ -47,9 +47,8 @@ static void connecting(struct scene *s, const struct wait *w, const struct ev_so
 
 	if (k->h.flags & EVF_TCP && k->tcp_last_sent_ns && (w->ticks || w->kind == WAIT_MANY))
 		c->since_ns = age(s->look->now_ns, sent);
-	cause_say(c, "connecting to %s for %s: it does not answer%s%s", peer_text(s, k, peer),
-	          duration_of(age(s->look->now_ns, c->since_ns)).text, *c->where ? "; in " : "",
-	          c->where);
+	cause_say(c, "connecting to %s for %s: it does not answer", peer_text(s, k, peer),
+	          duration_of(age(s->look->now_ns, c->since_ns)).text);
 	cause_evidence(c, "TCP SYN_SENT to %s, %u retransmissions unanswered",
 	               address_text(k, where), k->tcp_retransmits);
 	if (t && t->timer == TIMER_RETRANSMIT)
@@ -101,9 +100,9 @@ static void resolving(struct scene *s, const struct wait *w)
 	const struct ev_socket *k = w->sock ? evidence_socket(s->look->evidence, w->sock) : NULL;
 	char server[80], name[64];
 
-	cause_say(c, "%s waits for a name to be resolved%s%s%s%s", wait_name(w, name),
+	cause_say(c, "%s waits for a name to be resolved%s%s%s", wait_name(w, name),
 	          k ? ": the name server " : "", k ? address_text(k, server) : "",
-	          k ? " does not answer" : "", "");
+	          k ? " does not answer" : "");
 	cause_evidence_wait(s, c, w);
 	if (w->until_ns > s->look->now_ns)
 		cause_wake(c, WAKE_AT, w->until_ns, "the resolver asks again, or gives up, in %s",

@@ -175,8 +175,7 @@ static void retry_by_frames(struct scene *s, const struct wait *w, bool limited,
                             struct bytes frames)
 {
 	uint64_t length = w->until_ns > w->since_ns ? w->until_ns - w->since_ns : 0;
-	bool sdk = frames_have(frames, "/_base_client.py", NULL) ||
-	           frames_have(frames, "openai/_base_client.py", NULL);
+	bool sdk = frames_have(frames, "/_base_client.py", NULL);
 	struct cause *c;
 	char name[64];
 
@@ -184,9 +183,8 @@ static void retry_by_frames(struct scene *s, const struct wait *w, bool limited,
 	c = cause_new(s, limited ? VERDICT_RATE_LIMITED : VERDICT_RETRY_LOOP,
 	              limited ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, w);
 	frames_line(c->where, sizeof(c->where), frames, 4);
-	cause_say(c, "%s waits before it tries a failed call again%s%s%s", wait_name(w, name),
-	          limited ? ", as long as the server asked for (Retry-After)" : "",
-	          *c->where ? ", in " : "", c->where);
+	cause_say(c, "%s waits before it tries a failed call again%s", wait_name(w, name),
+	          limited ? ", as long as the server asked for (Retry-After)" : "");
 	cause_evidence_wait(s, c, w);
 	cause_evidence(c,
 	               "the call that failed ended before whystuck came: its error was not seen");
@@ -329,10 +327,12 @@ void progress_by_stirring(struct scene *s)
 	struct cause *c = cause_new(s, VERDICT_PROGRESSING, CONFIDENCE_LIKELY, NULL);
 
 	c->pid = l->pid;
-	cause_say(c,
-	          "nothing is stuck: no call has been silent for long, and the last %s was %s ago",
-	          strcmp(l->history->stirred, "output") == 0 ? "output" : "useful system call",
-	          duration_of(age(l->now_ns, l->history->stirred_ns)).text);
+	cause_say(
+		c,
+		"nothing is stuck that can be seen: no call has been silent for long, and the last "
+		"%s was %s ago",
+		strcmp(l->history->stirred, "output") == 0 ? "output" : "useful system call",
+		duration_of(age(l->now_ns, l->history->stirred_ns)).text);
 	cause_evidence(c, "watched for %s", duration_of(age(l->now_ns, l->history->start_ns)).text);
 	cause_wake(c, WAKE_ON_EVENT, 0, "it is not asleep");
 	cause_step(c, "sudo whystuck watch %u   # where every turn's time goes", l->pid);

@@ -68,9 +68,10 @@ static void uninterruptible(struct scene *s, const struct wait *w)
 		cause_wake(c, WAKE_ON_EVENT, 0,
 		           "it goes on when the child it made by vfork runs a program or ends");
 	else
-		cause_wake(c, WAKE_ON_EVENT, 0,
-		           "it goes on when the disk, device or network file system answers; no "
-		           "signal ends this wait");
+		cause_wake(
+			c, WAKE_ON_EVENT, 0,
+			"it goes on when the disk, device or network file system answers; signals "
+			"do not end this wait, at most SIGKILL does");
 	cause_step(c,
 	           "sudo dmesg -T | tail   # what does the kernel say of disks and file systems?");
 	cause_step(c, "df -h   # does a network file system hang? (this command may hang, too)");
@@ -192,7 +193,7 @@ static void computing(struct scene *s, const struct wait *w)
 	c = cause_new(s, VERDICT_CPU_BOUND, stuck ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, w);
 	c->since_ns = since;
 	c->at_least = !stuck || stall_last(l->stall)->at_least;
-	cause_say(c, "%s computes, with nothing read or written for %s", wait_name(w, name),
+	cause_say(c, "%s computes, with nothing written for %s", wait_name(w, name),
 	          duration_of(age(l->now_ns, since)).text);
 	cause_evidence(c, "it used %u %% of a CPU over the last %s", (unsigned)(used * 100 / over),
 	               duration_of(over).text);
@@ -289,16 +290,17 @@ static void forked_lock(struct scene *s, const struct process *p, const struct l
 	char name[32];
 
 	cause_say(c,
-	          "process %u (%s) waits for a lock that nobody can let go: it was forked from %u "
-	          "while another thread there held it",
+	          "process %u (%s) waits for a lock that nobody can let go: it was forked from %u, "
+	          "where most likely another thread held it",
 	          p->pid, process_name(p, name), p->ppid);
 	cause_evidence(c, "it came by fork and never ran a program of its own");
-	cause_evidence(
-		c, "its parent has %zu threads; of those only the one that forked lives on in it",
-		parent ? parent->nwaits : 0);
+	cause_evidence(c,
+	               "its parent has %zu threads now; a fork takes along only the one that forks",
+	               parent ? parent->nwaits : 0);
 	lock_threads(s, p, c);
 	cause_wake(c, WAKE_NEVER, 0,
-	           "the lock is its own copy, and the thread that held it does not exist here");
+	           "the lock is its own copy: no thread is left here to let it go, and no other "
+	           "process can");
 	cause_step(c, "kill %u   # this worker only, where its parent can go on without it",
 	           p->pid);
 	cause_step(c, "start worker processes by spawn or forkserver "
@@ -376,13 +378,14 @@ static void exit_blocked(struct scene *s, const struct process *p)
 	if (by)
 		frames_line(c->where, sizeof(c->where), frames_text(by->python), 4);
 	if (by)
-		cause_say(c,
-		          "the work is done: the interpreter waits at its end for %s, which does "
-		          "not leave",
-		          wait_name(by, name));
+		cause_say(
+			c,
+			"the first thread is done: the interpreter waits at its end for %s, which "
+			"does not leave",
+			wait_name(by, name));
 	else
-		cause_say(c,
-		          "the work is done: a hook at the end of the interpreter does not return");
+		cause_say(c, "the first thread is done: a hook at the end of the interpreter does "
+		             "not return");
 	cause_evidence_wait(s, c, p->main);
 	if (by)
 		cause_evidence_wait(s, c, by);

@@ -325,6 +325,15 @@ static bool all_rest(const struct scene *s, const struct process *p, uint64_t *f
 	return *n > 0;
 }
 
+/* What the first thread waits for may come from another thread of its process. */
+static bool others_matter(const struct process *p)
+{
+	for (size_t i = 0; i < p->nwaits; i++)
+		if (&p->waits[i] != p->main && wait_matters(&p->waits[i]))
+			return true;
+	return false;
+}
+
 /* A pool replaces workers that die; what they worked on is lost, and its caller waits for ever. */
 static void lost_replaced(struct scene *s, const struct process *p)
 {
@@ -334,7 +343,7 @@ static void lost_replaced(struct scene *s, const struct process *p)
 	struct cause *c;
 	bool replaced;
 
-	if (!waits_for_pool(p->main) || p->main->kind != WAIT_LOCK ||
+	if (!waits_for_pool(p->main) || p->main->kind != WAIT_LOCK || others_matter(p) ||
 	    !all_rest(s, p, &first, &last, &newest, &n))
 		return;
 	replaced = last > first + REPLACED_NS;
@@ -342,13 +351,16 @@ static void lost_replaced(struct scene *s, const struct process *p)
 	              p->main);
 	cause_say(c,
 	          "process %u waits for results of its pool, but all %u workers wait for work: the "
-	          "result was lost%s",
-	          p->pid, n, replaced ? " with a worker that died and was replaced" : "");
+	          "result %s",
+	          p->pid, n,
+	          replaced ? "was lost, most likely with a worker that ended and was replaced"
+	                   : "seems lost");
 	if (replaced)
-		cause_evidence(c,
-		               "worker %u was started %s after the first one: it took the place of "
-		               "one that ended",
-		               newest, duration_of(last - first).text);
+		cause_evidence(
+			c,
+			"worker %u was started %s after the first one: a pool starts one later "
+			"in the place of one that ended",
+			newest, duration_of(last - first).text);
 	oom_evidence(s, c, 0);
 	cause_evidence_wait(s, c, p->main);
 	cause_wake(c, WAKE_NEVER, 0, "nobody works on what it waits for");
