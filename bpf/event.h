@@ -58,6 +58,8 @@ enum event_type {
 	EV_FACT,     /* L: snapshot: a number known of a process */
 	EV_NAME,     /* L: snapshot: a server the process's configuration names */
 	EV_MISSING,  /* L: snapshot: what could not be seen, and why */
+	EV_FILE,     /* K,L: a file that output goes to, at its first use: which one */
+	EV_WRITE,    /* K: bytes written to a file, pipe or terminal: struct ev_data */
 	EV_TYPES
 };
 
@@ -184,6 +186,20 @@ struct ev_data {
 	__u8 dir;  /* enum event_dir */
 	__u8 pad;
 	__u8 data[];
+};
+
+/*
+ * What a write(2) and its like go to when it is no socket: regular files through any descriptor, pipes and
+ * terminals through descriptors 1 and 2. EV_WRITE refers to it: its `sock` is ino, its `tls` is dev, `pos` counts
+ * the bytes written to it since it is followed.
+ */
+struct ev_file {
+	struct event h;
+	__u64 ino;
+	__u64 dev; /* as the kernel has it (major << 20 | minor) */
+	__s32 fd;
+	__u32 mode;  /* type of file: S_IFMT of its mode */
+	char text[]; /* path as the target sees it, "" unknown; not NUL-terminated */
 };
 
 /* EV_BODY: precedes the EV_DATA or EV_TLS record it belongs to, one for each slice of an encoded (gzip, ...) body in
@@ -421,5 +437,6 @@ _Static_assert(sizeof(struct ev_lock) == 56, "lock");
 _Static_assert(sizeof(struct ev_fact) == 48, "fact");
 _Static_assert(sizeof(struct ev_name) == 48, "name");
 _Static_assert(sizeof(struct ev_missing) == 32, "missing");
+_Static_assert(sizeof(struct ev_file) == 48, "file");
 #endif
 #endif

@@ -33,6 +33,8 @@ struct source {
 	void (*act)(struct source *s, const struct source_action *a);
 	/* Capture no more than n bytes of one operation on this socket from now on. */
 	void (*capture)(struct source *s, uint64_t sock, uint32_t n);
+	/* Of one write to this file (struct ev_file) no more than n bytes from now on; 0: none of its writes is reported. */
+	void (*follow)(struct source *s, uint64_t ino, uint64_t dev, uint32_t n);
 	/* Ends the stream: what is on its way is delivered, then EV_END. */
 	void (*finish)(struct source *s, enum end_reason why);
 	/* Detaches and frees. NULL is fine for the caller to skip. */
@@ -40,8 +42,15 @@ struct source {
 };
 
 struct source_config {
-	uint32_t pid;        /* bpf: the target */
-	bool tree;           /* bpf: its descendants too */
+	uint32_t pid;         /* bpf: the target; of several the first, 0: none yet (match) */
+	const uint32_t *pids; /* bpf: all of them, npids; NULL: pid alone */
+	size_t npids;
+	const char *
+		match; /* bpf: also every process, now and later, whose command line this extended regular
+			    * expression matches; NULL none. The stream then does not end with the processes. */
+	bool files;          /* bpf: report what is written to regular files */
+	bool output;         /* bpf: report what is written to descriptors 1 and 2 */
+	bool tree;           /* bpf: their descendants too */
 	const char *program; /* bpf: the file the target is about to run, NULL: it runs already */
 	uint32_t tick_ms;    /* bpf: between EV_TICKs */
 	const char *refused; /* proc: why there is no BPF, for EV_MISSING; NULL: not known */

@@ -40,6 +40,7 @@ void call_free(struct call *c)
 	if (!c)
 		return;
 	llm_call_free(c->llm);
+	free(c->fields);
 	free(c);
 }
 

@@ -77,6 +77,15 @@ struct llm_call {
 	struct llm_tokens tokens;
 };
 
+/* What a request to the target says of the turn it asks for, from its JSON or header fields. */
+struct turn_fields {
+	char session_id[64]; /* "" not told */
+	int64_t turn_index;  /* as the requester counts, -1 not told */
+	enum llm_role role;  /* of the message it brings; LLM_ROLE_NONE not told */
+	uint64_t text_hash;  /* of that message's text, as in struct llm_message; 0 none */
+	bool message;        /* it brings one */
+};
+
 #define CALL_OP_MAX 64
 
 struct call {
@@ -116,8 +125,9 @@ struct call {
 	double retry_after_s; /* of the reply, < 0 none */
 	enum partial partial;
 
-	char host[128];       /* Host header, else "" */
-	struct llm_call *llm; /* set for LLM exchanges read in plaintext, else NULL */
+	char host[128];             /* Host header, else "" */
+	struct llm_call *llm;       /* set for LLM exchanges read in plaintext, else NULL */
+	struct turn_fields *fields; /* inbound: set when its request was read, else NULL */
 };
 
 /* One moment on a connection: when the bytes moved, and who moved them. */

@@ -746,6 +746,8 @@ void options_init(struct options *o)
 		               .progress = PROGRESS_TQDM,
 		               .log_level = LEVEL_INFO,
 		               .turns = "auto",
+		               .sample = 1,
+		               .rotate_keep = 5,
 		               .unstick_fd = -1,
 		               .stop_signal = SIGINT,
 		               .stop_grace_s = 10 };

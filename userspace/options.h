@@ -20,20 +20,32 @@ enum progress_mode { PROGRESS_TQDM, PROGRESS_NONE };
 
 /* More endpoints than anybody names by hand; a recording is not trusted to stay below it. */
 #define OPTIONS_RULES_MAX 64
+/* Processes named at once; --match is for more. */
+#define OPTIONS_PIDS_MAX 256
 
 struct options {
-	const char *command; /* "why", "watch", "run", "replay", "check" */
-	uint32_t pid;        /* 0 none */
-	char **argv;         /* run: CMD and its arguments, NULL-terminated */
-	const char *file;    /* replay: the recording */
+	const char *command;             /* "why", "watch", "run", "replay", "check" */
+	uint32_t pid;                    /* 0 none; of several the first */
+	uint32_t pids[OPTIONS_PIDS_MAX]; /* watch: all of them, npids */
+	int npids;
+	char **argv;      /* run: CMD and its arguments, NULL-terminated */
+	const char *file; /* replay: the recording */
 
 	const char *output;           /* NULL: ./whystuck-PID */
 	double stuck_timeout_minutes; /* 0 = off; why: what must be silent for so long */
 	enum progress_mode progress;
 	uint64_t total; /* turns expected, 0 unknown */
 	enum log_level log_level;
-	bool verbose, quiet; /* log_level is LEVEL_DEBUG: a line a turn; is LEVEL_ERROR */
-	const char *turns;   /* "auto" or "llm" */
+	bool verbose, quiet;  /* log_level is LEVEL_DEBUG: a line a turn; is LEVEL_ERROR */
+	const char *turns;    /* a turns_spec (turn_source/spec.h), "auto" */
+	const char *profile;  /* a name of turn_source/spec.h's profiles, NULL none */
+	const char *match;    /* watch: extended regular expression over command lines, NULL none */
+	bool calls;           /* write calls.jsonl */
+	uint64_t sample;      /* every so many-th ok turn is written, 1 all */
+	uint64_t rotate_size; /* bytes after which turn_metrics.jsonl is rotated, 0 never */
+	uint64_t rotate_keep; /* rotated files kept */
+	const char *runstats; /* file to merge the summary into, NULL none */
+	const char *config;   /* file the options were read from, NULL none */
 	struct {
 		char *spec;
 		char kind;

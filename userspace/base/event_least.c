@@ -40,6 +40,8 @@ size_t event_least(unsigned type)
 		[EV_FACT] = sizeof(struct ev_fact),
 		[EV_NAME] = sizeof(struct ev_name),
 		[EV_MISSING] = sizeof(struct ev_missing),
+		[EV_FILE] = sizeof(struct ev_file),
+		[EV_WRITE] = sizeof(struct ev_data),
 	};
 
 	return type < EV_TYPES ? least[type] : 0;

@@ -22,26 +22,45 @@ enum progress_style {
 
 struct progress_config {
 	enum progress_style style;
-	FILE *out;               /* stays the caller's */
-	bool utf8;               /* else the bar is of # and -, and names are ASCII */
-	int (*width)(void *ctx); /* columns of the terminal now; NULL, or <= 0: 80 */
+	FILE *out;                /* stays the caller's */
+	bool utf8;                /* else the bar is of # and -, and names are ASCII */
+	int (*width)(void *ctx);  /* columns of the terminal now; NULL, or <= 0: 80 */
+	int (*height)(void *ctx); /* lines of the terminal now; NULL, or <= 0: 24 */
 	void *ctx;
 	uint64_t start_ns; /* when the watch began: elapsed time and rate count from here */
 };
 
+/* A session (or a batch's member) with a turn in flight, or one whose turns are counted against a total of its own. */
+struct progress_row {
+	const char *name;      /* session_id */
+	uint64_t turns, total; /* closed; expected, 0 unknown */
+	uint64_t turn_ns;      /* when its open turn began, 0 none open */
+	bool at_least;         /* it began then or earlier */
+	const char *waits_on;  /* endpoint of its oldest open call, NULL none */
+	uint64_t waits_ns;     /* since when */
+};
+
+/* Rows the pipeline hands over at most; how many are drawn is the terminal's height's business. */
+#define PROGRESS_ROWS_MAX 64
+
 /* What there is to show. Strings need to live for the call only. */
 struct progress_state {
-	uint64_t turns;             /* closed */
-	uint64_t total;             /* expected, 0 unknown */
-	int64_t llm_ns, storage_ns; /* of the newest turn closed, -1 none yet */
-	uint32_t in_flight;         /* LLM and storage calls that are open */
-	const char *oldest;         /* name of the one open longest, when in_flight > 0 */
-	uint64_t oldest_ns;         /* when it began */
-	bool oldest_at_least;       /* it began then or earlier */
-	bool oldest_slow;           /* it is open longer than the run's own p99, and alive */
-	uint64_t stuck_ns;          /* since when the run is stuck, 0 is not */
-	const char *stuck_on;       /* "llm:openai no byte"; NULL not known */
-	uint64_t stuck_on_ns;       /* since when that holds, 0 not known */
+	/* Units the run itself counts in ("tests", "sessions"), NULL: turns alone. */
+	const char *unit;
+	uint64_t units_done, units_total; /* units_total 0: unknown */
+	const struct progress_row *rows;  /* sessions in flight, oldest turn first */
+	size_t nrows, rows_more;          /* and how many more there are */
+	uint64_t turns;                   /* closed */
+	uint64_t total;                   /* expected, 0 unknown */
+	int64_t llm_ns, storage_ns;       /* of the newest turn closed, -1 none yet */
+	uint32_t in_flight;               /* LLM and storage calls that are open */
+	const char *oldest;               /* name of the one open longest, when in_flight > 0 */
+	uint64_t oldest_ns;               /* when it began */
+	bool oldest_at_least;             /* it began then or earlier */
+	bool oldest_slow;                 /* it is open longer than the run's own p99, and alive */
+	uint64_t stuck_ns;                /* since when the run is stuck, 0 is not */
+	const char *stuck_on;             /* "llm:openai no byte"; NULL not known */
+	uint64_t stuck_on_ns;             /* since when that holds, 0 not known */
 };
 
 struct progress;
