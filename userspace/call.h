@@ -100,6 +100,8 @@ struct call {
 	uint64_t first_byte_ns; /* first reply byte */
 	uint64_t last_byte_ns;  /* newest reply byte */
 	uint64_t end_ns;        /* last reply byte, 0 while open */
+	uint32_t reply_tid;     /* inbound: who wrote the reply's first byte, 0 nobody yet ... */
+	uint64_t reply_task;    /* ... and the asyncio task that did */
 	/*
 	 * Proto "generic": newest reply bytes that are a stream's comments and pings alone, 0 none came; and
 	 * the newest that may be content, or since when that was watched for.

@@ -22,6 +22,7 @@
 #include "slow.h"
 #include "stall.h"
 #include "turn.h"
+#include "turn_mark.h"
 
 #define ACTIONS_MAX 32 /* due, not yet taken by the caller */
 #define SLOW_LINES_NS \
@@ -66,6 +67,8 @@ struct pipeline {
 	struct pipeline_config config;
 	void (*capture)(void *ctx, uint64_t sock, uint32_t n);
 	void *capture_ctx;
+	void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n);
+	void *follow_ctx;
 	struct options *options;
 	bool started, ended, write_failed;
 	bool naming; /* calls of the past become known: what that does to turns is no progress */
@@ -75,6 +78,12 @@ struct pipeline {
 	struct endpoint_rules *rules;
 	struct conns *conns;
 	struct turns *turns;
+	struct turns_spec turns_spec;
+	struct turns_hints hints; /* what `auto` has to go by before anything is seen */
+	struct turn_marks *marks;
+	bool told_turns;  /* by what turns are told was said */
+	const char *unit; /* of the run's own counting, NULL none */
+	uint64_t units_done, units_total;
 	struct turn_sink turn_sink;
 	struct evidence *evidence;
 	struct stall *stall;
@@ -161,6 +170,42 @@ static struct call_place place_of(const struct tracked *t)
 	return place;
 }
 
+/* A call to a server of unknown kind: it may lead to who serves it, or begin a turn. */
+static void tell_other(struct pipeline *p, struct tracked *t, bool done)
+{
+	struct call_place place = place_of(t);
+
+	if (t->call.class != CALL_OTHER || t->call.inbound)
+		return;
+	turns_call_sent(p->turns, &t->call, &place);
+	if (done)
+		turns_call_done(p->turns, &t->call, &place);
+}
+
+/* The watched process's own call of which this request to the target is the other end. */
+static struct call_client client_of(struct pipeline *p, const struct tracked *t)
+{
+	const struct conn *far = t->conn ? conn_far_end(t->conn) : NULL;
+	struct call_client client = { 0 };
+
+	for (struct tracked *o = far ? p->open : NULL; o; o = o->next) {
+		if ((o->conn != far && o->conn != far->peer) || o->call.inbound)
+			continue;
+		client = (struct call_client){ o->call.id,
+			                       o->call.class,
+			                       { o->call.pid, o->call.tid, o->call.task },
+			                       o->call.start_ns };
+	}
+	return client;
+}
+
+static void tell_inbound(struct pipeline *p, struct tracked *t)
+{
+	struct call_client client = client_of(p, t);
+
+	turns_inbound_sent(p->turns, &t->call, &client);
+}
+
 /* Tells the turn engine and the stall clocks what they do not know yet of a call that is LLM or storage. */
 static void tell(struct pipeline *p, struct tracked *t, bool sent)
 {
@@ -226,6 +271,10 @@ static void call_sent(void *ctx, struct conn *conn, struct call *call)
 	(void)conn;
 	classify(p, t);
 	tell(p, t, true);
+	if (call->inbound)
+		tell_inbound(p, t);
+	else
+		tell_other(p, t, false);
 }
 
 static void forget(struct tracked *t)
@@ -263,6 +312,10 @@ static void settle(struct pipeline *p, struct tracked *t)
 		t->call.class = CALL_HEARTBEAT;
 	coverage_call(p->coverage, &t->call);
 	tell(p, t, true);
+	if (t->call.inbound)
+		turns_inbound_done(p->turns, &t->call);
+	else
+		tell_other(p, t, true);
 	if (t->opened) {
 		place = place_of(t);
 		turns_call_done(p->turns, &t->call, &place);
@@ -434,12 +487,56 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	}
 }
 
-static void turn_outside(struct turn_sink *s, const struct call *c)
+static void turn_outside(struct turn_sink *s, const struct call *c, const struct call_place *place,
+                         const struct call_attempt *a, enum outside_why why)
 {
 	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
 
-	(void)c;
-	summary_outside(p->summary);
+	(void)place, (void)a, (void)why;
+	if (c->class == CALL_LLM)
+		summary_outside(p->summary);
+}
+
+/* By what turns are told changed. */
+static void turn_chosen(struct turn_sink *s, enum turns_kind kind, const char *why)
+{
+	(void)s;
+	log_info("turns: by %s from here on: %s", turns_kind_name(kind), why);
+}
+
+static void turns_say(struct pipeline *p)
+{
+	char text[TURNS_REASON_MAX];
+
+	if (p->told_turns)
+		return;
+	p->told_turns = true;
+	if (!p->config.look)
+		log_info("turns: %s", turns_reason(&p->turns_spec, &p->hints, text));
+}
+
+/* What the run says of its turns, of how many there are and how many are done. */
+static void marked(void *ctx, const struct turn_mark *m)
+{
+	struct pipeline *p = ctx;
+
+	if (m->kind == MARK_TOTAL) {
+		p->unit = m->unit;
+		p->units_total = m->n;
+	} else if (m->kind == MARK_DONE) {
+		p->unit = m->unit;
+		p->units_done = m->n;
+	} else {
+		turns_mark(p->turns, m);
+	}
+}
+
+static void file_decided(void *ctx, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	struct pipeline *p = ctx;
+
+	if (p->follow)
+		p->follow(p->follow_ctx, ino, dev, n);
 }
 
 /* ---- calls from before we came ---- */
@@ -833,6 +930,9 @@ static void show_progress(struct pipeline *p, bool last)
 	struct progress_state s = {
 		.turns = p->nturns,
 		.total = p->options->total,
+		.unit = p->unit,
+		.units_done = p->units_done,
+		.units_total = p->units_total,
 		.llm_ns = p->last_llm_ns,
 		.storage_ns = p->last_storage_ns,
 	};
@@ -959,6 +1059,7 @@ static void on_tick(struct pipeline *p)
 	size_t n;
 
 	conns_tick(p->conns, p->now_ns);
+	turns_tick(p->turns, p->now_ns);
 	leaving_settle(p);
 	open = open_calls(p, &n);
 	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
@@ -1006,6 +1107,7 @@ static void start(struct pipeline *p)
 		                       .utf8 = p->config.utf8,
 		                       .width = p->config.width,
 		                       .start_ns = p->now_ns };
+	const struct turn_marks_ops marks = { marked, file_decided, p };
 	const char *why;
 
 	p->started = true;
@@ -1020,6 +1122,9 @@ static void start(struct pipeline *p)
 		else
 			endpoint_rules_add_heartbeat(p->rules, spec, &why);
 	}
+	turns_spec_make(o->turns, o->profile, &p->turns_spec);
+	p->turns = turns_new(&p->turn_sink, &p->turns_spec, p->now_ns);
+	p->marks = turn_marks_new(&p->turns_spec, &marks);
 	p->conns = conns_new(&ops, p->rules, p->now_ns);
 	/* a look on demand waits for no stall */
 	p->stall = stall_new(p->config.look ? 0 : (uint64_t)(o->stuck_timeout_minutes * 60e9),
@@ -1032,7 +1137,8 @@ static void start(struct pipeline *p)
 		if (p->progress)
 			log_set_bar(progress_hide, progress_show, p->progress);
 	}
-	if (!p->conns || !p->stall || !p->alert || (p->config.metrics_fd >= 0 && !p->metrics)) {
+	if (!p->turns || !p->marks || !p->conns || !p->stall || !p->alert ||
+	    (p->config.metrics_fd >= 0 && !p->metrics)) {
 		log_error("out of memory");
 		exit(EXIT_ERROR);
 	}
@@ -1101,6 +1207,24 @@ static void on_close(struct pipeline *p, const struct ev_close *e)
 	conns_close(p->conns, e);
 }
 
+static void on_fork(struct pipeline *p, const struct ev_fork *e)
+{
+	turns_thread_started(p->turns, e->child_pid, e->child_tid);
+}
+
+/* Is it a runner that we know? */
+static void on_process(struct pipeline *p, const struct ev_process *e)
+{
+	const char *at = e->text, *end = (const char *)e + e->h.size;
+
+	while (!p->hints.profile && at < end) {
+		size_t n = strnlen(at, (size_t)(end - at));
+
+		p->hints.profile = turns_profile_of(at, n);
+		at += n + 1;
+	}
+}
+
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
 {
 	struct leaving l = { e->h.pid, e->h.tid, e->h.ts_ns };
@@ -1124,6 +1248,7 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 {
 	if (e->flags & EVF_BEGIN)
 		return;
+	turns_say(p);
 	p->naming = true;
 	conns_seeded(p->conns);
 	find_awaited(p);
@@ -1179,6 +1304,10 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		on_connect(p, (const void *)e);
 		break;
 	case EV_SOCKET:
+		if (e->flags & EVF_LISTEN)
+			p->hints.port = ((const struct ev_socket *)e)->local_port;
+		conns_socket(p->conns, (const void *)e);
+		break;
 	case EV_ACCEPT:
 		conns_socket(p->conns, (const void *)e);
 		break;
@@ -1192,6 +1321,18 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	case EV_CLOSE:
 	case EV_TLS_FREE:
 		on_close(p, (const void *)e);
+		break;
+	case EV_FORK:
+		on_fork(p, (const void *)e);
+		break;
+	case EV_PROCESS:
+		on_process(p, (const void *)e);
+		break;
+	case EV_FILE:
+		turn_marks_file(p->marks, (const void *)e);
+		break;
+	case EV_WRITE:
+		turn_marks_write(p->marks, (const void *)e);
 		break;
 	case EV_EXIT:
 		on_exited(p, (const void *)e);
@@ -1284,14 +1425,16 @@ struct pipeline *pipeline_new(const struct pipeline_config *c)
 	p->config = *c;
 	p->options = c->options;
 	p->last_llm_ns = p->last_storage_ns = -1;
-	p->turn_sink = (struct turn_sink){ turn_opened, turn_closed, turn_outside };
+	p->turn_sink = (struct turn_sink){ .opened = turn_opened,
+		                           .closed = turn_closed,
+		                           .outside = turn_outside,
+		                           .chosen = turn_chosen };
 	p->rules = endpoint_rules_new();
-	p->turns = turns_new(&p->turn_sink);
 	p->evidence = evidence_new();
 	p->coverage = coverage_new();
 	p->summary = summary_new();
 	p->slow = slow_new();
-	if (!p->slow || !p->rules || !p->turns || !p->evidence || !p->coverage || !p->summary) {
+	if (!p->slow || !p->rules || !p->evidence || !p->coverage || !p->summary) {
 		pipeline_free(p);
 		errno = ENOMEM;
 		return NULL;
@@ -1310,6 +1453,7 @@ void pipeline_free(struct pipeline *p)
 	for (size_t i = 0; i < p->nlate; i++)
 		forget(p->late[i]);
 	turns_free(p->turns);
+	turn_marks_free(p->marks);
 	evidence_free(p->evidence);
 	stall_free(p->stall);
 	alert_free(p->alert);
@@ -1333,6 +1477,14 @@ void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_
 {
 	p->capture = capture;
 	p->capture_ctx = ctx;
+}
+
+void pipeline_set_follow(struct pipeline *p,
+                         void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
+                         void *ctx)
+{
+	p->follow = follow;
+	p->follow_ctx = ctx;
 }
 
 unsigned pipeline_stalls(const struct pipeline *p)

@@ -34,6 +34,11 @@ void pipeline_free(struct pipeline *p);
 void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n),
                           void *ctx);
 
+/* Who is told how much of what is written to a file is of use (source.h, follow). */
+void pipeline_set_follow(struct pipeline *p,
+                         void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
+                         void *ctx);
+
 void pipeline_feed(struct pipeline *p, const struct event *e);
 
 /* A closer look is wanted (once each): the caller asks its source for a snapshot, whose events come through
