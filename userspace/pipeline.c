@@ -925,8 +925,40 @@ bool pipeline_wants_look(struct pipeline *p)
 
 /* ---- ticks ---- */
 
+/* The oldest call that t, an open turn, waits for; NULL none. Valid until something else is named. */
+static void row_waits(struct pipeline *p, const struct turn *t, struct progress_row *row)
+{
+	for (struct tracked *c = p->open; c; c = c->next) {
+		if (!c->opened || c->call.blocks || c->call.pid != t->pid ||
+		    c->call.tid != t->tid || (row->waits_on && c->call.start_ns >= row->waits_ns))
+			continue;
+		row->waits_on = c->endpoint.label[0] ? c->endpoint.label : c->endpoint.name;
+		row->waits_ns = c->call.start_ns;
+	}
+}
+
+/* The turns that are open, as rows; how many. *more: further ones there are. */
+static size_t rows_fill(struct pipeline *p, struct progress_row *rows, size_t *more)
+{
+	const struct turn *open[PROGRESS_ROWS_MAX];
+	size_t n = turns_open_list(p->turns, open, PROGRESS_ROWS_MAX);
+
+	*more = turns_open_count(p->turns) > n ? turns_open_count(p->turns) - n : 0;
+	for (size_t i = 0; i < n; i++) {
+		rows[i] = (struct progress_row){
+			.name = open[i]->session_id,
+			.turns = turns_session_count(p->turns, open[i]->session_id),
+			.turn_ns = open[i]->start_ns,
+			.at_least = open[i]->at_least,
+		};
+		row_waits(p, open[i], &rows[i]);
+	}
+	return n;
+}
+
 static void show_progress(struct pipeline *p, bool last)
 {
+	struct progress_row rows[PROGRESS_ROWS_MAX];
 	struct progress_state s = {
 		.turns = p->nturns,
 		.total = p->options->total,
@@ -957,6 +989,8 @@ static void show_progress(struct pipeline *p, bool last)
 		s.oldest_at_least = t->call.at_least;
 		s.oldest_slow = t->slow;
 	}
+	s.rows = rows;
+	s.nrows = rows_fill(p, rows, &s.rows_more);
 	if (stall_stuck(p->stall) && period) {
 		s.stuck_ns = period->since_ns;
 		s.stuck_on = p->stuck_on[0] ? p->stuck_on : NULL;
@@ -1212,19 +1246,6 @@ static void on_fork(struct pipeline *p, const struct ev_fork *e)
 	turns_thread_started(p->turns, e->child_pid, e->child_tid);
 }
 
-/* Is it a runner that we know? */
-static void on_process(struct pipeline *p, const struct ev_process *e)
-{
-	const char *at = e->text, *end = (const char *)e + e->h.size;
-
-	while (!p->hints.profile && at < end) {
-		size_t n = strnlen(at, (size_t)(end - at));
-
-		p->hints.profile = turns_profile_of(at, n);
-		at += n + 1;
-	}
-}
-
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
 {
 	struct leaving l = { e->h.pid, e->h.tid, e->h.ts_ns };
@@ -1304,8 +1325,7 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		on_connect(p, (const void *)e);
 		break;
 	case EV_SOCKET:
-		if (e->flags & EVF_LISTEN)
-			p->hints.port = ((const struct ev_socket *)e)->local_port;
+		turns_hint(&p->hints, e);
 		conns_socket(p->conns, (const void *)e);
 		break;
 	case EV_ACCEPT:
@@ -1326,7 +1346,7 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		on_fork(p, (const void *)e);
 		break;
 	case EV_PROCESS:
-		on_process(p, (const void *)e);
+		turns_hint(&p->hints, e);
 		break;
 	case EV_FILE:
 		turn_marks_file(p->marks, (const void *)e);

@@ -100,7 +100,8 @@ void turns_spec_make(const char *turns, const char *profile, struct turns_spec *
 	snprintf(s->arg, sizeof(s->arg), "%s", p->glob ? p->glob : "");
 }
 
-const struct turns_profile *turns_profile_of(const char *arg, size_t n)
+/* The profile whose program this argument (n bytes) names; NULL none. */
+static const struct turns_profile *profile_of(const char *arg, size_t n)
 {
 	const char *slash = memrchr(arg, '/', n);
 	const char *base = slash ? slash + 1 : arg;
@@ -110,6 +111,21 @@ const struct turns_profile *turns_profile_of(const char *arg, size_t n)
 		if (p->program && strlen(p->program) == len && memcmp(p->program, base, len) == 0)
 			return p;
 	return NULL;
+}
+
+void turns_hint(struct turns_hints *h, const struct event *e)
+{
+	const char *at = (const char *)e + sizeof(struct ev_process);
+	const char *end = (const char *)e + e->size;
+
+	if (e->type == EV_SOCKET && e->flags & EVF_LISTEN)
+		h->port = ((const struct ev_socket *)e)->local_port;
+	while (e->type == EV_PROCESS && !h->profile && at < end) {
+		size_t n = strnlen(at, (size_t)(end - at));
+
+		h->profile = profile_of(at, n);
+		at += n + 1;
+	}
 }
 
 /* auto: what it begins with, and what would change its mind. */

@@ -6,8 +6,9 @@
 #ifndef TURN_SOURCE_SPEC_H
 #define TURN_SOURCE_SPEC_H
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include "event.h"
 
 #define TURNS_ARG_MAX 512
 /* A gap longer than this is no gap between turns but the end of a run. */
@@ -45,8 +46,8 @@ struct turns_hints {
 	uint16_t port;                       /* it listens on, 0 none */
 	const struct turns_profile *profile; /* its command is that runner's; NULL none known */
 };
-/* The profile whose program this argument (n bytes) names; NULL none. */
-const struct turns_profile *turns_profile_of(const char *arg, size_t n);
+/* Takes what an event tells of it. */
+void turns_hint(struct turns_hints *h, const struct event *e);
 /* One line for people: by what turns are told, and why. Returns text. */
 #define TURNS_REASON_MAX 768
 char *turns_reason(const struct turns_spec *s, const struct turns_hints *h,
