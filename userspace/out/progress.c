@@ -40,6 +40,9 @@
 
 #define CLEAR_LINE "\x1b[K"
 #define CLEAR_BELOW "\x1b[J"
+/* A terminal may be narrower already than it says: then lines are cut, not broken, and each takes one. */
+#define WRAP_OFF "\x1b[?7l"
+#define WRAP_ON "\x1b[?7h"
 
 /* Text that grows; what does not fit is dropped. */
 struct line {
@@ -601,19 +604,19 @@ static void add_closed(struct line *l, const struct progress_row *r, bool bar, b
 	add(l, " %" PRIu64 "/%" PRIu64, r->turns, r->total);
 }
 
-/* " [turn open 2.3s, in flight: openai 2.1s]", or in fewer words, or nothing. */
-static void add_open(struct line *l, const struct progress_row *r, uint64_t now_ns, bool words,
+/* " [open 2.3s, openai 2.1s]", or nothing. */
+static void add_open(struct line *l, const struct progress_row *r, bool waits, uint64_t now_ns,
                      bool utf8)
 {
 	const char *comma = " [";
 
 	if (r->turn_ns) {
-		add(l, "%s%sopen %s", comma, words ? "turn " : "", r->at_least ? ">=" : "");
+		add(l, "%sopen %s", comma, r->at_least ? ">=" : "");
 		add_duration(l, since(now_ns, r->turn_ns), "");
 		comma = ", ";
 	}
-	if (r->waits_on) {
-		add(l, "%s%s", comma, words ? "in flight: " : "");
+	if (waits && r->waits_on) {
+		add(l, "%s", comma);
 		add_name(l, r->waits_on, utf8);
 		if (r->waits_ns) {
 			add(l, " ");
@@ -625,32 +628,20 @@ static void add_open(struct line *l, const struct progress_row *r, uint64_t now_
 		add(l, "]");
 }
 
-/* Behind its head, padded to head_columns, as much of what is open as fits; false when not all of it does. */
-static bool add_tail(struct line *l, const struct progress_row *r, uint64_t now_ns,
-                     size_t head_columns, size_t width, bool utf8)
+/* Behind the row's head, from column from on, as much of what is open as fits; false when not all of it does. */
+static bool add_tail(struct line *l, const struct progress_row *r, uint64_t now_ns, size_t from,
+                     size_t width, bool utf8)
 {
-	struct progress_row less = *r;
-	struct line tail = { 0 };
-	bool all = true;
+	for (int waits = 1; waits >= 0; waits--) {
+		struct line tail = { 0 };
 
-	for (int i = 0; i < 3; i++) {
-		size_t pad = since(head_columns, text_columns(l->s));
-
-		tail.n = 0;
-		tail.s[0] = '\0';
-		add_open(&tail, &less, now_ns, i == 0, utf8);
-		if (!tail.n)
-			return all;
-		if (text_columns(l->s) + pad + text_columns(tail.s) <= width) {
-			add_spaces(l, pad);
-			add(l, "%s", tail.s);
-			return all;
-		}
-		if (i == 1) {
-			all = false;
-			if (less.turn_ns)
-				less.waits_on = NULL;
-		}
+		add_open(&tail, r, waits, now_ns, utf8);
+		if (from + text_columns(tail.s) > width)
+			continue;
+		if (tail.n)
+			add_spaces(l, since(from, text_columns(l->s)));
+		add(l, "%s", tail.s);
+		return waits || !r->waits_on;
 	}
 	return false;
 }
@@ -790,22 +781,37 @@ static void put_out(const struct batch *b, FILE *out)
 	fflush(out);
 }
 
-/* To the beginning of the frame that is on the terminal. One that became narrower since broke its first line into several,
- * and the cursor stands in the last of them. Returns whether anything may lie below that. */
-static bool put_home(struct batch *b, const struct progress *p)
+static bool resized(const struct progress *p)
 {
-	size_t up = p->visible ? since(p->drawn_columns, 1) / terminal_width(p) : 0;
+	return p->drawn_width != terminal_width(p) || p->drawn_height != terminal_height(p);
+}
 
-	put_move(b, up, 'A');
+/* To the beginning of the frame that is on the terminal. One that became narrower since broke its first line into several,
+ * and the cursor stands in the last of them. */
+static void put_home(struct batch *b, const struct progress *p)
+{
+	put_move(b, since(p->drawn_columns, 1) / terminal_width(p), 'A');
 	put(b, "\r");
-	return p->visible && (up || p->drawn_lines > 1);
+}
+
+/* Erases it. The first line is cleared from its beginning, else a terminal may go on to take it for one with the next. The
+ * space is for those that keep a copy of a screen that is cleared from its first cell on. */
+static void put_erase(struct batch *b, const struct progress *p)
+{
+	put_home(b, p);
+	put(b, CLEAR_LINE);
+	if (p->drawn_lines > 1 || resized(p))
+		put(b, " " CLEAR_BELOW "\r");
 }
 
 static void draw(struct progress *p)
 {
 	struct batch b = { 0 };
-	bool below = put_home(&b, p);
+	bool below = p->visible && p->drawn_lines > 1;
 
+	if (p->visible && resized(p))
+		put_erase(&b, p);
+	put(&b, "\r" WRAP_OFF);
 	for (size_t i = 0; i < p->frame.n; i++) {
 		put(&b, i ? "\r\n" : "");
 		put(&b, p->frame.lines[i].s);
@@ -821,14 +827,14 @@ static void draw(struct progress *p)
 		put(&b, "\r");
 		put_move(&b, p->drawn_columns, 'C');
 	}
+	put(&b, WRAP_ON);
 	put_out(&b, p->c.out);
 }
 
 /* Is what stands on the terminal the frame, and nobody touched it? A terminal that changes its size touches it. */
 static bool drawn(const struct progress *p, const struct frame *f)
 {
-	if (!p->visible || f->n != p->frame.n || p->drawn_width != terminal_width(p) ||
-	    p->drawn_height != terminal_height(p))
+	if (!p->visible || f->n != p->frame.n || resized(p))
 		return false;
 	for (size_t i = 0; i < f->n; i++)
 		if (strcmp(f->lines[i].s, p->frame.lines[i].s) != 0)
@@ -958,11 +964,7 @@ void progress_hide(void *progress)
 
 	if (p->finished || !p->visible)
 		return;
-	/* the space: a terminal told to clear all from its first cell on may keep a copy in its history */
-	if (put_home(&b, p))
-		put(&b, " " CLEAR_BELOW "\r");
-	else
-		put(&b, CLEAR_LINE);
+	put_erase(&b, p);
 	put_out(&b, p->c.out);
 	p->visible = false;
 }

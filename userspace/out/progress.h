@@ -12,11 +12,12 @@
  *	run:  28%|██▊       | 2/7 tests [00:31<01:10, 14 turns, 2.21s/turn, in flight: openai 2.3s]
  *	run:  40%|████      | 14/35 [00:31<00:46, 2/7 tests, 2.21s/turn, in flight: openai 2.3s]
  *
- * Below it, when several sessions are in flight or one has a total of its own, a line each, as many as the height allows:
+ * Below it, when several sessions are in flight or one has a total of its own, a line each, as many as the height allows: how long
+ * its turn has been open, and its oldest call in flight.
  *
  *	run:  28%|██▊       | 2/7 tests [00:31<01:10, 14 turns, 2.21s/turn, in flight: 12, oldest openai 2.3s]
- *	  test_3:  40%|████      | 4/10 [turn open 2.4s, in flight: openai 2.3s]
- *	  test_4: 7turn                 [turn open 1.1s]
+ *	  test_3:  40%|████      | 4/10 [open 2.4s, openai 2.3s]
+ *	  test_4: 7turn                 [open 1.1s]
  *	  test_5: no turn open
  *	  … and 10 more
  *
