@@ -1140,6 +1140,7 @@ static void start(struct pipeline *p)
 		                       .out = p->config.out,
 		                       .utf8 = p->config.utf8,
 		                       .width = p->config.width,
+		                       .height = p->config.height,
 		                       .start_ns = p->now_ns };
 	const struct turn_marks_ops marks = { marked, file_decided, p };
 	const char *why;

@@ -23,7 +23,8 @@ struct pipeline_config {
 	FILE *out;       /* for people: progress and the summary; NULL silent */
 	enum progress_style style;
 	bool utf8;
-	int (*width)(void *ctx); /* columns of the terminal now; may be NULL */
+	int (*width)(void *ctx);  /* columns of the terminal now; may be NULL */
+	int (*height)(void *ctx); /* lines of the terminal now; may be NULL */
 };
 
 /* NULL with errno set. */

@@ -53,8 +53,15 @@ static int terminal_width(void *ctx)
 	struct winsize w;
 
 	(void)ctx;
-	/* the last column stays free: what others print there begins a line of its own */
-	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 0;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+static int terminal_height(void *ctx)
+{
+	struct winsize w;
+
+	(void)ctx;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_row : 0;
 }
 
 static enum progress_style style_of(const struct options *o, bool replay)
@@ -155,6 +162,7 @@ static struct session *session_make(struct options *o, uint32_t pid, bool replay
 		.style = look ? STYLE_NONE : style_of(o, replay),
 		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
 		.width = terminal_width,
+		.height = terminal_height,
 	};
 	s->pipeline = pipeline_new(&c);
 	if (!s->pipeline) {
