@@ -16,8 +16,10 @@
 #include "coverage.h"
 #include "evidence.h"
 #include "identify.h"
+#include "out/calls.h"
 #include "out/metrics.h"
 #include "out/run_error.h"
+#include "out/runstats.h"
 #include "out/summary.h"
 #include "slow.h"
 #include "stall.h"
@@ -70,7 +72,8 @@ struct pipeline {
 	void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n);
 	void *follow_ctx;
 	struct options *options;
-	bool started, ended, write_failed;
+	bool started, ended;
+	enum end_reason end_reason; /* once ended */
 	bool naming; /* calls of the past become known: what that does to turns is no progress */
 	uint32_t pid;
 	uint64_t wall_offset_ns, now_ns, start_ns;
@@ -92,6 +95,7 @@ struct pipeline {
 	struct coverage *coverage;
 	struct summary *summary;
 	struct metrics *metrics;
+	struct calls *calls; /* NULL: no calls.jsonl */
 	struct progress *progress;
 
 	uint64_t ids, nturns;
@@ -456,7 +460,6 @@ static void turn_opened(struct turn_sink *s, const struct turn *t)
 static void turn_closed(struct turn_sink *s, const struct turn *t)
 {
 	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
-	int err;
 
 	p->nturns += t->status != TURN_STALLED;
 	p->last_llm_ns = (int64_t)t->llm_ns;
@@ -465,19 +468,8 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	if (!p->ended && !p->naming && t->status != TURN_STALLED)
 		stall_turn(p->stall, p->now_ns);
 	if (p->metrics) {
-		err = metrics_write(p->metrics, t);
-		if (err && !p->write_failed) {
-			log_error("cannot write %s/turn_metrics.jsonl: %s; turns are counted, and "
-			          "written again as soon as "
-			          "it works",
-			          p->config.dir, strerror(-err));
-			p->write_failed = true;
-		} else if (!err && p->write_failed) {
-			log_warn("%s/turn_metrics.jsonl is written again; %llu turns are missing "
-			         "in it",
-			         p->config.dir, (unsigned long long)metrics_unwritten(p->metrics));
-			p->write_failed = false;
-		}
+		metrics_write(p->metrics, t);
+		lines_report(p->config.turns, p->config.dir, "turns");
 	}
 	if (log_enabled(LEVEL_DEBUG)) {
 		char line[256];
@@ -487,14 +479,33 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	}
 }
 
+/* A call that counts is done: its line, if there is one to write, and what the summary counts of calls. */
+static void write_call(struct pipeline *p, const struct call *c, const struct call_place *place,
+                       const struct call_turn *turn)
+{
+	summary_call(p->summary, c);
+	if (!p->calls)
+		return;
+	calls_write(p->calls, c, place, turn);
+	lines_report(p->config.calls, p->config.dir, "calls");
+}
+
 static void turn_outside(struct turn_sink *s, const struct call *c, const struct call_place *place,
                          const struct call_attempt *a, enum outside_why why)
 {
 	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
 
-	(void)place, (void)a, (void)why;
-	if (c->class == CALL_LLM)
-		summary_outside(p->summary);
+	summary_outside(p->summary, c, place, outside_why_text(why));
+	write_call(p, c, place, &(struct call_turn){ 0, NULL, a->logical, a->attempt });
+}
+
+static void turn_booked(struct turn_sink *s, const struct turn *t, const struct call *c,
+                        const struct call_place *place, const struct call_attempt *a)
+{
+	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
+
+	write_call(p, c, place,
+	           &(struct call_turn){ t->id, t->session_id, a->logical, a->attempt });
 }
 
 /* By what turns are told changed. */
@@ -1165,15 +1176,18 @@ static void start(struct pipeline *p)
 	p->stall = stall_new(p->config.look ? 0 : (uint64_t)(o->stuck_timeout_minutes * 60e9),
 	                     p->now_ns);
 	p->alert = alert_new(&plan, p->pid, action_due, p);
-	if (p->config.metrics_fd >= 0)
-		p->metrics = metrics_new(p->config.metrics_fd, p->wall_offset_ns);
+	summary_wall_offset(p->summary, p->wall_offset_ns);
+	if (p->config.turns)
+		p->metrics = metrics_new(p->config.turns, p->wall_offset_ns, o->sample);
+	if (p->config.calls)
+		p->calls = calls_new(p->config.calls, p->wall_offset_ns);
 	if (p->config.out && p->config.style != STYLE_NONE) {
 		p->progress = progress_new(&bar);
 		if (p->progress)
 			log_set_bar(progress_hide, progress_show, p->progress);
 	}
 	if (!p->turns || !p->marks || !p->conns || !p->stall || !p->alert ||
-	    (p->config.metrics_fd >= 0 && !p->metrics)) {
+	    (p->config.turns && !p->metrics) || (p->config.calls && !p->calls)) {
 		log_error("out of memory");
 		exit(EXIT_ERROR);
 	}
@@ -1297,6 +1311,7 @@ static void on_end(struct pipeline *p, const struct event *e)
 	if (n) /* what followed them */
 		error_actions(p);
 	p->ended = true;
+	p->end_reason = (enum end_reason)((const struct ev_end *)e)->reason;
 	if (p->error_due)
 		error_report(p);
 	conns_end(p->conns, e->ts_ns);
@@ -1399,41 +1414,99 @@ static json_t *stalls_json(const struct pipeline *p)
 	return summary_stalls(list, n, p->wall_offset_ns);
 }
 
-int pipeline_finish(struct pipeline *p)
+/* All that is known of the run, {"turn_metrics_summary": ...}; NULL when out of memory. */
+static json_t *runstats_json(struct pipeline *p)
 {
-	json_t *coverage, *doc;
-	int err = 0;
+	json_t *coverage, *summary;
 
-	if (!p->started)
-		return 0;
 	conns_each(p->conns, cover_conn, p->coverage);
 	coverage = coverage_json(p->coverage, p->metrics ? metrics_unwritten(p->metrics) : 0,
 	                         conns_forgotten(p->conns));
-	doc = json_pack("{s:o}", "turn_metrics_summary",
-	                summary_json(p->summary, coverage_events(p->coverage), coverage));
+	if (p->metrics)
+		summary_sampled(p->summary, p->options->sample, metrics_written(p->metrics),
+		                metrics_left_out(p->metrics));
+	summary = summary_json(p->summary, coverage_events(p->coverage), coverage);
 	json_decref(coverage);
-	if (doc)
-		json_object_set_new(json_object_get(doc, "turn_metrics_summary"), "stall_periods",
-		                    stalls_json(p));
-	if (!doc)
-		err = -ENOMEM;
-	else if (p->config.dirfd >= 0)
+	if (summary)
+		json_object_set_new(summary, "stall_periods", stalls_json(p));
+	return summary ? json_pack("{s:o}", RUNSTATS_KEY, summary) : NULL;
+}
+
+/* --runstats: into the runner's own file, once it can write it no more. 0 or -errno. */
+static int merge_runstats(struct pipeline *p, json_t *doc)
+{
+	const char *file = p->options->runstats, *dir = p->config.dir;
+	char why[256];
+
+	if (!file || p->config.replay || p->config.dirfd < 0)
+		return 0;
+	if (p->end_reason != END_EXITED) {
+		log_warn("%s is left as it is: the run goes on and may write it; the summary is in "
+		         "%s/runstats.json",
+		         file, dir);
+		return 0;
+	}
+	switch (runstats_file(file, json_object_get(doc, RUNSTATS_KEY), why, sizeof(why))) {
+	case RUNSTATS_MERGED:
+		log_info("the summary is in %s", file);
+		return 0;
+	case RUNSTATS_BESIDE_IT:
+		log_error("cannot merge the summary into %s: %s; it is in %s" RUNSTATS_BESIDE
+		          " and in %s/runstats.json",
+		          file, why, file, dir);
+		return -EIO;
+	case RUNSTATS_NOWHERE:
+		break;
+	}
+	log_error("cannot merge the summary into %s: %s; it is in %s/runstats.json", file, why,
+	          dir);
+	return -EIO;
+}
+
+static int write_runstats(struct pipeline *p, json_t *doc)
+{
+	int err = doc ? 0 : -ENOMEM;
+
+	if (doc && p->config.dirfd >= 0)
 		err = run_error_write(doc, p->config.dirfd, "runstats.json");
-	json_decref(doc);
 	if (err)
 		log_error("cannot write %s/runstats.json: %s; the summary below is all there is",
 		          p->config.dir, strerror(-err));
+	return err;
+}
+
+/* What a file of lines lacks at the end of the run. 0, or -EIO when that is something. */
+static int say_missing(const struct pipeline *p, const struct lines *l, const char *what,
+                       const char *where)
+{
+	if (!l || !lines_unwritten(l))
+		return 0;
+	log_error("%llu %s could not be written to %s/%s; %s",
+	          (unsigned long long)lines_unwritten(l), what, p->config.dir, lines_name(l),
+	          where);
+	return -EIO;
+}
+
+int pipeline_finish(struct pipeline *p)
+{
+	json_t *doc;
+	int err, failed[3];
+
+	if (!p->started)
+		return 0;
+	doc = runstats_json(p);
+	err = write_runstats(p, doc);
+	failed[0] = doc ? merge_runstats(p, doc) : 0;
+	json_decref(doc);
 	if (p->config.out) {
 		summary_print(p->summary, p->config.out);
 		if (!p->nturns)
 			coverage_hint(p->coverage, p->config.out);
 	}
-	if (p->metrics && metrics_unwritten(p->metrics)) {
-		log_error("%llu turns could not be written to %s/turn_metrics.jsonl; they are in "
-		          "the summary",
-		          (unsigned long long)metrics_unwritten(p->metrics), p->config.dir);
-		err = err ? err : -EIO;
-	}
+	failed[1] = say_missing(p, p->config.turns, "turns", "they are in the summary");
+	failed[2] = say_missing(p, p->config.calls, "calls", "their turns are as they should be");
+	for (int i = 0; i < 3; i++)
+		err = err ? err : failed[i];
 	return err;
 }
 
@@ -1449,6 +1522,7 @@ struct pipeline *pipeline_new(const struct pipeline_config *c)
 	p->turn_sink = (struct turn_sink){ .opened = turn_opened,
 		                           .closed = turn_closed,
 		                           .outside = turn_outside,
+		                           .booked = turn_booked,
 		                           .chosen = turn_chosen };
 	p->rules = endpoint_rules_new();
 	p->evidence = evidence_new();
@@ -1482,6 +1556,7 @@ void pipeline_free(struct pipeline *p)
 	summary_free(p->summary);
 	slow_free(p->slow);
 	metrics_free(p->metrics);
+	calls_free(p->calls);
 	log_set_bar(NULL, NULL, NULL);
 	progress_free(p->progress);
 	endpoint_rules_free(p->rules);

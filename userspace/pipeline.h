@@ -8,6 +8,7 @@
 #define PIPELINE_H
 #include "event.h"
 #include "options.h"
+#include "out/lines.h"
 #include "out/progress.h"
 #include "out/run_error.h"
 
@@ -19,8 +20,9 @@ struct pipeline_config {
 	bool look;       /* a look on demand: the verdict is asked for, no stall is waited for */
 	int dirfd;       /* where the files go; -1: none are written */
 	const char *dir; /* its path, for messages and alerts */
-	int metrics_fd;  /* turn_metrics.jsonl, open for appending; -1 none */
-	FILE *out;       /* for people: progress and the summary; NULL silent */
+	struct lines *turns; /* turn_metrics.jsonl and calls.jsonl, the caller's; NULL none */
+	struct lines *calls;
+	FILE *out; /* for people: progress and the summary; NULL silent */
 	enum progress_style style;
 	bool utf8;
 	int (*width)(void *ctx);  /* columns of the terminal now; may be NULL */
