@@ -83,7 +83,7 @@ struct turn_fields {
 	int64_t turn_index;  /* as the requester counts, -1 not told */
 	enum llm_role role;  /* of the message it brings; LLM_ROLE_NONE not told */
 	uint64_t text_hash;  /* of that message's text, as in struct llm_message; 0 none */
-	bool message;        /* it brings one */
+	bool message;        /* it brings one, of the user's */
 };
 
 #define CALL_OP_MAX 64
