@@ -152,6 +152,7 @@ static struct call *call_opened(void *ctx, struct conn *conn, const struct stamp
 	t->call.pid = at->pid;
 	t->call.tid = at->tid;
 	t->call.task = at->task;
+	t->call.inbound = conn->role == ROLE_SERVER;
 	t->conn = conn;
 	t->first = conn->real_calls == 0 && conn->open == 0;
 	t->next = p->open;
