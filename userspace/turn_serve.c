@@ -230,6 +230,8 @@ void serve_client_done(struct turns *t, const struct call *c)
 {
 	struct open_turn *o;
 
+	if (t->kind == TURNS_LLM)
+		return;
 	TAILQ_FOREACH(o, &t->open, link)
 	if (o->served && o->client == c->id)
 		break;
