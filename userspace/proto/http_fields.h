@@ -8,10 +8,11 @@
  *   root's before an inner one's. Else of the headers X-Session-Id, X-Conversation-Id, X-Thread-Id, Session-Id.
  * - turn index: likewise a whole number under turn_number, turn_index, turn_id, turn or step; else of the headers
  *   X-Turn-Number, X-Turn-Index.
- * - message: the user's, what is under current_message, new_message, message, query, question, prompt, text or input of the root (or
+ * - message: what is under current_message, new_message, message, query, question, prompt, text or input of the root (or
  *   of its object "input"), as a string, or under the first three as an object or a list of parts. It is the user's
- *   unless its own role or the root's "role" is another. Else the last element of a list of messages (messages, conversation, conversation_history, chat_history,
- *   history, contents, input), if that is the user's: what ends in an assistant's or a tool's brings none.
+ *   unless its own role or the root's "role" is another. Else the last element of a list of messages (messages,
+ *   conversation, conversation_history, chat_history, history, contents, input), if that is the user's: what ends in an
+ *   assistant's or a tool's brings none.
  * - of a body that is cut or has a hole: what was seen before, and what its end still proves (llm/tail.h). A message
  *   whose text was not seen whole is one, without a hash.
  *
