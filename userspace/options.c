@@ -12,155 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options_config.h"
 #include "options_doc.h"
 #include "options_help.h"
+#include "options_parser.h"
 #include "options_table.h"
 
-/* Linux's PID_MAX_LIMIT on 64-bit machines. */
-#define PID_MAX 4194304
 /* LOOK_QUIET_NS (diagnosis.h), as the option is given. */
 #define WHY_QUIET_MINUTES (10.0 / 60)
 
-/* One command line on its way into o. */
-struct parser {
-	struct options *o;
-	const struct command *command;
-	int argc, first, i; /* first: behind the command */
-	char **argv;
-	char *operands[OPTIONS_PIDS_MAX + 1]; /* the first of them */
-	int noperands;                        /* all */
-	struct config config; /* what the file of --config said, and in which line */
-	uint64_t typed;       /* rows of the table that stood on the command line */
-	char called[256];     /* called()'s */
-	FILE *out, *err;
-};
-
-static bool given(const struct options *o, size_t field)
+bool parser_given(const struct options *o, size_t field)
 {
 	for (const struct option *opt = option_table; opt->name; opt++)
 		if (opt->field == field && opt->parse && !opt->rule && (o->given & option_bit(opt)))
 			return true;
 	return false;
-}
-
-#define GIVEN(o, member) given(o, offsetof(struct options, member))
-
-/* ===== Operands ===== */
-
-/* Named twice is watched once. */
-static void add_pid(struct options *o, uint32_t pid)
-{
-	for (int i = 0; i < o->npids; i++)
-		if (o->pids[i] == pid)
-			return;
-	o->pids[o->npids++] = pid;
-	o->pid = o->pids[0];
-}
-
-static int parse_pid(struct parser *p, const char *s)
-{
-	uint64_t pid = value_positive(s, PID_MAX);
-
-	if (!pid)
-		return help_complain(
-			p->err,
-			"%s '%.80s': not a process id; give the number that ps or pgrep "
-			"shows, 1 to %d",
-			p->command->name, s, PID_MAX);
-	add_pid(p->o, (uint32_t)pid);
-	return 0;
-}
-
-static int operands_why(struct parser *p)
-{
-	if (p->noperands == 0)
-		return help_complain(p->err,
-		                     "why: no process id; use whystuck PID, pgrep -af python "
-		                     "shows what runs");
-	if (command_find(p->operands[0]))
-		return help_complain(p->err,
-		                     "'%.80s': options go behind the command; use whystuck %s "
-		                     "--help",
-		                     p->argv[1], p->operands[0]);
-	if (p->noperands > 1)
-		return help_complain(p->err,
-		                     "why: '%.80s' is one argument too many; one process (and its "
-		                     "children) is looked at a time%s",
-		                     p->operands[1],
-		                     p->o->unstick ? ", and a descriptor is given as --unstick=FD"
-		                                   : "");
-	return parse_pid(p, p->operands[0]);
-}
-
-static int operands_watch(struct parser *p)
-{
-	int ret = 0;
-
-	if (p->noperands == 0 && !p->o->match)
-		return help_complain(
-			p->err, "watch: no process id; use whystuck watch PID or --match REGEX, "
-				"pgrep -af python shows what runs");
-	if (p->noperands > OPTIONS_PIDS_MAX)
-		return help_complain(
-			p->err,
-			"watch: %d process ids, at most %d can be named; --match is for "
-			"more",
-			p->noperands, OPTIONS_PIDS_MAX);
-	for (int i = 0; i < p->noperands && !ret; i++)
-		ret = parse_pid(p, p->operands[i]);
-	return ret;
-}
-
-static int operands_run(struct parser *p)
-{
-	if (!p->o->argv || !p->o->argv[0])
-		return help_complain(p->err,
-		                     "run: no command to start; use whystuck run -- CMD, for "
-		                     "example whystuck run -- python3 bench.py");
-	return 0;
-}
-
-static int operands_replay(struct parser *p)
-{
-	if (p->noperands == 0)
-		return help_complain(p->err,
-		                     "replay: no file; use whystuck replay FILE with a file "
-		                     "that --record wrote");
-	if (p->noperands > 1)
-		return help_complain(p->err,
-		                     "replay: '%.80s' is one argument too many; one recording is "
-		                     "replayed at a time",
-		                     p->operands[1]);
-	p->o->file = p->operands[0];
-	return 0;
-}
-
-static int operands_check(struct parser *p)
-{
-	if (p->noperands > 1)
-		return help_complain(
-			p->err,
-			"check: '%.80s' is one argument too many; use whystuck check, or "
-			"whystuck check PID for one process",
-			p->operands[1]);
-	return p->noperands ? parse_pid(p, p->operands[0]) : 0;
-}
-
-static int parse_operands(struct parser *p)
-{
-	switch (p->command->bit) {
-	case WHY:
-		return operands_why(p);
-	case WATCH:
-		return operands_watch(p);
-	case RUN:
-		return operands_run(p);
-	case REPLAY:
-		return operands_replay(p);
-	default:
-		return operands_check(p);
-	}
 }
 
 /* ===== The command line ===== */
@@ -378,108 +243,13 @@ static int parse_environment(struct parser *p)
 		const char *value = getenv(var->name), *why;
 
 		if (!var->parse || !value || !*value || !(var->commands & p->command->bit) ||
-		    given(p->o, var->field))
+		    parser_given(p->o, var->field))
 			continue;
 		why = var->parse(p->o, var, value);
 		if (why)
 			return help_bad_value(p->err, "environment variable ", var, value, why);
 	}
 	return 0;
-}
-
-/* ===== What each option alone does not show ===== */
-
-/* How an option is called in messages: as it was typed, or where it stands in the file. */
-static const char *called(struct parser *p, const char *name)
-{
-	const struct option *opt = option_find(name, strlen(name));
-
-	if (!(p->typed & option_bit(opt)) && p->config.lines[opt - option_table])
-		snprintf(p->called, sizeof(p->called), "%.200s:%u: %s", p->o->config,
-		         p->config.lines[opt - option_table], name);
-	else
-		snprintf(p->called, sizeof(p->called), "--%s", name);
-	return p->called;
-}
-
-static int check_stop(struct parser *p)
-{
-	const struct options *o = p->o;
-	bool off = o->stuck_timeout_minutes == 0;
-
-	if (!o->stop && (o->stop_kill || GIVEN(o, stop_grace_s)))
-		return help_complain(p->err,
-		                     "%s: without --stop nothing is ever stopped; add --stop",
-		                     called(p, o->stop_kill ? "stop-kill" : "stop-grace"));
-	if (off && p->command->bit == WHY)
-		return help_complain(p->err, "--stuck-timeout 0: then every wait would be called "
-		                             "stuck; use for example 0.5");
-	if (off && (o->stop || o->on_stuck || o->webhook))
-		return help_complain(
-			p->err,
-			"%s: the stuck timeout is 0 (off), so this would never happen; "
-			"set --stuck-timeout to for example 15",
-			called(p, o->stop       ? "stop"
-		                  : o->on_stuck ? "on-stuck"
-		                                : "webhook"));
-	return 0;
-}
-
-static int check_unstick(struct parser *p)
-{
-	const struct options *o = p->o;
-
-	if (o->yes && !o->unstick)
-		return help_complain(p->err,
-		                     "%s: there is nothing to say yes to; it goes with --unstick",
-		                     called(p, "yes"));
-	if (o->unstick && !o->yes && o->json)
-		return help_complain(p->err, "%s with --json: nobody could be asked; add --yes",
-		                     called(p, "unstick"));
-	return 0;
-}
-
-static int check_files(struct parser *p)
-{
-	const struct options *o = p->o;
-
-	if (!o->rotate_size && GIVEN(o, rotate_keep))
-		return help_complain(
-			p->err,
-			"%s: without --rotate-size there are no old files to keep; add "
-			"for example --rotate-size=100M",
-			called(p, "rotate-keep"));
-	if (o->scrub && strcmp(o->scrub, o->file) == 0)
-		return help_complain(
-			p->err,
-			"%s '%.80s': is the recording itself, which would be lost; name "
-			"another file",
-			called(p, "scrub"), o->scrub);
-	return 0;
-}
-
-static int check_turns(struct parser *p)
-{
-	const struct options *o = p->o;
-
-	if (o->profile && strcmp(o->turns, TURNS_DEFAULT) != 0)
-		return help_complain(
-			p->err,
-			"%s '%.80s': says what turns are, and so does --turns '%.80s'; "
-			"leave one of them out",
-			called(p, "profile"), o->profile, o->turns);
-	return 0;
-}
-
-static int check_together(struct parser *p)
-{
-	int ret = check_stop(p);
-
-	if (!ret)
-		ret = check_unstick(p);
-	if (!ret)
-		ret = check_files(p);
-	return ret ? ret : check_turns(p);
 }
 
 static int parse_command(struct parser *p)
@@ -490,11 +260,11 @@ static int parse_command(struct parser *p)
 	if (!ret && p->o->config)
 		ret = parse_config(p);
 	if (!ret)
-		ret = parse_operands(p);
+		ret = parser_operands(p);
 	if (!ret)
 		ret = parse_environment(p);
 	if (!ret)
-		ret = check_together(p);
+		ret = parser_check(p);
 	return ret;
 }
 

@@ -45,8 +45,8 @@ static void put_commands(FILE *out, const char *between)
 
 static void put_shells(FILE *out)
 {
-	for (size_t i = 0; option_shells[i]; i++)
-		fprintf(out, "%s%s", i ? " " : "", option_shells[i]);
+	for (size_t i = 0; options_shell(i); i++)
+		fprintf(out, "%s%s", i ? " " : "", options_shell(i));
 }
 
 /* Needs more behind it: no blank follows. */
@@ -144,7 +144,8 @@ static const char bash_head[] =
 	"    local typed=$1\n"
 	"    shift\n"
 	"    [[ $typed == *:* ]] || mapfile -t COMPREPLY < <(compgen -W \"$*\" -- \"$typed\")\n"
-	"    [[ ${#COMPREPLY[@]} != 1 || $COMPREPLY != *: ]] || compopt -o nospace 2>/dev/null\n"
+	"    [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *: ]] || compopt -o nospace "
+	"2>/dev/null\n"
 	"}\n"
 	"\n"
 	"_whystuck_files()\n"
@@ -175,7 +176,7 @@ static const char bash_words[] =
 	"\n"
 	"_whystuck()\n"
 	"{\n"
-	"    local command=%s options= cur word i first=1 ended= program=0\n"
+	"    local command=%s options='' cur word i first=1 ended='' program=0\n"
 	"    local -a words=(\"${COMP_WORDS[0]}\")\n"
 	"    COMPREPLY=()\n"
 	"    # bash breaks words at = and :, here they are whole again; at[] is where each begins\n"
@@ -331,12 +332,14 @@ static void zsh_option(FILE *out, const struct option *opt)
 	fputs("'\n", out);
 }
 
+/* A program, then what its own completion says. */
+#define ZSH_PROGRAM "    '(-)1:CMD:_command_names -e'\n    '*::ARG:_normal'\n"
+
 static void zsh_command(FILE *out, const struct command *c)
 {
 	static const char *const operands[] = {
 		[COMPLETES_FILE] = "    '1:FILE:_files'\n",
-		[COMPLETES_COMMAND] = "    '(-)1:CMD:_command_names -e'\n"
-				      "    '*::ARG:_normal'\n",
+		[COMPLETES_COMMAND] = ZSH_PROGRAM,
 		[COMPLETES_PID] = "    '*:PID:_pids'\n",
 	};
 
@@ -468,7 +471,9 @@ static void write_fish(FILE *out)
 		put_quoted(out, c->about, brief(c->about), "\\", FISH_QUOTE);
 		fputs("'\n", out);
 	}
-	fputs("complete -c whystuck -n __whystuck_is_first -l completion -x -a '", out);
+	fputs("complete -c whystuck -n 'test (count (commandline -opc)) -le 2' -l completion -x -a "
+	      "'",
+	      out);
 	put_shells(out);
 	fputs("' -d 'write a completion script for this shell'\n", out);
 	for (const struct option *opt = option_table; opt->name; opt++)
@@ -477,12 +482,27 @@ static void write_fish(FILE *out)
 		fish_operand(out, c);
 }
 
+/* ===== All of them ===== */
+
+static const struct {
+	const char *name;
+	void (*write)(FILE *out);
+} shells[] = {
+	{ "bash", write_bash },
+	{ "zsh", write_zsh },
+	{ "fish", write_fish },
+};
+#define SHELLS_N (sizeof(shells) / sizeof(shells[0]))
+
+const char *options_shell(size_t i)
+{
+	return i < SHELLS_N ? shells[i].name : NULL;
+}
+
 int options_completion(FILE *out, const char *shell)
 {
-	static void (*const writers[])(FILE * out) = { write_bash, write_zsh, write_fish };
-
-	for (size_t i = 0; option_shells[i]; i++)
-		if (strcmp(option_shells[i], shell) == 0)
-			return writers[i](out), 0;
+	for (size_t i = 0; i < SHELLS_N; i++)
+		if (strcmp(shells[i].name, shell) == 0)
+			return shells[i].write(out), 0;
 	return -EINVAL;
 }

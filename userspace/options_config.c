@@ -243,7 +243,7 @@ static ssize_t read_all(const char *path, char *buf, size_t n)
 
 int config_read(struct config *c)
 {
-	char *text = malloc(CONFIG_SIZE_MAX + 1);
+	char *text = calloc(1, CONFIG_SIZE_MAX + 1);
 	ssize_t n = text ? read_all(c->path, text, CONFIG_SIZE_MAX + 1) : -ENOMEM;
 	int ret = EXIT_ERROR;
 

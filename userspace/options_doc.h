@@ -16,6 +16,8 @@
  */
 int options_man(FILE *out, const char *template, size_t n, unsigned *line, const char **why);
 
-/* Writes a completion script for "bash", "zsh" or "fish"; -EINVAL for any other shell. */
+/* The shells there are completions for; NULL behind the last. */
+const char *options_shell(size_t i);
+/* Writes a completion script for one of them; -EINVAL for any other shell. */
 int options_completion(FILE *out, const char *shell);
 #endif

@@ -319,8 +319,6 @@ const struct option option_environment[] = {
 	{ .name = NULL },
 };
 
-const char *const option_shells[] = { "bash", "zsh", "fish", NULL };
-
 const struct command *command_find(const char *name)
 {
 	for (const struct command *c = command_table; c->name; c++)

@@ -34,9 +34,6 @@ extern const struct option option_table[];
 /* Rows without a reader are looked at elsewhere and only listed here. */
 extern const struct option option_environment[];
 
-/* The shells that --completion knows, NULL behind the last. */
-extern const char *const option_shells[];
-
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
 const struct option *option_find(const char *name, size_t n);

@@ -25,8 +25,8 @@ offers 'whystuck watch --progress=' --progress=none
 offers 'whystuck watch --turns ' jsonl:
 offers 'whystuck watch --stop=' --stop=SIGTERM
 offers 'whystuck watch --profile ' goodai-ltm
-offers 'whystuck watch ' $fish_pid
-offers 'whystuck replay ' $fish_pid not
+offers 'whystuck watch ' 1
+offers 'whystuck replay ' 1 not
 offers 'whystuck run -- fis' fish
 set -q bad; and exit 1
 exit 0

@@ -93,10 +93,10 @@ static void test_man(void)
 static void test_completion(void)
 {
 	TEST("each script names each command, option and choice");
-	for (size_t i = 0; option_shells[i]; i++) {
+	for (size_t i = 0; options_shell(i); i++) {
 		FILE *out = fmemopen(page, sizeof(page), "w");
 
-		CHECK(options_completion(out, option_shells[i]) == 0);
+		CHECK(options_completion(out, options_shell(i)) == 0);
 		fclose(out);
 		for (const struct command *c = command_table; c->name; c++)
 			CHECK(count(c->name) > 0);
