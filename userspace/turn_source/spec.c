@@ -2,10 +2,11 @@
 /* The forms of --turns, and the profiles. */
 #include "turn_source/spec.h"
 
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/pattern.h"
 
 const struct turns_profile turns_profiles[] = {
 	{ "goodai-ltm", "GoodAI's LTM benchmark: turns by the master log its runner appends to",
@@ -33,16 +34,6 @@ const struct turns_profile *turns_profile_find(const char *name)
 const char *turns_kind_name(enum turns_kind k)
 {
 	return kinds[k].name;
-}
-
-static const char *check_regex(const char *text)
-{
-	regex_t re;
-
-	if (regcomp(&re, text, REG_EXTENDED))
-		return "not an extended regular expression (regex(7))";
-	regfree(&re);
-	return NULL;
 }
 
 static const char *check_idle(const char *text, uint64_t *ns)
@@ -77,7 +68,7 @@ const char *turns_spec_parse(const char *text, struct turns_spec *s)
 	if (arg)
 		snprintf(out.arg, sizeof(out.arg), "%s", arg);
 	if (out.kind == TURNS_STDOUT)
-		why = check_regex(arg);
+		why = pattern_check(arg);
 	else if (out.kind == TURNS_IDLE)
 		why = check_idle(arg, &out.idle_ns);
 	if (!why)
