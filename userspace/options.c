@@ -42,8 +42,8 @@ struct parser {
 	const struct command *command;
 	int argc, i;
 	char **argv;
-	char *operands[2]; /* the first two */
-	int noperands;     /* all */
+	char *operands[OPTIONS_PIDS_MAX]; /* the first so many */
+	int noperands;                    /* all */
 	FILE *out, *err;
 };
 
@@ -117,6 +117,13 @@ static const struct option table[] = {
 	  .advice = "use auto or llm",
 	  .help = "what begins and ends a turn: llm, the requests to LLM endpoints; auto takes "
 	          "what fits (default: auto)" },
+	{ .name = "match",
+	  .arg = "REGEX",
+	  .commands = WATCH,
+	  .field = offsetof(struct options, match),
+	  .parse = value_text,
+	  .advice = "give an extended regular expression, for example 'python3 .*bench'",
+	  .help = "also watch every process, now and later, whose command line matches" },
 	{ .name = "total",
 	  .arg = "N",
 	  .commands = OBSERVE,
@@ -398,15 +405,22 @@ static int operands_why(struct parser *p)
 
 static int operands_watch(struct parser *p)
 {
-	if (p->noperands == 0)
+	int err;
+
+	if (p->noperands == 0 && !p->o->match)
 		return complain(p->err, "watch: no process id; use whystuck watch PID, pgrep -af "
 		                        "python shows what runs");
-	if (p->noperands > 1)
-		return complain(p->err,
-		                "watch: '%.80s' is one argument too many; one process (and its "
-		                "children) is watched at a time, start whystuck once for each",
-		                p->operands[1]);
-	return parse_pid(p, p->operands[0]);
+	if (p->noperands > OPTIONS_PIDS_MAX)
+		return complain(p->err, "watch: more than %d process ids; use --match for so many",
+		                OPTIONS_PIDS_MAX);
+	for (int i = p->noperands; i-- > 0;) {
+		err = parse_pid(p, p->operands[i]);
+		if (err)
+			return err;
+		p->o->pids[i] = p->o->pid;
+	}
+	p->o->npids = p->noperands;
+	return 0;
 }
 
 static int operands_run(struct parser *p)
@@ -447,7 +461,7 @@ static const struct command commands[] = {
 	  "them, and what to do. Takes a second, up to ten where slow must be told from stuck. It "
 	  "only reads; --probe and --unstick are the exceptions.",
 	  operands_why },
-	{ "watch", WATCH, "watch [OPTIONS] PID",
+	{ "watch", WATCH, "watch [OPTIONS] PID ...",
 	  "Observes process PID and its children until they end or Ctrl-C: times every turn, shows "
 	  "progress, says when and why the run is stuck. It only reads; --stop is the exception.",
 	  operands_watch },
@@ -671,7 +685,7 @@ static int parse_arguments(struct parser *p)
 		} else if (p->command->bit == RUN) {
 			p->o->argv = p->argv + p->i;
 			return 0;
-		} else if (p->noperands++ < 2) {
+		} else if (p->noperands++ < OPTIONS_PIDS_MAX) {
 			p->operands[p->noperands - 1] = arg;
 		}
 	}

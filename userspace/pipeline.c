@@ -34,6 +34,7 @@
 /* Between the two looks at a stall: who computes, and who works, shows in what moved meanwhile. */
 #define LOOK_GAP_NS 400000000ull
 /* Ends of threads during a stall that wait for a tick; of more than a large pool has, the rest counts at once. */
+#define IDLE_TICKS 2 /* without a target, until it is clear that the stream goes on */
 #define LEAVING_MAX 512
 
 /* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
@@ -66,10 +67,13 @@ struct pipeline {
 	struct pipeline_config config;
 	void (*capture)(void *ctx, uint64_t sock, uint32_t n);
 	void *capture_ctx;
+	void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n);
+	void *follow_ctx;
 	struct options *options;
 	bool started, ended, write_failed;
 	bool naming; /* calls of the past become known: what that does to turns is no progress */
-	uint32_t pid;
+	struct targets targets;
+	unsigned idle_ticks; /* in a row at which no target was there */
 	uint64_t wall_offset_ns, now_ns, start_ns;
 
 	struct endpoint_rules *rules;
@@ -637,7 +641,7 @@ static struct finding *finding_new(struct pipeline *p)
 	f->history.nrecent = p->nrecent;
 	f->look = (struct look){
 		.now_ns = p->now_ns,
-		.pid = p->pid,
+		.pid = targets_first(&p->targets),
 		.evidence = p->evidence,
 		.stall = p->config.look ? NULL : p->stall,
 		.history = &f->history,
@@ -785,7 +789,7 @@ static char *webhook_text(const struct pipeline *p)
 static void action_due(void *ctx, enum action_kind kind, int signo, const char *text)
 {
 	struct pipeline *p = ctx;
-	char *copy = NULL;
+	char *copy = NULL, who[TARGETS_TEXT_MAX];
 
 	if (p->nactions == ACTIONS_MAX)
 		return;
@@ -799,8 +803,9 @@ static void action_due(void *ctx, enum action_kind kind, int signo, const char *
 		copy = webhook_text(p);
 	} else {
 		copy = strdup(text);
-		log_warn("stopping the run: SIG%s to %u",
-		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?", p->pid);
+		log_warn("stopping the run: SIG%s to %s",
+		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?",
+		         targets_text(&p->targets, who));
 	}
 	if (copy)
 		p->actions[p->nactions++] = (struct pipeline_action){ kind, signo, copy };
@@ -953,12 +958,27 @@ static void look_want(struct pipeline *p)
 	p->error_since_ns = p->now_ns;
 }
 
+/*
+ * No target is there, and yet the stream goes on: others will come. Then nothing is stuck, and turns of those who are gone are over.
+ * Where they are all there were the stream ends within a tick.
+ */
+static void idle_tick(struct pipeline *p)
+{
+	p->idle_ticks = p->targets.live ? 0 : p->idle_ticks + 1;
+	if (p->idle_ticks < IDLE_TICKS)
+		return;
+	stall_rest(p->stall, p->now_ns);
+	for (size_t i = 0; p->idle_ticks == IDLE_TICKS && i < p->targets.n; i++)
+		turns_process_exit(p->turns, p->targets.list[i].pid, p->targets.list[i].ended_ns);
+}
+
 static void on_tick(struct pipeline *p)
 {
 	const struct call **open;
 	size_t n;
 
 	conns_tick(p->conns, p->now_ns);
+	idle_tick(p);
 	leaving_settle(p);
 	open = open_calls(p, &n);
 	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
@@ -1024,7 +1044,7 @@ static void start(struct pipeline *p)
 	/* a look on demand waits for no stall */
 	p->stall = stall_new(p->config.look ? 0 : (uint64_t)(o->stuck_timeout_minutes * 60e9),
 	                     p->now_ns);
-	p->alert = alert_new(&plan, p->pid, action_due, p);
+	p->alert = alert_new(&plan, &p->targets, action_due, p);
 	if (p->config.metrics_fd >= 0)
 		p->metrics = metrics_new(p->config.metrics_fd, p->wall_offset_ns);
 	if (p->config.out && p->config.style != STYLE_NONE) {
@@ -1040,7 +1060,6 @@ static void start(struct pipeline *p)
 
 static void on_hello(struct pipeline *p, const struct ev_hello *e)
 {
-	p->pid = e->h.pid;
 	p->wall_offset_ns = e->wall_offset_ns;
 	if (e->version != EVENT_VERSION)
 		log_warn("the recording was made by another version (%u, this one reads %u)",
@@ -1108,12 +1127,13 @@ static void on_exited(struct pipeline *p, const struct ev_exit *e)
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
 	if (e->h.flags & EVF_LAST) {
 		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
-		/* the target's own turns end with the run, which may have been stuck */
-		if (e->h.pid == p->pid)
+		/* the last target's own turns end with the run, which may have been stuck */
+		if (targets_have(&p->targets, e->h.pid) && !p->targets.live)
 			p->nleaving = 0;
 		else
 			turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
-	} else if (stall_stuck(p->stall) && e->h.pid == p->pid && p->nleaving < LEAVING_MAX) {
+	} else if (stall_stuck(p->stall) && targets_have(&p->targets, e->h.pid) &&
+	           p->nleaving < LEAVING_MAX) {
 		p->leaving[p->nleaving++] = l;
 	} else {
 		turns_thread_exit(p->turns, l.pid, l.tid, l.ts_ns);
@@ -1164,6 +1184,7 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 {
 	if (e->ts_ns > p->now_ns)
 		p->now_ns = e->ts_ns;
+	targets_event(&p->targets, e);
 	if (e->type == EV_HELLO)
 		on_hello(p, (const void *)e);
 	else if (e->type == EV_OPTION)
@@ -1333,6 +1354,19 @@ void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_
 {
 	p->capture = capture;
 	p->capture_ctx = ctx;
+}
+
+void pipeline_set_follow(struct pipeline *p,
+                         void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
+                         void *ctx)
+{
+	p->follow = follow;
+	p->follow_ctx = ctx;
+}
+
+const struct targets *pipeline_targets(const struct pipeline *p)
+{
+	return &p->targets;
 }
 
 unsigned pipeline_stalls(const struct pipeline *p)

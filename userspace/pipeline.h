@@ -10,6 +10,7 @@
 #include "options.h"
 #include "out/progress.h"
 #include "out/run_error.h"
+#include "targets.h"
 
 struct pipeline;
 
@@ -33,6 +34,12 @@ void pipeline_free(struct pipeline *p);
 /* Who is asked to capture no more than n bytes of an operation on a socket; nobody before this is called. */
 void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n),
                           void *ctx);
+
+/* Who is asked to take no more than n bytes of a write to a file (struct ev_file), 0: to report none of its writes; nobody before
+ * this is called. */
+void pipeline_set_follow(struct pipeline *p,
+                         void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
+                         void *ctx);
 
 void pipeline_feed(struct pipeline *p, const struct event *e);
 
@@ -59,5 +66,7 @@ unsigned pipeline_stalls(const struct pipeline *p);
 /* Open connections and hooked TLS libraries, for the line that says we are attached. */
 size_t pipeline_connections(const struct pipeline *p);
 unsigned pipeline_tls_libraries(const struct pipeline *p);
+/* The processes the watch is about. */
+const struct targets *pipeline_targets(const struct pipeline *p);
 
 #endif

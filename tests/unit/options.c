@@ -193,7 +193,7 @@ static const struct {
 	{ "watch 4194305", "watch '4194305'", "not a process id", "1 to 4194304" },
 	{ "watch 18446744073709551617", "watch '18446744073709551617'", "not a process id",
 	  "1 to" },
-	{ "watch 1 2", "watch: '2'", "one argument too many", "start whystuck once for each" },
+	{ "watch 1 x", "watch 'x'", "not a process id", "ps or pgrep" },
 	{ "watch 1 --stuck-timout 3", "'--stuck-timout'", "unknown option",
 	  "did you mean --stuck-timeout?" },
 	{ "watch 1 --stuck=3", "'--stuck'", "unknown option", "did you mean --stuck-timeout?" },
