@@ -139,6 +139,14 @@ static __always_inline void payload_send(struct slot *s, const struct io *io, __
 	}
 }
 
+__u64 task_now(__u32 tgid);
+
+/* python_task(), checked by the verifier once and not in every state it is called in: that is half of loading. */
+__u64 task_now(__u32 tgid)
+{
+	return python_task(tgid);
+}
+
 /* Bytes of one operation to capture, where the loader wants less than CAPTURE_DEFAULT: by socket inode. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -185,7 +193,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
 	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
 	d->sock = r->ino;
-	d->task = python_task(t->tgid);
+	d->task = task_now(t->tgid);
 	d->fd = fd;
 	d->dir = io->dir;
 	d->pos = pos;
@@ -203,29 +211,58 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	slot_put(s);
 }
 
-/* Bytes that were written to a file: its records. A function of its own to the verifier, checked twice only. */
-static __noinline void file_written(struct file *f, const struct io *io, long ret,
-                                    struct thread_state *t)
-{
-	__u32 want = file_want(f), captured = ret > want ? want : (__u32)ret;
-	struct file_state *st = want ? file_state(f, io->fd) : 0;
-	struct slot *s = st ? slot_take() : 0;
-	struct ev_data *d;
+/* A finished write to what is no socket, for file_written(). */
+struct file_call {
+	__u64 file; /* address of its struct file */
+	__u64 enter_ns;
+	__u64 n;
+	struct io io;
+	__u32 tgid;
+	__u32 pad;
+};
 
+int file_written(struct file_call *c);
+
+/* Its records. Like data_send, a function of its own to the verifier. */
+int file_written(struct file_call *c)
+{
+	struct file_state *st;
+	struct file *f;
+	struct ev_data *d;
+	struct slot *s;
+	__u32 want;
+
+	if (!c)
+		return 0;
+	f = (struct file *)c->file;
+	want = file_want(f);
+	st = want ? file_state(f, c->io.fd) : 0;
+	s = st ? slot_take() : 0;
 	if (!s)
-		return;
+		return 0;
 	d = (struct ev_data *)s->room;
 	__builtin_memset(d, 0, sizeof(*d));
-	header(&d->h, EV_WRITE, t->enter_ns ? 0 : EVF_LATE, 0);
-	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
+	header(&d->h, EV_WRITE, c->enter_ns ? 0 : EVF_LATE, 0);
+	d->start_ns = c->enter_ns ? c->enter_ns : d->h.ts_ns;
 	file_key(f, &d->sock, &d->tls);
-	d->task = python_task(t->tgid);
-	d->fd = io->fd;
+	d->task = task_now(c->tgid);
+	d->fd = c->io.fd;
 	d->dir = DIR_OUT;
-	d->pos = __sync_fetch_and_add(&st->written, ret);
-	d->total = ret;
-	payload_send(s, io, captured);
+	d->pos = __sync_fetch_and_add(&st->written, c->n);
+	d->total = c->n;
+	payload_send(s, &c->io, c->n > want ? want : (__u32)c->n);
 	slot_put(s);
+	return 0;
+}
+
+static __always_inline void file_report(struct file *f, const struct io *io, long ret,
+                                        const struct thread_state *t)
+{
+	struct file_call c = {
+		.file = (__u64)f, .enter_ns = t->enter_ns, .n = ret, .io = *io, .tgid = t->tgid
+	};
+
+	file_written(&c);
 }
 
 /* Bytes through something that is no socket: output and input count as having done something, wake-ups through event
@@ -243,7 +280,7 @@ static __always_inline bool file_io(struct file *f, const struct io *io, long re
 	if (io->dir == DIR_OUT) {
 		t->written += ret;
 		if (file_reported(type, io->fd))
-			file_written(f, io, ret, t);
+			file_report(f, io, ret, t);
 	}
 	return 1;
 }
@@ -368,7 +405,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		/* Node.js gives its children pairs of sockets for their output */
 		if (r.family == AF_UNIX && r.kind == SOCK_STREAM && io.dir == DIR_OUT && ret > 0 &&
 		    file_reported(S_IFSOCK, io.fd))
-			file_written(f, &io, ret, t);
+			file_report(f, &io, ret, t);
 	} else {
 		switch (nr) {
 		case NR_connect:

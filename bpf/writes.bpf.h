@@ -69,22 +69,22 @@ struct names_walk {
 
 static long name_take(__u32 i, struct names_walk *w)
 {
-	struct dentry *parent = BPF_CORE_READ(w->at, d_parent);
+	struct dentry *at = w->at, *parent = BPF_CORE_READ(at, d_parent);
 	char *to = (char *)(w->names + 1);
 	__u32 used = w->used;
 	long n;
 
-	if (w->at == w->root) {
+	if (at == w->root) {
 		w->names->rooted = 1;
 		return 1;
 	}
-	if (!parent || parent == w->at)
+	if (!parent || parent == at)
 		return 1;
 	if (i >= FILE_NAMES_MAX || used > FILE_NAMES_BYTES - FILE_NAME_MAX) {
 		w->names->cut = 1;
 		return 1;
 	}
-	n = bpf_probe_read_kernel_str(to + used, FILE_NAME_MAX, BPF_CORE_READ(w->at, d_name.name));
+	n = bpf_probe_read_kernel_str(to + used, FILE_NAME_MAX, BPF_CORE_READ(at, d_name.name));
 	if (n <= 0 || n > FILE_NAME_MAX) {
 		w->names->cut = 1;
 		return 1;
