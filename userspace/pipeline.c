@@ -1180,11 +1180,19 @@ static void on_end(struct pipeline *p, const struct event *e)
 	log_set_bar(NULL, NULL, NULL);
 }
 
+/* Those that are there from the start are told by who attaches. */
+static void target_say(const struct pipeline *p, const struct event *e)
+{
+	if (evidence_time(p->evidence) && !p->config.replay)
+		log_info("watching %u from now on: its command line matches", e->pid);
+}
+
 void pipeline_feed(struct pipeline *p, const struct event *e)
 {
 	if (e->ts_ns > p->now_ns)
 		p->now_ns = e->ts_ns;
-	targets_event(&p->targets, e);
+	if (targets_event(&p->targets, e))
+		target_say(p, e);
 	if (e->type == EV_HELLO)
 		on_hello(p, (const void *)e);
 	else if (e->type == EV_OPTION)
