@@ -37,6 +37,7 @@
 /* Between the two looks at a stall: who computes, and who works, shows in what moved meanwhile. */
 #define LOOK_GAP_NS 400000000ull
 /* Ends of threads during a stall that wait for a tick; of more than a large pool has, the rest counts at once. */
+#define IDLE_TICKS 2 /* without a target, until it is clear that the stream goes on */
 #define LEAVING_MAX 512
 
 /* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
@@ -75,7 +76,8 @@ struct pipeline {
 	bool started, ended;
 	enum end_reason end_reason; /* once ended */
 	bool naming; /* calls of the past become known: what that does to turns is no progress */
-	uint32_t pid;
+	struct targets targets;
+	unsigned idle_ticks; /* in a row at which no target was there */
 	uint64_t wall_offset_ns, now_ns, start_ns;
 
 	struct endpoint_rules *rules;
@@ -746,7 +748,7 @@ static struct finding *finding_new(struct pipeline *p)
 	f->history.nrecent = p->nrecent;
 	f->look = (struct look){
 		.now_ns = p->now_ns,
-		.pid = p->pid,
+		.pid = targets_first(&p->targets),
 		.evidence = p->evidence,
 		.stall = p->config.look ? NULL : p->stall,
 		.history = &f->history,
@@ -894,7 +896,7 @@ static char *webhook_text(const struct pipeline *p)
 static void action_due(void *ctx, enum action_kind kind, int signo, const char *text)
 {
 	struct pipeline *p = ctx;
-	char *copy = NULL;
+	char *copy = NULL, who[TARGETS_TEXT_MAX];
 
 	if (p->nactions == ACTIONS_MAX)
 		return;
@@ -908,8 +910,9 @@ static void action_due(void *ctx, enum action_kind kind, int signo, const char *
 		copy = webhook_text(p);
 	} else {
 		copy = strdup(text);
-		log_warn("stopping the run: SIG%s to %u",
-		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?", p->pid);
+		log_warn("stopping the run: SIG%s to %s",
+		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?",
+		         targets_text(&p->targets, who));
 	}
 	if (copy)
 		p->actions[p->nactions++] = (struct pipeline_action){ kind, signo, copy };
@@ -1099,6 +1102,20 @@ static void look_want(struct pipeline *p)
 	p->error_since_ns = p->now_ns;
 }
 
+/*
+ * No target is there, and yet the stream goes on: others will come. Then nothing is stuck, and turns of those who are gone are over.
+ * Where they are all there were the stream ends within a tick.
+ */
+static void idle_tick(struct pipeline *p)
+{
+	p->idle_ticks = p->targets.live ? 0 : p->idle_ticks + 1;
+	if (p->idle_ticks < IDLE_TICKS)
+		return;
+	stall_rest(p->stall, p->now_ns);
+	for (size_t i = 0; p->idle_ticks == IDLE_TICKS && i < p->targets.n; i++)
+		turns_process_exit(p->turns, p->targets.list[i].pid, p->targets.list[i].ended_ns);
+}
+
 static void on_tick(struct pipeline *p)
 {
 	const struct call **open;
@@ -1106,6 +1123,7 @@ static void on_tick(struct pipeline *p)
 
 	conns_tick(p->conns, p->now_ns);
 	turns_tick(p->turns, p->now_ns);
+	idle_tick(p);
 	leaving_settle(p);
 	open = open_calls(p, &n);
 	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
@@ -1176,7 +1194,7 @@ static void start(struct pipeline *p)
 	/* a look on demand waits for no stall */
 	p->stall = stall_new(p->config.look ? 0 : (uint64_t)(o->stuck_timeout_minutes * 60e9),
 	                     p->now_ns);
-	p->alert = alert_new(&plan, p->pid, action_due, p);
+	p->alert = alert_new(&plan, &p->targets, action_due, p);
 	summary_wall_offset(p->summary, p->wall_offset_ns);
 	if (p->config.turns)
 		p->metrics = metrics_new(p->config.turns, p->wall_offset_ns, o->sample);
@@ -1196,7 +1214,6 @@ static void start(struct pipeline *p)
 
 static void on_hello(struct pipeline *p, const struct ev_hello *e)
 {
-	p->pid = e->h.pid;
 	p->wall_offset_ns = e->wall_offset_ns;
 	if (e->version != EVENT_VERSION)
 		log_warn("the recording was made by another version (%u, this one reads %u)",
@@ -1269,12 +1286,13 @@ static void on_exited(struct pipeline *p, const struct ev_exit *e)
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
 	if (e->h.flags & EVF_LAST) {
 		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
-		/* the target's own turns end with the run, which may have been stuck */
-		if (e->h.pid == p->pid)
+		/* the last target's own turns end with the run, which may have been stuck */
+		if (targets_have(&p->targets, e->h.pid) && !p->targets.live)
 			p->nleaving = 0;
 		else
 			turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
-	} else if (stall_stuck(p->stall) && e->h.pid == p->pid && p->nleaving < LEAVING_MAX) {
+	} else if (stall_stuck(p->stall) && targets_have(&p->targets, e->h.pid) &&
+	           p->nleaving < LEAVING_MAX) {
 		p->leaving[p->nleaving++] = l;
 	} else {
 		turns_thread_exit(p->turns, l.pid, l.tid, l.ts_ns);
@@ -1323,10 +1341,19 @@ static void on_end(struct pipeline *p, const struct event *e)
 	log_set_bar(NULL, NULL, NULL);
 }
 
+/* Those that are there from the start are told by who attaches. */
+static void target_say(const struct pipeline *p, const struct event *e)
+{
+	if (evidence_time(p->evidence) && !p->config.replay)
+		log_info("watching %u from now on: its command line matches", e->pid);
+}
+
 void pipeline_feed(struct pipeline *p, const struct event *e)
 {
 	if (e->ts_ns > p->now_ns)
 		p->now_ns = e->ts_ns;
+	if (targets_event(&p->targets, e))
+		target_say(p, e);
 	if (e->type == EV_HELLO)
 		on_hello(p, (const void *)e);
 	else if (e->type == EV_OPTION)
@@ -1582,6 +1609,11 @@ void pipeline_set_follow(struct pipeline *p,
 {
 	p->follow = follow;
 	p->follow_ctx = ctx;
+}
+
+const struct targets *pipeline_targets(const struct pipeline *p)
+{
+	return &p->targets;
 }
 
 unsigned pipeline_stalls(const struct pipeline *p)

@@ -11,6 +11,7 @@
 #include "out/lines.h"
 #include "out/progress.h"
 #include "out/run_error.h"
+#include "targets.h"
 
 struct pipeline;
 
@@ -37,7 +38,8 @@ void pipeline_free(struct pipeline *p);
 void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n),
                           void *ctx);
 
-/* Who is told how much of what is written to a file is of use (source.h, follow). */
+/* Who is asked to take no more than n bytes of a write to a file (struct ev_file), 0: to report none of its writes; nobody before
+ * this is called. */
 void pipeline_set_follow(struct pipeline *p,
                          void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
                          void *ctx);
@@ -67,5 +69,7 @@ unsigned pipeline_stalls(const struct pipeline *p);
 /* Open connections and hooked TLS libraries, for the line that says we are attached. */
 size_t pipeline_connections(const struct pipeline *p);
 unsigned pipeline_tls_libraries(const struct pipeline *p);
+/* The processes the watch is about. */
+const struct targets *pipeline_targets(const struct pipeline *p);
 
 #endif

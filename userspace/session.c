@@ -110,9 +110,11 @@ static bool open_files(struct session *s, uint32_t pid)
 
 	if (o->output)
 		snprintf(s->dir, sizeof(s->dir), "%s", o->output);
-	else
+	else if (pid)
 		snprintf(s->dir, sizeof(s->dir), "./whystuck-%u%s", pid,
 		         s->replay ? "-replay" : "");
+	else
+		snprintf(s->dir, sizeof(s->dir), "./whystuck-match%s", s->replay ? "-replay" : "");
 	s->dirfd = own_dir(s->dir);
 	if (s->dirfd < 0)
 		return fail("open the output directory", s->dir, -s->dirfd,
@@ -260,10 +262,19 @@ static void capture(void *ctx, uint64_t sock, uint32_t n)
 		s->source->capture(s->source, sock, n);
 }
 
+static void follow(void *ctx, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	struct session *s = ctx;
+
+	if (s->source)
+		s->source->follow(s->source, ino, dev, n);
+}
+
 void session_source(struct session *s, struct source *source)
 {
 	s->source = source;
 	pipeline_set_capture(s->pipeline, capture, s);
+	pipeline_set_follow(s->pipeline, follow, s);
 }
 
 static void tend(struct lines *l)
