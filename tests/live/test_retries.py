@@ -32,7 +32,7 @@ class Retries(TurnsTest):
         self.assertIsNone(turns[1]["error"])
 
     def test_server_errors_and_dropped_connections_are_tried_again(self):
-        for client in ("httpx", "requests"):
+        for client in ("httpx", "requests", "http.client"):
             with self.subTest(client=client):
                 _, turns, _ = self.check("sdk", "--client", client, "--faults", "503:2/drop:1/429+drop+500")
                 self.assertEqual([t["retries"] for t in turns], [2, 1, 3])

@@ -87,7 +87,7 @@ async def serve_aiohttp(args):
     from aiohttp import web
     memory = await AsyncMemory(args).open()
     sync = args.variant == "to_thread"
-    llm = Llm(args.llm, args.ca) if sync else AsyncLlm(args.llm, args.ca)
+    llm = Llm(args.llm, args.ca, client="httpx") if sync else AsyncLlm(args.llm, args.ca)
 
     async def run_turn(request):
         start = time.monotonic_ns()

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the workloads talk to LLM and stores with: an LLM SDK's way of asking (httpx or requests, retries, Retry-After),
-Redis and PostgreSQL; each call timed in the turn it is made for. Sync and async alike.
+"""What the workloads talk to LLM and stores with: an LLM SDK's way of asking (retries, Retry-After) by httpx, requests
+or http.client, Redis and PostgreSQL; each call timed in the turn it is made for. Sync and async alike. What a client
+itself does before its first byte and after its last is in its time: with http.client that is the least.
 """
 import asyncio
+import http.client
+import json
 import os
 import ssl
 import threading
 import time
+import urllib.parse
 
 from truth import BROKEN, TIMEOUT, TOOLS
 
@@ -70,10 +74,42 @@ class RequestsPost:
         return r.status_code, r.headers, r
 
 
+class PlainPost:
+    """One connection, kept: for one thread."""
+
+    def __init__(self, url, ca, timeout):
+        where = urllib.parse.urlsplit(url)
+        kw = {"context": ssl.create_default_context(cafile=ca)} if ca else {}
+        if timeout:
+            kw["timeout"] = timeout
+        kind = http.client.HTTPSConnection if ca else http.client.HTTPConnection
+        self.connection = kind(where.hostname, where.port, **kw)
+
+    def __call__(self, path, headers, body):
+        try:
+            self.connection.request("POST", path, json.dumps(body), {**headers, "content-type": "application/json"})
+            r = self.connection.getresponse()
+            return r.status, r.headers, PlainBody(r.read())
+        except Exception:
+            self.connection.close()  # the next request opens it again
+            raise
+
+
+class PlainBody:
+    def __init__(self, data):
+        self.data = data
+
+    def json(self):
+        return json.loads(self.data)
+
+
+CLIENTS = {"httpx": HttpxPost, "requests": RequestsPost, "http.client": PlainPost}
+
+
 class Llm:
-    def __init__(self, url, ca=None, client="httpx", retries=2, timeout=None):
+    def __init__(self, url, ca=None, client="http.client", retries=2, timeout=None):
         self.retries = retries
-        self.post = {"httpx": HttpxPost, "requests": RequestsPost}[client](url, ca, timeout)
+        self.post = CLIENTS[client](url, ca, timeout)
 
     def once(self, ask, attempt=0):
         """One attempt: (message or None, status, headers)."""

@@ -8,8 +8,8 @@ DIR/data/tests/RUN/results/AGENT/master_log.jsonl, each by a file opened for it.
 without a test, some with a supplied reply that no agent is asked for; waits, in which the clock jumps; and evaluations,
 LLM calls of the runner's own. runstats.json is written anew after every action.
 
-Truth: truth.py's lines; `turn` has also t_logged (before, after its lines were written), fill, supplied; `aside` is an
-evaluation. With --parallel N, N such runs, each on a thread, with its own directory and tests. After the last action it
+Truth: truth.py's lines; `turn` has also t_logged (before, after its lines were written), fill, supplied, `key` (how the
+agent knows the conversation), t_sent and t_received around what it asked a server; `aside` is an evaluation. With --parallel N, N such runs, each on a thread, with its own directory and tests. After the last action it
 stops at `gate` until a line comes on stdin, with --gate.
 """
 import argparse
@@ -73,9 +73,9 @@ class RemoteAgent:
         history = self.history.setdefault(key, [])
         body = {"conversation_history": history, "current_message": message, "session_id": key,
                 "turn_number": turn.index, "agent_type": "full"}
-        turn.more["t_request"] = time.monotonic_ns()
+        turn.more["t_sent"] = time.monotonic_ns()
         response = self.session.post(self.url, json=body).json()["response"]
-        turn.more["t_response"] = time.monotonic_ns()
+        turn.more["t_received"] = time.monotonic_ns()
         history += [{"role": "user", "content": message}, {"role": "assistant", "content": response}]
         return response
 
@@ -110,8 +110,8 @@ class Run:
     def turn(self, test, message, fill=False, question=False, supplied=None):
         index = self.counts.get(test, 0)
         self.counts[test] = index + 1
-        turn = Turn(test, index, fill=fill, supplied=supplied is not None, run=self.number)
-        key = test or f"fill{self.number}"  # a conversation of the agent's
+        key = test or f"fill{self.number}"
+        turn = Turn(test, index, fill=fill, supplied=supplied is not None, key=key)
         answer = supplied if supplied is not None else self.agent.reply(turn, message, key)
         before = time.monotonic_ns()
         self.log(SEND_FILL if fill else SEND_MESSAGE, test, message=message, is_question=question)

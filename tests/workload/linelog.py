@@ -19,7 +19,7 @@ from truth import Turn, prompt, ready, say
 class Runner:
     def __init__(self, args):
         self.args, self.memory = args, Memory(args).open()
-        self.llm = Llm(args.llm, args.ca, client="requests")
+        self.llm = Llm(args.llm, args.ca)
         self.log = open(args.log, "a", buffering=1) if args.log else None
         self.messages = {n: [] for n in range(args.sessions)}
 

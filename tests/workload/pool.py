@@ -27,7 +27,7 @@ class Conversation:
 
 class Run:
     def __init__(self, args):
-        self.args, self.memory, self.llm = args, Memory(args), Llm(args.llm, args.ca)
+        self.args, self.memory, self.llm = args, Memory(args), Llm(args.llm, args.ca, client="httpx")
 
     def go(self):
         conversations = {n: Conversation(self, n) for n in range(self.args.sessions)}

@@ -13,7 +13,7 @@ line starts it.
 import argparse
 import time
 
-from clients import Ask, Llm, Memory, add_arguments, retryable
+from clients import CLIENTS, Ask, Llm, Memory, add_arguments, retryable
 from truth import NS_MS, Turn, prompt, ready, say
 
 
@@ -61,7 +61,7 @@ def main():
     p.add_argument("--retries", type=int, default=3, help="of the SDK")
     p.add_argument("--loops", type=int, default=4, help="attempts of the runner's own")
     p.add_argument("--sleep", type=float, default=0.15, help="between these, s")
-    p.add_argument("--client", choices=("httpx", "requests"), default="httpx")
+    p.add_argument("--client", choices=CLIENTS, default="httpx")
     args = p.parse_args()
     runner = Runner(args)
     ready()

@@ -15,7 +15,7 @@ from truth import Turn, prompt, ready, say
 
 def work(args, worker, results):
     """Two conversations, turn about."""
-    memory, llm = Memory(args).open(), Llm(args.llm, args.ca)
+    memory, llm = Memory(args).open(), Llm(args.llm, args.ca, client="requests")
     talks = {n: [] for n in range(worker * args.sessions, (worker + 1) * args.sessions)}
     answers = 0
     for index in range(args.turns):
