@@ -13,7 +13,7 @@ import json
 import os
 import re
 
-from harness import EXIT_OK, EXIT_S, PYTHON, TURNS_S, WORKLOAD, LiveTest, Observer, Process
+from harness import EXIT_OK, EXIT_S, PYTHON, TURNS_S, WORKLOAD, LiveTest, Process
 
 MICROSECOND = 0.001  # ms: what times are cut to
 PARTS = ("wall_ms", "llm_ms", "storage_ms", "backoff_ms", "overlap_ms", "orchestration_ms")
@@ -54,7 +54,9 @@ def metrics_files(directory, name="turn_metrics.jsonl"):
             numbers.setdefault(int(m[1]), []).append(leaf)
     # while one is being compressed both are there for a moment; then either has all of it
     rotated = [min(numbers[n], key=len) for n in sorted(numbers)]
-    return [os.path.join(directory, leaf) for leaf in rotated + [name]]
+    # killed between the two steps of a rotation, it left none in use
+    used = [name] if os.path.exists(os.path.join(directory, name)) else []
+    return [os.path.join(directory, leaf) for leaf in rotated + used]
 
 
 def read_lines(path):
