@@ -9,7 +9,7 @@ import subprocess
 
 import harness
 from compare import TurnsTest, all_turns, metrics_files, read_lines
-from harness import EXIT_OK, TURNS_S
+from harness import EXIT_ERROR, TURNS_S
 
 PLAN = "latency=1"
 SIZE = 8192
@@ -135,7 +135,7 @@ class Rotate(TurnsTest):
                 runner.say()
                 back = observer.err.wait_for(lambda x: re.search(r"\b\d+ (lines?|turns?)\b", x), TURNS_S)
                 self.assertEqual(runner.wait(TURNS_S), 0, runner.describe())
-                self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+                self.assertEqual(observer.wait(), EXIT_ERROR, observer.describe())
                 lines = all_turns(directory)
                 missing = len(runner.turns()) - len(lines)
                 self.assertGreater(missing, 0, "the disk was full")
