@@ -12,8 +12,11 @@ import gzip
 import json
 import os
 import re
+import signal
+import threading
+import urllib.request
 
-from harness import EXIT_OK, EXIT_S, PYTHON, TURNS_S, WORKLOAD, LiveTest, Process
+from harness import EXIT_OK, EXIT_S, PYTHON, TURNS_S, WORKLOAD, LiveTest, Process, lost
 
 MICROSECOND = 0.001  # ms: what times are cut to
 PARTS = ("wall_ms", "llm_ms", "storage_ms", "backoff_ms", "overlap_ms", "orchestration_ms")
@@ -139,7 +142,7 @@ class TurnsTest(LiveTest):
 
     # ------------------------------------------------------------ pairing
 
-    def by_session(self, truth, turns, index=True):
+    def by_session(self, truth, turns):
         """Pairs by the session_id that both know, in order; every turn of the one and the other."""
         got = {}
         for t in turns:
@@ -150,8 +153,7 @@ class TurnsTest(LiveTest):
         self.assertEqual({s: len(ts) for s, ts in got.items()}, {s: len(ts) for s, ts in want.items()})
         pairs = []
         for session, ts in want.items():
-            if index:
-                self.assertEqual([t["turn_index"] for t in got[session]], list(range(len(ts))), session)
+            self.assertEqual([t["turn_index"] for t in got[session]], list(range(len(ts))), session)
             pairs += zip(ts, got[session])
         return pairs
 
@@ -252,11 +254,80 @@ class TurnsTest(LiveTest):
         return next((x for x in observer.err.all if all(w in x for w in words)), None)
 
 
+class SourcesTest(TurnsTest):
+    """What the tests of turn sources share: a runner with its agent server, and a runner's log."""
+
+    def check_end(self, observer, outside=0):
+        summary = observer.summary()
+        self.check_all_books(observer)
+        self.assertEqual(summary["calls_outside_turns"], outside)
+        self.assertEqual(lost(summary["coverage"]), 0, summary["coverage"])
+
+    def check_source(self, observer, *words):
+        """It says at start, or when it knows, by what it cuts turns and why."""
+        line = self.said(observer, "turns", *words)
+        self.assertIsNotNone(line, observer.describe())
+        return line
+
+    # ------------------------------------------------------------ an agent that is a server
+
+    def agent(self, variant, server, *arguments):
+        """The agent's server: threads can have both stores, tasks have Redis."""
+        return self.workload("agent_server.py", variant, *arguments, server=server, wait="--gate" not in arguments,
+                             postgres=variant == "threads")
+
+    def url(self, agent):
+        agent.ready = agent.ready or agent.wait_event("ready")
+        return f"http://127.0.0.1:{agent.ready['port']}"
+
+    def split_runner(self, agent, server, *arguments):
+        return self.workload("goodai.py", "--directory", self.directory, "--agent", self.url(agent), *arguments,
+                             server=server)
+
+    def run_split(self, runner, agent, observer):
+        """The whole run, then the agent's end; the observer leaves when both have."""
+        with polled(self.url(agent) + "/health") as answers:
+            runner.say()
+            self.assertEqual(runner.wait(TURNS_S), 0, runner.describe())
+        self.assertTrue(answers and set(answers) == {200}, "the monitor was answered")
+        agent.signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(EXIT_S), 0, agent.describe())
+        self.assertEqual(observer.wait(EXIT_S), EXIT_OK, observer.describe())
+
+    def joined(self, runner, agent):
+        """What the agent did in each turn, with what the runner knows of it; by the conversation's key and the turn."""
+        asked = {(t["key"], t["turn"]): t for t in runner.turns() if not t["supplied"]}
+        told = {(t["session"], t["turn"]): t for t in agent.turns()}
+        self.assertEqual(set(asked), set(told), "the agent served each turn it was asked for")
+        return {k: {**told[k], **{n: asked[k][n] for n in ("t_sent", "t_received", "t_logged")}} for k in told}
+
+    # ------------------------------------------------------------ GoodAI's runner
+
+    @staticmethod
+    def goodai_wall(want):
+        """From its first call, be it to a server, to the line; of a reply that was supplied there is no call."""
+        before, after = want["t_logged"]
+        if not want["llm_calls"]:
+            return 0, (after - want["t_start"]) / 1e6
+        first, first_end = want.get("t_sent", want["t_first"]), want.get("t_request", want["t_first_end"])
+        return max(0, before - first_end) / 1e6, (after - first) / 1e6
+
+    def goodai_pairs(self, runner, observer):
+        """By test; fill turns, which have none, are one session that no test has the name of."""
+        truth, turns = runner.turns(), observer.turns()
+        tests = {t["session"] for t in truth} - {""}
+        other = {t["session_id"] for t in turns} - tests
+        self.assertLessEqual(len(other), 1, other)
+        turns = [dict(t, session_id="" if t["session_id"] in other else t["session_id"]) for t in turns]
+        pairs = self.by_session(truth, turns)
+        order = [(t["session"], t["turn"]) for t in sorted(truth, key=lambda t: t["t_start"])]
+        self.assertEqual([(t["session_id"], t["turn_index"]) for t in turns], order, "lines come as turns end")
+        return pairs
+
+
 @contextlib.contextmanager
 def polled(url, every_s=0.2):
     """Somebody asks for the server's health all the time, as monitors do."""
-    import threading
-    import urllib.request
     stop, answers = threading.Event(), []
 
     def poll():
