@@ -6,6 +6,9 @@ Each session is a task; all share two pools, of Redis and of LLM connections, so
 call is. Session N makes N + 1 reads before and N + 2 writes after each LLM call. JSON lines on stdout: {"event":"ready"}
 before asyncio is imported, then a line is read from stdin; {"event":"turn","session","turn","reads","writes"};
 {"event":"end"}.
+
+With --libraries the sessions use httpx.AsyncClient and redis.asyncio, as runners do; then each makes two reads and a
+write a turn, and the truth is truth.py's.
 """
 import argparse
 import json
@@ -97,7 +100,31 @@ class Session:
             await self.turn(n)
 
 
+class LibrarySession:
+    def __init__(self, number, plan, memory, llm):
+        self.number, self.plan, self.memory, self.llm, self.messages = number, plan, memory, llm, []
+
+    async def turns(self, count):
+        for n in range(count):
+            turn = Turn(self.number, n)
+            await self.memory.recall(turn, self.number)
+            self.messages.append({"role": "user", "content": prompt(self.number, n)})
+            answer = await self.llm.chat(turn, self.messages, plan=self.plan)
+            self.messages.append(answer)
+            await self.memory.remember(turn, self.number, answer["content"])
+            turn.end(reads=2, writes=1)
+
+
+async def library_loop(args, numbers):
+    memory, llm = AsyncMemory(args), AsyncLlm(args.llm)
+    await asyncio.gather(*(LibrarySession(n, args.plan, memory, llm).turns(args.turns) for n in numbers))
+    await memory.close()
+    await llm.close()
+
+
 async def loop(args, numbers):
+    if args.libraries:
+        return await library_loop(args, numbers)
     redis, llm = Pool(args.redis), Pool(args.llm)
     await asyncio.gather(*(Session(args, n, redis, llm).turns() for n in numbers))
     for _, writer in redis.free + llm.free:
@@ -113,10 +140,16 @@ def main():
     p.add_argument("--loops", type=int, default=1, help="event loops, each on a thread, that share the sessions")
     p.add_argument("--executor", action="store_true", help="storage calls on the threads of an executor")
     p.add_argument("--late", action="store_true", help="import asyncio only after the line from stdin")
+    p.add_argument("--libraries", action="store_true", help="--llm is a URL then")
+    p.add_argument("--plan", default="", help="for the LLM server; --libraries")
     args = p.parse_args()
     global asyncio
     if not args.late:
         import asyncio
+    if args.libraries:
+        global AsyncLlm, AsyncMemory, Turn, prompt
+        from clients import AsyncLlm, AsyncMemory
+        from truth import Turn, prompt
     say(event="ready", pid=os.getpid())
     sys.stdin.readline()
     if args.late:

@@ -10,9 +10,11 @@ How to answer is a plan, "name=value,...": from --plan, then the model name afte
   latency=MS    before the reply                        chunks=N spacing=MS   content pieces of a stream
   words=N       in the reply                            pings=N ping_ms=MS    signs of life before content
   gzip=none|body|stream  when the client accepts it     framing=auto|length|chunked|close
-  tools=N       ask for a tool N times, when the request offers one          frag=N  write in pieces of N bytes
+  tools=N       ask for tools N times, when the request offers one           frag=N  write in pieces of N bytes
+  asks=N        tools asked for at once (OpenAI chat, Anthropic: one)
   retry_after=S of a 429                                array=1  Gemini stream as a JSON array (also without alt=sse)
-  fault=429:N | 500:N    the first N requests of a key (header x-llm-key, else the model) fail so; no N: all
+  fault=STATUS:N         the first N requests of a key (header x-llm-key, else the model) fail so; no N: all
+  fault=A+B+...          the first fails as A says, the second as B, ...: a STATUS, or drop (closed without a reply)
   fault=error            an error inside the stream     fault=hang    no reply until `release` comes on stdin
   fault=hang-stream | hang-pings   the stream stops in the middle (with pings going on) until `release`
   fault=close-stream     the connection closes in the middle
@@ -23,6 +25,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime
+import http
 import ipaddress
 import json
 import os
@@ -54,6 +57,7 @@ class Plan:
     gzip: str = "body"
     framing: str = "auto"
     tools: int = 0
+    asks: int = 1
     frag: int = 0
     retry_after: float = 1.0
     array: int = 0
@@ -67,6 +71,16 @@ class Plan:
             changes[name.strip()] = type(getattr(self, name.strip()))(value)
         return dataclasses.replace(self, **changes)
 
+    def failure(self, nth):
+        """How the nth request of a key fails before its reply: a status, "drop", None."""
+        first, _, times = self.fault.partition(":")
+        row = self.fault.split("+")
+        if len(row) > 1:
+            return row[nth] if nth < len(row) else None
+        if first == "drop" or first.isdigit():
+            return first if not times or nth < int(times) else None
+        return None
+
 
 # ---------------------------------------------------------------- replies
 
@@ -75,7 +89,8 @@ class Reply:
     id: str
     model: str
     words: list
-    tool: bool          # ask for a tool in place of an answer
+    tool: bool          # ask for tools in place of an answer
+    asks: int           # for so many
     tokens_in: int
     tokens_cached: int
     tokens_reasoning: int
@@ -168,8 +183,8 @@ class OpenAIChat(Api):
                 "completion_tokens_details": {"reasoning_tokens": r.tokens_reasoning}}
 
     def calls(self, r):
-        return [{"id": f"call_{r.id}", "type": "function",
-                 "function": {"name": "look_up", "arguments": r.arguments}}]
+        return [{"id": f"call_{r.id}" + (f"_{i}" if i else ""), "type": "function",
+                 "function": {"name": "look_up", "arguments": r.arguments}} for i in range(r.asks)]
 
     def json(self, r):
         message = {"role": "assistant", "content": None if r.tool else r.text}
@@ -189,10 +204,10 @@ class OpenAIChat(Api):
             return sse(c)
         yield "head", chunk({"role": "assistant", "content": ""})
         if r.tool:
-            call = self.calls(r)[0]
-            yield "content", chunk({"tool_calls": [{"index": 0, **call,
-                                                    "function": {"name": "look_up", "arguments": ""}}]})
-            yield "content", chunk({"tool_calls": [{"index": 0, "function": {"arguments": r.arguments}}]})
+            for i, call in enumerate(self.calls(r)):
+                yield "content", chunk({"tool_calls": [{"index": i, **call,
+                                                        "function": {"name": "look_up", "arguments": ""}}]})
+                yield "content", chunk({"tool_calls": [{"index": i, "function": {"arguments": r.arguments}}]})
         else:
             for piece in r.pieces():
                 yield "content", chunk({"content": piece})
@@ -478,18 +493,20 @@ class Server:
         model, _, suffix = api.model().partition("@")
         plan = self.plan.merged(suffix).merged(headers.get("x-llm-plan"))
         gzip = plan.gzip if "gzip" in headers.get("accept-encoding", "") else "none"
-        fault, _, times = plan.fault.partition(":")
+        fault = plan.fault
         if fault == "hang":
             await self.released.wait()
         await asyncio.sleep(plan.latency / 1000)
-        if fault in ("429", "500"):
-            key = (fault, headers.get("x-llm-key", api.model()))
-            if not times or self.seen[key] < int(times):
-                self.seen[key] += 1
-                extra = {"retry-after": f"{plan.retry_after:g}"} if fault == "429" else {}
-                doc = api.error(int(fault), "rate_limit_exceeded" if fault == "429" else "server_error", "told to")
-                await send_document(writer, int(fault), doc, keep=keep, extra=extra)
-                return keep
+        key = (fault, headers.get("x-llm-key", api.model()))
+        failure = plan.failure(self.seen[key])
+        if failure:
+            self.seen[key] += 1
+            if failure == "drop":
+                raise Closed
+            extra = {"retry-after": f"{plan.retry_after:g}"} if failure == "429" else {}
+            doc = api.error(int(failure), "rate_limit_exceeded" if failure == "429" else "server_error", "told to")
+            await send_document(writer, int(failure), doc, keep=keep, extra=extra)
+            return keep
         reply = self.reply(api, model, plan, call)
         if not api.wants_stream():
             await send_document(writer, 200, api.json(reply), keep=keep, plan=plan, gzip=gzip != "none")
@@ -497,11 +514,11 @@ class Server:
         return await self.stream(writer, api, reply, plan, gzip == "stream", fault, keep)
 
     def reply(self, api, model, plan, call):
-        tool = bool(api.body.get("tools")) and api.tool_results() < plan.tools
+        tool = bool(api.body.get("tools")) and api.tool_results() < plan.tools * plan.asks
         words = [f"word{i}" for i in range(plan.words - 1)] + [canary.WORDS["tool" if tool else "reply"]]
         tokens_in = count_words(api.messages())
         cached = 0 if isinstance(api, Ollama) else tokens_in // 3
-        return Reply(f"{call['n']:06d}", model, words, tool, tokens_in, cached,
+        return Reply(f"{call['n']:06d}", model, words, tool, plan.asks, tokens_in, cached,
                      0 if isinstance(api, (Ollama, Anthropic)) else 3, api.include_usage(), plan.chunks)
 
     async def stream(self, writer, api, reply, plan, gzip, fault, keep):
@@ -580,7 +597,7 @@ async def read_request(reader):
 
 
 def head_bytes(status, headers, keep):
-    reason = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}[status]
+    reason = http.HTTPStatus(status).phrase if status != 529 else "Overloaded"
     headers = {**headers, "server": "stand-in", "connection": "keep-alive" if keep else "close"}
     return (f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) +
             "\r\n").encode()

@@ -27,8 +27,7 @@ import urllib.request
 import uuid
 
 import canary
-
-NS_MS = 1e6
+from truth import NS_MS, union_ms
 
 
 # ---------------------------------------------------------------- truth
@@ -59,14 +58,6 @@ class Gates:
             while not os.path.exists(self.file):
                 time.sleep(0.01)
             os.unlink(self.file)
-
-
-def union_ms(spans):
-    total, end = 0, 0
-    for a, b in sorted(spans):
-        total += max(0, b - max(a, end))
-        end = max(end, b)
-    return total / NS_MS
 
 
 # ---------------------------------------------------------------- LLM APIs, as their SDKs send and read them
@@ -477,7 +468,7 @@ class Turn:
             if "x-stainless-retry-count" in headers:
                 headers["x-stainless-retry-count"] = str(attempt)
             self.ids.append(ident)
-            self.llm_calls += 1
+            self.llm_calls += attempt == 0
             self.retries += attempt > 0
             status, reply_headers, data = yield "llm", api.url(args.model) + self.run.query(api.url(args.model)), (
                 headers, body)
