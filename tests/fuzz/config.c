@@ -14,7 +14,7 @@ static bool is_about_webhook(const char *said)
 	if (!s)
 		return false;
 	s += 2 + strspn(s + 2, "0123456789");
-	return strncmp(s, ": webhook", 9) == 0;
+	return strncmp(s, ": webhook:", 10) == 0 || strncmp(s, ": webhook ", 10) == 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
