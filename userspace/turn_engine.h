@@ -43,9 +43,8 @@ void engine_wait(struct turns *t, struct lane *l, struct record *r);
 void engine_touch(struct turns *t, struct open_turn *o);
 /* Its last call was given up, and no call of the run has ended well since. */
 bool engine_hangs(const struct turns *t, const struct open_turn *o);
-/* From now on turns are told by kind; why is a static sentence. Turns open by the old rule are closed, but for `but`. */
-void engine_choose(struct turns *t, enum turns_kind kind, const char *why, struct open_turn *but,
-                   uint64_t ts_ns);
+/* From now on turns are told by kind. Turns open by the old rule are closed, but for `but`. */
+void engine_choose(struct turns *t, enum turns_kind kind, struct open_turn *but, uint64_t ts_ns);
 /* A session with no name of its own, told by a key. */
 struct session_entry *engine_session(struct turns *t, const char *name, const char *key);
 

@@ -82,9 +82,7 @@ static bool is_turn(struct turns *t, const struct call *c, const struct call_cli
 		return t->spec.kind == TURNS_HTTP ? is_post(c) : brings_message(c) && !llm;
 	if (t->kind != TURNS_LLM || t->spec.kind != TURNS_AUTO || !brings_message(c) || llm)
 		return false;
-	engine_choose(t, TURNS_HTTP,
-	              "requests that bring a message are served here: each is a turn", NULL,
-	              c->start_ns);
+	engine_choose(t, TURNS_HTTP, NULL, c->start_ns);
 	return true;
 }
 
