@@ -104,7 +104,7 @@ class TurnsTest(LiveTest):
 
     # ------------------------------------------------------------ books
 
-    def check_all_books(self, observer, calls=False):
+    def check_all_books(self, observer, calls=False, exact=False):
         """Every line balances to the last digit; every LLM call is in one turn or said to be in none."""
         with open(observer.path("turn_metrics.jsonl")) as f:
             turns = [json.loads(line, parse_float=decimal.Decimal) for line in f]
@@ -122,10 +122,11 @@ class TurnsTest(LiveTest):
                          f"{inside} LLM calls in turns; {summary}")
         self.assertEqual(summary["turns"], len(turns))
         if calls:
-            self.check_calls(observer, turns, summary)
+            self.check_calls(observer, turns, summary, exact)
 
-    def check_calls(self, observer, turns, summary):
-        """calls.jsonl: each call of a turn is there, once, and says of which turn it is."""
+    def check_calls(self, observer, turns, summary, exact):
+        """calls.jsonl: each call is there, once. It says of which turn it is, if that was known when it ended; exact: the
+        turns are opened by the LLM requests themselves, so that it was."""
         with open(observer.path("calls.jsonl")) as f:
             calls = [json.loads(line) for line in f]
         by_turn = {}
@@ -135,10 +136,14 @@ class TurnsTest(LiveTest):
         self.assertFalse(set(by_turn) - known - {None}, "turns that are in no line")
         for t in turns:
             classes = by_turn.get(t["turn_id"], [])
-            self.assertEqual((classes.count("llm"), classes.count("storage")),
-                             (t["llm_calls"] + t["retries"], t["storage_calls"]), t)
-        self.assertEqual(by_turn.get(None, []).count("llm"), summary["calls_outside_turns"])
-        self.assertEqual(sum(c["class"] == "llm" for c in calls), summary["coverage"]["calls"]["llm"])
+            self.assertLessEqual(classes.count("llm"), t["llm_calls"] + t["retries"], t)
+            self.assertLessEqual(classes.count("storage"), t["storage_calls"], t)
+        self.assertGreaterEqual(by_turn.get(None, []).count("llm"), summary["calls_outside_turns"])
+        for name in ("llm", "storage"):
+            self.assertEqual(sum(c["class"] == name for c in calls), summary["coverage"]["calls"][name], name)
+        if exact:
+            self.assertEqual({t["turn_id"]: by_turn.get(t["turn_id"], []).count("llm") for t in turns},
+                             {t["turn_id"]: t["llm_calls"] + t["retries"] for t in turns})
 
     # ------------------------------------------------------------ pairing
 
