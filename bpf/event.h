@@ -75,6 +75,7 @@ enum event_flag {
 	EVF_LATE = 1 << 8,    /* data: start_ns unknown, the operation began before we attached */
 	EVF_ONCPU = 1 << 9,   /* thread: was running when looked at */
 	EVF_LISTEN = 1 << 10, /* socket: listens */
+	EVF_ROOT = 1 << 11,   /* process: a target itself, by PID or by its command line */
 };
 
 #define TIMEOUT_NONE (-1)    /* waits with no time limit */

@@ -85,9 +85,48 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct super_block {
+	__u32 s_dev;
+};
+
 struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
+	struct super_block *i_sb;
+	__u32 i_generation;
+};
+
+struct qstr {
+	union {
+		struct {
+			u32 hash;
+			u32 len;
+		};
+	};
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct vfsmount mnt;
+	int mnt_id;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct fs_struct {
+	struct path root;
 };
 
 /* file references: file_ref_t since 6.13, f_count before */
@@ -98,6 +137,7 @@ typedef struct {
 struct file {
 	void *private_data;
 	struct inode *f_inode;
+	struct path f_path;
 	file_ref_t f_ref;
 };
 
@@ -153,6 +193,7 @@ struct task_struct {
 	unsigned long nivcsw;
 	u64 start_time;
 	char comm[16];
+	struct fs_struct *fs;
 	struct files_struct *files;
 	struct signal_struct *signal;
 #if defined(__TARGET_ARCH_x86)

@@ -4,6 +4,17 @@
 
 #define FILENAME_MAX_SEEN 256
 
+volatile int matching =
+	0; /* 1: the loader looks at every program that is run, by its command line */
+
+static __always_inline void candidate_tell(void)
+{
+	struct event e;
+
+	header(&e, EV_CANDIDATE, 0, sizeof(e));
+	emit(&e, sizeof(e));
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -30,8 +41,11 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct ev_text *e;
 	long n;
 
-	if (!watched(bpf_get_current_pid_tgid() >> 32))
+	if (!watched(bpf_get_current_pid_tgid() >> 32)) {
+		if (ready && matching)
+			candidate_tell();
 		return 0;
+	}
 	s = slot_take();
 	if (!s)
 		return 0;

@@ -109,7 +109,7 @@ extern struct events events SEC(".maps");
 /* What the loader must act on now: look for TLS code before it is used, follow a child, notice the end. */
 static __always_inline bool urgent(const struct event *h)
 {
-	return h->type == EV_MAPPED || h->type == EV_EXEC ||
+	return h->type == EV_MAPPED || h->type == EV_EXEC || h->type == EV_CANDIDATE ||
 	       (h->type == EV_FORK && !(h->flags & EVF_THREAD)) ||
 	       (h->type == EV_EXIT && (h->flags & EVF_LAST));
 }
@@ -152,20 +152,28 @@ struct sock_ref {
 	__u16 kind;
 };
 
-/* False if fd of the current process is no socket of a family we follow. */
-static __always_inline bool sock_of_fd(int fd, struct sock_ref *r)
+/* What fd of the current process refers to, NULL nothing. */
+static __always_inline struct file *file_of_fd(int fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **fds = BPF_CORE_READ(fdt, fd);
-	struct file *file = 0;
+	struct file **fds = BPF_CORE_READ(fdt, fd), *file = 0;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return 0;
+	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd))
+		return 0;
+	return file;
+}
+
+/* False if it is no socket of a family we follow. */
+static __always_inline bool sock_of_file(struct file *file, struct sock_ref *r)
+{
 	struct inode *inode;
 	struct socket *socket;
 	struct sock *sk;
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return 0;
-	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd) || !file)
+	if (!file)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
@@ -180,6 +188,11 @@ static __always_inline bool sock_of_fd(int fd, struct sock_ref *r)
 	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	r->kind = (__u16)BPF_CORE_READ(socket, type);
 	return r->family == AF_INET || r->family == AF_INET6 || r->family == AF_UNIX;
+}
+
+static __always_inline bool sock_of_fd(int fd, struct sock_ref *r)
+{
+	return sock_of_file(file_of_fd(fd), r);
 }
 
 /* Fills addresses and ports of e from the socket. */

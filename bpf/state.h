@@ -17,6 +17,13 @@
 #define CAPTURE_DEFAULT (2 << 20)
 #define CAPTURE_CHUNKS (CAPTURE_DEFAULT / EVENT_DATA_MAX)
 
+/* Of files that are written to. */
+#define WRITTEN_MAX 8192 /* remembered; the least used is forgotten and announced anew */
+#define FILE_CAPTURE_DEFAULT (256 << 10) /* bytes of one write until the loader says otherwise */
+#define FILE_NAMES_MAX 64     /* directories of a path; more: what is outside is cut off */
+#define FILE_NAMES_BYTES 4096 /* ... and bytes of their names */
+#define FILE_NAME_MAX 256     /* of one, its NUL included */
+
 struct losses {
 	__u64 ring;   /* records that found no room */
 	__u64 slots;  /* records that found no slot */
@@ -50,6 +57,48 @@ struct sock_state {
 	__u32 pad;
 	__u64 moved[2]; /* bytes by direction since it is followed */
 };
+
+struct file_key {
+	__u64 ino;
+	__u64 dev;
+};
+
+/*
+ * Which file has the number: the inode's generation and the hash of its name (of both, since many file systems have no
+ * generation). The lowest bit is not the file's: it was announced.
+ */
+#define FILE_ANNOUNCED 1ull
+
+struct file_state {
+	__u64 id;
+	__u64 since_ns; /* followed since: tells two announcements of one file from one that came twice */
+	__u64 written; /* bytes since then */
+};
+
+/* Bytes of one write to capture, as the loader wants it: of the file with this id, none other that got its number. */
+struct file_limit {
+	__u64 id;
+	__u32 n; /* 0: nothing is reported */
+	__u32 pad;
+};
+
+/*
+ * The text of EV_FILE as the kernel programs send it: this, then the names on the way from the file outwards, each ended by a NUL.
+ * The loader makes the path of it (loader/files.h).
+ */
+struct file_names {
+	__u64 id;
+	__u64 since_ns;
+	__s32 mount; /* the file's mount as /proc/PID/mountinfo numbers it */
+	__s32 root_mount; /* the mount that is the process's root as a whole, -1: its root is a directory in one */
+	__u32 n;     /* names */
+	__u8 rooted; /* the last name stands in the process's root, else in the file system's */
+	__u8 cut;    /* there are more names than fit */
+	__u16 pad;
+};
+
+/* A process that is not watched runs a new program: a struct event for the loader alone, no record of the stream. */
+#define EV_CANDIDATE 0x7f00
 
 struct tls_key {
 	__u64 tls;

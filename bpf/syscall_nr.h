@@ -40,6 +40,9 @@ enum {
 	NR_renameat2 = 316,
 	NR_accept4 = 288,
 	NR_clone3 = 435,
+	NR_pwritev = 296,
+	NR_copy_file_range = 326,
+	NR_pwritev2 = 328,
 };
 #elif defined(__TARGET_ARCH_arm64)
 enum {
@@ -78,6 +81,9 @@ enum {
 	NR_renameat2 = 276,
 	NR_accept4 = 242,
 	NR_clone3 = 435,
+	NR_pwritev = 70,
+	NR_copy_file_range = 285,
+	NR_pwritev2 = 287,
 };
 #endif
 #endif

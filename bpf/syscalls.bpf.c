@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* System calls of the watched processes: every one counted, socket data and connections reported. */
+/* System calls of the watched processes: every one counted; socket data, connections and what is written reported. */
 #include "python.bpf.h"
+#include "writes.bpf.h"
 #include "syscall_nr.h"
 
 #define IOV_MAX_SEEN \
@@ -9,9 +10,6 @@
 	1000000 /* a wait that was meant to wait; event loops also poll with no time at all */
 #define PROT_EXEC 4
 #define MSG_PEEK 2
-#define S_IFREG 0100000
-#define S_IFIFO 0010000
-#define S_IFCHR 0020000
 #define EINTR 4
 #define EAGAIN 11
 #define ERESTARTSYS 512 /* to 516: the kernel's own restart codes */
@@ -53,6 +51,7 @@ struct io {
 	__u8 vector;  /* p is an array of iovecs, len their number */
 	__u8 message; /* p is a msghdr */
 	__u8 peek;
+	int fd;
 	const void *p;
 	__u64 len;
 };
@@ -60,6 +59,7 @@ struct io {
 /* False if nr moves no data through a descriptor. */
 static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *io)
 {
+	io->fd = (int)ARG(regs, 1);
 	io->p = (const void *)ARG(regs, 2);
 	io->len = ARG(regs, 3);
 	switch (nr) {
@@ -72,11 +72,14 @@ static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *
 		return 1;
 	case NR_write:
 	case NR_sendto:
+	case NR_pwrite64:
 		io->dir = DIR_OUT;
 		return 1;
 	case NR_readv:
 	case NR_writev:
-		io->dir = nr == NR_writev ? DIR_OUT : DIR_IN;
+	case NR_pwritev:
+	case NR_pwritev2:
+		io->dir = nr == NR_readv ? DIR_IN : DIR_OUT;
 		io->vector = 1;
 		return 1;
 	case NR_recvmsg:
@@ -85,6 +88,9 @@ static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *
 		io->message = 1;
 		io->peek = nr == NR_recvmsg && (io->len & MSG_PEEK);
 		return 1;
+	case NR_copy_file_range:
+		io->fd = (int)ARG(regs, 3);
+		/* fall through */
 	case NR_sendfile: /* the bytes come from a file: counted, not captured */
 		io->dir = DIR_OUT;
 		io->p = 0;
@@ -114,6 +120,31 @@ int iov_send(struct slot *s, __u64 iov, __u64 iovlen, __u32 want)
 		data_send(s, (__u64)v.base, n, want != 0 && i + 1 < iovlen && i + 1 < IOV_MAX_SEEN);
 	}
 	return 0;
+}
+
+/* The first want bytes of a finished call. */
+static __always_inline void payload_send(struct slot *s, const struct io *io, __u32 want)
+{
+	struct msghdr_user m;
+
+	if (io->message && want) {
+		if (bpf_probe_read_user(&m, sizeof(m), io->p) == 0)
+			iov_send(s, (__u64)m.iov, m.iovlen, want);
+		else
+			data_send(s, 0, 0, 0);
+	} else if (io->vector && want) {
+		iov_send(s, (__u64)io->p, io->len, want);
+	} else {
+		data_send(s, (__u64)io->p, io->p ? want : 0, 0);
+	}
+}
+
+__u64 task_now(__u32 tgid);
+
+/* python_task(), checked by the verifier once and not in every state it is called in: that is half of loading. */
+__u64 task_now(__u32 tgid)
+{
+	return python_task(tgid);
 }
 
 /* Bytes of one operation to capture, where the loader wants less than CAPTURE_DEFAULT: by socket inode. */
@@ -162,7 +193,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
 	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
 	d->sock = r->ino;
-	d->task = python_task(t->tgid);
+	d->task = task_now(t->tgid);
 	d->fd = fd;
 	d->dir = io->dir;
 	d->pos = pos;
@@ -176,40 +207,81 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	} else if (io->dir == DIR_IN && (io->len || io->message)) {
 		d->h.flags |= EVF_EOF;
 	}
-	if (io->message && want) {
-		struct msghdr_user m;
-
-		if (bpf_probe_read_user(&m, sizeof(m), io->p) == 0)
-			iov_send(s, (__u64)m.iov, m.iovlen, want);
-		else
-			data_send(s, 0, 0, 0);
-	} else if (io->vector && want) {
-		iov_send(s, (__u64)io->p, io->len, want);
-	} else {
-		data_send(s, (__u64)io->p, io->p ? want : 0, 0);
-	}
+	payload_send(s, io, want);
 	slot_put(s);
+}
+
+/* A finished write to what is no socket, for file_written(). */
+struct file_call {
+	__u64 file; /* address of its struct file */
+	__u64 enter_ns;
+	__u64 n;
+	struct io io;
+	__u32 tgid;
+	__u32 pad;
+};
+
+int file_written(struct file_call *c);
+
+/* Its records. Like data_send, a function of its own to the verifier. */
+int file_written(struct file_call *c)
+{
+	struct file_state *st;
+	struct file *f;
+	struct ev_data *d;
+	struct slot *s;
+	__u32 want;
+
+	if (!c)
+		return 0;
+	f = (struct file *)c->file;
+	want = file_want(f);
+	st = want ? file_state(f, c->io.fd) : 0;
+	s = st ? slot_take() : 0;
+	if (!s)
+		return 0;
+	d = (struct ev_data *)s->room;
+	__builtin_memset(d, 0, sizeof(*d));
+	header(&d->h, EV_WRITE, c->enter_ns ? 0 : EVF_LATE, 0);
+	d->start_ns = c->enter_ns ? c->enter_ns : d->h.ts_ns;
+	file_key(f, &d->sock, &d->tls);
+	d->task = task_now(c->tgid);
+	d->fd = c->io.fd;
+	d->dir = DIR_OUT;
+	d->pos = __sync_fetch_and_add(&st->written, c->n);
+	d->total = c->n;
+	payload_send(s, &c->io, c->n > want ? want : (__u32)c->n);
+	slot_put(s);
+	return 0;
+}
+
+static __always_inline void file_report(struct file *f, const struct io *io, long ret,
+                                        const struct thread_state *t)
+{
+	struct file_call c = {
+		.file = (__u64)f, .enter_ns = t->enter_ns, .n = ret, .io = *io, .tgid = t->tgid
+	};
+
+	file_written(&c);
 }
 
 /* Bytes through something that is no socket: output and input count as having done something, wake-ups through event
  * and timer descriptors (no file type) do not. */
-static __always_inline bool file_io(int fd, const struct io *io, long ret, struct thread_state *t)
+static __always_inline bool file_io(struct file *f, const struct io *io, long ret,
+                                    struct thread_state *t)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **fds = BPF_CORE_READ(fdt, fd), *f = 0;
 	__u32 type;
 
-	if (ret <= 0 || fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return 0;
-	bpf_probe_read_kernel(&f, sizeof(f), fds + fd);
-	if (!f)
+	if (ret <= 0 || !f)
 		return 0;
 	type = BPF_CORE_READ(f, f_inode, i_mode) & S_IFMT;
 	if (type != S_IFREG && type != S_IFIFO && type != S_IFCHR)
 		return 0;
-	if (io->dir == DIR_OUT)
+	if (io->dir == DIR_OUT) {
 		t->written += ret;
+		if (file_reported(type, io->fd))
+			file_report(f, io, ret, t);
+	}
 	return 1;
 }
 
@@ -324,12 +396,16 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 	nr = SYSCALL_NR(regs);
 	fd = (int)ARG(regs, 1);
 	if (io_decode(regs, nr, &io)) {
-		if (sock_of_fd(fd, &r)) {
-			if (r.family != AF_UNIX || r.kind == SOCK_STREAM)
-				socket_io(&r, &io, fd, ret, t);
-		} else {
-			useful = file_io(fd, &io, ret, t);
-		}
+		struct file *f = file_of_fd(io.fd);
+
+		if (!sock_of_file(f, &r))
+			useful = file_io(f, &io, ret, t);
+		else if (r.family != AF_UNIX || r.kind == SOCK_STREAM)
+			socket_io(&r, &io, fd, ret, t);
+		/* Node.js gives its children pairs of sockets for their output */
+		if (r.family == AF_UNIX && r.kind == SOCK_STREAM && io.dir == DIR_OUT && ret > 0 &&
+		    file_reported(S_IFSOCK, io.fd))
+			file_report(f, &io, ret, t);
 	} else {
 		switch (nr) {
 		case NR_connect:
@@ -363,7 +439,6 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		case NR_open:
 		case NR_openat:
 		case NR_pread64:
-		case NR_pwrite64:
 		case NR_fsync:
 		case NR_fdatasync:
 		case NR_rename:

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Commands and webhooks are errands (errand.h), whose end is told later; signals go through the target's pidfd, so never
+ * Commands and webhooks are errands (errand.h), whose end is told later; signals go through the targets' pidfds, so never
  * to a stranger.
  */
 #include "actions.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,10 +16,11 @@
 
 #define ERRANDS_WAIT_MS 3000 /* for results of alerts when the watch ends: most take less */
 
-static void tell(struct actions *a, enum action_kind kind, int result, int signo, const char *text)
+static void tell(struct actions *a, uint32_t pid, enum action_kind kind, int result, int signo,
+                 const char *text)
 {
 	struct record r;
-	struct ev_action *e = record_begin(&r, EV_ACTION, sizeof(*e), a->pid, a->pid);
+	struct ev_action *e = record_begin(&r, EV_ACTION, sizeof(*e), pid, pid);
 
 	e->kind = kind;
 	e->result = result;
@@ -29,7 +31,9 @@ static void tell(struct actions *a, enum action_kind kind, int result, int signo
 
 static void errand_told(void *ctx, enum action_kind kind, int result, const char *text)
 {
-	tell(ctx, kind, result, 0, text);
+	struct actions *a = ctx;
+
+	tell(a, a->roots->first, kind, result, 0, text);
 }
 
 static void errand_start(struct actions *a, const struct source_action *what)
@@ -37,16 +41,29 @@ static void errand_start(struct actions *a, const struct source_action *what)
 	int err = errands_start(&a->errands, what->kind, what->text);
 
 	if (err)
-		tell(a, what->kind, err, 0,
+		tell(a, a->roots->first, what->kind, err, 0,
 		     err == -EBUSY ? "not begun: too many alerts are still running"
 		                   : "could not be begun");
 }
 
 static void signal_send(struct actions *a, int signo)
 {
-	long err = syscall(SYS_pidfd_send_signal, a->pidfd, signo, NULL, 0);
+	const struct roots *r = a->roots;
+	char text[96];
 
-	tell(a, ACTION_STOP, err ? -errno : signo, signo, "signal sent to the target");
+	if (!roots_live(r))
+		tell(a, r->first, ACTION_STOP, -ESRCH, signo, "the target has ended");
+	for (size_t i = 0; i < r->n; i++)
+		if (r->fds[i] >= 0)
+			tell(a, r->pids[i], ACTION_STOP,
+			     syscall(SYS_pidfd_send_signal, r->fds[i], signo, NULL, 0) ? -errno
+			                                                               : signo,
+			     signo, "signal sent to the target");
+	if (!r->beyond)
+		return;
+	snprintf(text, sizeof(text), "%llu further processes that matched get no signals",
+	         (unsigned long long)r->beyond);
+	tell(a, r->first, ACTION_STOP, -EMFILE, signo, text);
 }
 
 void actions_do(struct actions *a, const struct source_action *what)

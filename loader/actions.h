@@ -4,12 +4,12 @@
 #define ACTIONS_H
 #include <sys/types.h>
 #include "errand.h"
+#include "roots.h"
 #include "socket_act.h"
 #include "source.h"
 
 struct actions {
-	uint32_t pid; /* the target ... */
-	int pidfd;    /* ... whose descriptor stays the caller's */
+	const struct roots *roots; /* who gets the signals; the caller's */
 	event_fn emit;
 	void *ctx;
 	struct errands errands;

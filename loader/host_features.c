@@ -64,6 +64,7 @@ static struct whystuck_bpf *load(bool multi)
 		bpf_program__set_expected_attach_type(skel->progs.tls_enter, UPROBE_MULTI_TYPE);
 		bpf_program__set_expected_attach_type(skel->progs.tls_exit, UPROBE_MULTI_TYPE);
 	}
+	skel->rodata->report_files = skel->rodata->report_output = 1; /* as watch has it */
 	if (whystuck_bpf__load(skel)) {
 		int err = errno;
 

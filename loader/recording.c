@@ -92,9 +92,11 @@ int event_check(const struct event *e, size_t n)
 		return -EPROTO;
 	if (!event_least(e->type) || e->size < event_least(e->type))
 		return -EPROTO;
-	if (e->type == EV_DATA || e->type == EV_TLS) {
+	if (e->type == EV_DATA || e->type == EV_TLS || e->type == EV_WRITE) {
 		const struct ev_data *d = (const void *)e;
 
+		if (e->type == EV_WRITE && d->dir != DIR_OUT)
+			return -EPROTO;
 		if (d->n > EVENT_DATA_MAX || d->n != e->size - sizeof(*d) || d->dir > DIR_OUT ||
 		    d->total > INT64_MAX || (d->n && (uint64_t)d->off + d->n > d->total))
 			return -EPROTO;

@@ -50,6 +50,7 @@ struct snapshot {
 		*socket_link; /* of the iterators, NULL: rows come from elsewhere */
 	event_fn emit;
 	void *ctx;
+	const struct roots *roots; /* NULL nobody */
 	struct kernel_symbols symbols;
 	struct sockets sockets; /* of this snapshot */
 	struct apart apart;
@@ -153,6 +154,11 @@ struct snapshot *snapshot_new(void *thread_prog, void *socket_prog, event_fn emi
 	return s;
 }
 
+void snapshot_roots(struct snapshot *s, const struct roots *roots)
+{
+	s->roots = roots;
+}
+
 void snapshot_free(struct snapshot *s)
 {
 	if (!s)
@@ -175,10 +181,16 @@ static uint64_t boot_to_monotonic(uint64_t at, uint64_t now)
 	return at + now - ((uint64_t)boot.tv_sec * 1000000000u + (uint64_t)boot.tv_nsec);
 }
 
-/* command: also its command line, which is in its memory. */
-static int process_emit(struct record *room, uint32_t pid, bool command, event_fn emit, void *ctx)
+/* Also one that has ended. */
+static bool is_root(const struct snapshot *s, uint32_t pid)
 {
-	struct ev_process *e = record_begin(room, EV_PROCESS, sizeof(*e), pid, pid);
+	return s->roots && procfs_listed(s->roots->pids, s->roots->n, pid);
+}
+
+/* command: also its command line, which is in its memory. */
+static int process_emit(struct snapshot *s, uint32_t pid, bool command, event_fn emit, void *ctx)
+{
+	struct ev_process *e = record_begin(&s->room, EV_PROCESS, sizeof(*e), pid, pid);
 	char cmdline[CMDLINE_MAX_SEEN];
 	struct proc_stat st;
 	ssize_t n;
@@ -186,6 +198,8 @@ static int process_emit(struct record *room, uint32_t pid, bool command, event_f
 
 	if (err)
 		return err;
+	if (is_root(s, pid))
+		e->h.flags |= EVF_ROOT;
 	e->ppid = st.ppid;
 	e->start_ns = boot_to_monotonic(st.start_ns, e->h.ts_ns);
 	procfs_uid(pid, &e->uid);
@@ -198,12 +212,11 @@ static int process_emit(struct record *room, uint32_t pid, bool command, event_f
 
 int snapshot_process(struct snapshot *s, uint32_t pid)
 {
-	return process_emit(&s->room, pid, true, s->emit, s->ctx);
+	return process_emit(s, pid, true, s->emit, s->ctx);
 }
 
 struct zombie_walk {
 	const struct look *l;
-	uint32_t target;
 	unsigned n;
 };
 
@@ -216,7 +229,7 @@ static void zombie_emit(struct snapshot *s, uint32_t pid)
 	char comm[32];
 	ssize_t n;
 
-	if (procfs_stat(pid, &st) || process_emit(&s->room, pid, false, s->emit, s->ctx))
+	if (procfs_stat(pid, &st) || process_emit(s, pid, false, s->emit, s->ctx))
 		return;
 	e = record_begin(&s->room, EV_THREAD, sizeof(*e), pid, pid);
 	e->state = (uint8_t)st.state;
@@ -233,22 +246,22 @@ static void zombie_emit(struct snapshot *s, uint32_t pid)
 	s->emit(s->ctx, &f->h);
 }
 
-/* Those of the tree that ended and were not waited for: the target itself, and children of the listed. */
+/* Those that ended and were not waited for: targets, and children of the listed. */
 static void zombie_visit(void *ctx, uint32_t pid)
 {
 	struct zombie_walk *w = ctx;
 	struct proc_stat st;
 
 	if (procfs_stat(pid, &st) || !procfs_ended(&st) || st.state != 'Z' ||
-	    (pid != w->target && !procfs_listed(w->l->pids, w->l->npids, st.ppid)))
+	    (!is_root(w->l->s, pid) && !procfs_listed(w->l->pids, w->l->npids, st.ppid)))
 		return;
 	if (w->n++ < ZOMBIES_MAX)
 		zombie_emit(w->l->s, pid);
 }
 
-static void zombies_emit(const struct look *l, uint32_t target)
+static void zombies_emit(const struct look *l)
 {
-	struct zombie_walk w = { l, target, 0 };
+	struct zombie_walk w = { l, 0 };
 	char why[96];
 
 	procfs_each_pid(zombie_visit, &w);
@@ -336,7 +349,7 @@ static void symbols_find(struct look *l)
 
 static void command_step(struct look *l, uint32_t pid)
 {
-	process_emit(&l->s->room, pid, true, l->send, l->send_ctx);
+	process_emit(l->s, pid, true, l->send, l->send_ctx);
 }
 
 struct fd_list {
@@ -497,7 +510,7 @@ static void step_without(struct look *l, const struct step *step, uint32_t pid, 
                          void *ctx)
 {
 	if (step->take == command_step)
-		process_emit(&l->s->room, pid, false, emit, ctx);
+		process_emit(l->s, pid, false, emit, ctx);
 	if (step->take == threads_step)
 		threads_emit(&l->threads, pid, l->threads_pid == pid ? l->threads_done : 0, false,
 		             emit, ctx);
@@ -592,10 +605,10 @@ static void sockets_read(struct look *l)
 	free(rows);
 }
 
-int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, size_t n, bool names)
+int snapshot_take(struct snapshot *s, uint32_t pid, const uint32_t *pids, size_t n, bool names)
 {
 	struct look l = { .s = s, .pids = pids, .npids = n };
-	struct event *e = record_begin(&s->room, EV_SNAPSHOT, sizeof(*e), target, target);
+	struct event *e = record_begin(&s->room, EV_SNAPSHOT, sizeof(*e), pid, pid);
 
 	e->flags = EVF_BEGIN;
 	s->emit(s->ctx, e);
@@ -607,10 +620,10 @@ int snapshot_take(struct snapshot *s, uint32_t target, const uint32_t *pids, siz
 		s->emit(s->ctx, record_missing(&s->room, 0, "threads", strerror(errno)));
 	if (names && !s->rows.stack)
 		symbols_find(&l);
-	zombies_emit(&l, target);
+	zombies_emit(&l);
 	steps_take(&l, names);
 	free((char *)l.threads.rows);
-	e = record_begin(&s->room, EV_SNAPSHOT, sizeof(*e), target, target);
+	e = record_begin(&s->room, EV_SNAPSHOT, sizeof(*e), pid, pid);
 	s->emit(s->ctx, e);
 	return 0;
 }

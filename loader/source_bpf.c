@@ -18,9 +18,13 @@
 
 #include "actions.h"
 #include "apart.h"
+#include "files.h"
 #include "hello.h"
+#include "match.h"
 #include "procfs.h"
 #include "python.h"
+#include "record.h"
+#include "roots.h"
 #include "snapshot.h"
 #include "source.h"
 #include "state.h"
@@ -31,8 +35,10 @@
 #define ACTIVITY_TICKS 4 /* between two looks at the threads' counters */
 #define ACTIVITY_MANY 64 /* more threads than this are looked at less often */
 #define ACTIVITY_MANY_TICKS 20
-#define TOUCH_NS 250000000ull /* for a process to let us look at its memory map */
-#define ACTIVITY_SEEN 4096    /* slots that remember what was said of a thread */
+#define TOUCH_NS 250000000ull     /* for a process to let us look at its memory map */
+#define ACTIVITY_SEEN 4096        /* slots that remember what was said of a thread */
+#define SCAN_ITEM_NS 250000000ull /* for one process to let us read its command line */
+#define SCAN_NS 2000000000ull     /* for all of the machine's */
 
 struct seen {
 	uint32_t tid;
@@ -48,16 +54,26 @@ struct source_bpf {
 	struct pythons *pythons;
 	struct snapshot *snapshot;
 	struct apart apart; /* who looks whether a process hangs */
-	int pidfd;
+	struct files *files;
+	struct match *match; /* NULL: only who was named */
+	struct roots roots;
 	uint32_t *pids; /* of the tree, alive */
 	size_t npids, pids_room;
 	uint64_t next_tick_ns, next_activity_ns;
 	struct losses said; /* losses as last reported */
 	struct seen *seen;
 	struct actions actions;
-	bool exited, ended;
-	int exit_code;
+	bool look_due; /* a process came with sockets of its own */
+	bool scan_due; /* records were lost: who matches may have been among them */
+	bool ended;
+	struct record room;
 };
+
+/* Whose the records are that are nobody's: the first target's. */
+static uint32_t stream_pid(const struct source_bpf *s)
+{
+	return s->roots.first;
+}
 
 static void deliver(struct source_bpf *s, const void *e)
 {
@@ -136,13 +152,13 @@ static bool pid_seed(struct source_bpf *s, uint32_t pid)
 	return false;
 }
 
-/* Forgets those whose end was lost: what the kernel programs no longer watch is gone. */
+/* Forgets those whose end was lost: what the kernel programs no longer watch is gone. A target's pidfd tells itself. */
 static void pids_prune(struct source_bpf *s)
 {
 	uint32_t one;
 
 	for (size_t i = s->npids; i-- > 0;)
-		if (s->pids[i] != s->config.pid &&
+		if (!roots_has(&s->roots, s->pids[i]) &&
 		    bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.targets), &s->pids[i], &one) &&
 		    errno == ENOENT)
 			pid_remove(s, s->pids[i]);
@@ -222,7 +238,117 @@ static void processes_look(struct source_bpf *s)
 	free(w.is);
 }
 
+/* ---- targets by their command line ---- */
+
+static void socket_visit(void *ctx, int fd, const char *target)
+{
+	(void)fd;
+	*(bool *)ctx |= strncmp(target, "socket:[", 8) == 0;
+}
+
+/* A process that matches, from here on with its tree. Not what is watched already: that is somebody's child. */
+static bool target_add(struct source_bpf *s, uint32_t pid)
+{
+	int err;
+
+	if (pid_known(s, pid))
+		return false;
+	err = roots_add(&s->roots, pid);
+	if (err && err != -EMFILE)
+		return false;
+	if (pid_seed(s, pid))
+		return true;
+	roots_ended(&s->roots, pid, -1);
+	return false;
+}
+
+/* A program has just begun to run: nothing can hang here. */
+static void candidate_take(struct source_bpf *s, uint32_t pid)
+{
+	size_t before = s->npids;
+
+	if (!s->match || pid_known(s, pid) || !match_fits(s->match, pid) || !target_add(s, pid))
+		return;
+	tree_find(s); /* what it forked before it was watched */
+	for (size_t i = before; i < s->npids; i++) {
+		snapshot_process(s->snapshot, s->pids[i]);
+		process_look(s, s->pids[i]);
+		procfs_each_fd(s->pids[i], socket_visit, &s->look_due);
+	}
+}
+
+struct pid_list {
+	uint32_t *pids;
+	size_t n, room;
+};
+
+static void pid_visit(void *ctx, uint32_t pid)
+{
+	struct pid_list *l = ctx;
+
+	if (l->n == l->room) {
+		size_t room = l->room ? l->room * 2 : 1024;
+		uint32_t *more = realloc(l->pids, room * sizeof(*more));
+
+		if (!more)
+			return;
+		l->pids = more;
+		l->room = room;
+	}
+	l->pids[l->n++] = pid;
+}
+
+struct scan {
+	struct source_bpf *s;
+	struct pid_list all;
+};
+
+/* In a child: the command line is in a process's memory, which may hang. */
+static void scan_work(void *ctx, size_t item, event_fn send, void *send_ctx)
+{
+	const struct scan *c = ctx;
+
+	if (!match_fits(c->s->match, c->all.pids[item]))
+		return;
+	send(send_ctx, record_begin(&c->s->room, EV_PROCESS, sizeof(struct ev_process),
+	                            c->all.pids[item], c->all.pids[item]));
+}
+
+static void scan_missed(void *ctx, size_t item, int err)
+{
+	(void)ctx; /* who hangs so is not known to match */
+	(void)item;
+	(void)err;
+}
+
+static void scan_found(void *ctx, const struct event *e)
+{
+	target_add(ctx, e->pid);
+}
+
+/* All processes there are. */
+static void match_scan(struct source_bpf *s)
+{
+	struct scan c = { s, { 0 } };
+	struct apart_job job = { 0, scan_work, scan_missed, &c, SCAN_ITEM_NS, SCAN_NS };
+
+	if (!s->match)
+		return;
+	procfs_each_pid(pid_visit, &c.all);
+	job.n = c.all.n;
+	apart_each(&s->apart, &job, scan_found, s);
+	free(c.all.pids);
+}
+
 /* ---- records from the kernel ---- */
+
+static void file_take(struct source_bpf *s, const struct event *raw)
+{
+	const struct event *e = files_take(s->files, raw, s->pids, s->npids, &s->room);
+
+	if (e)
+		deliver(s, e);
+}
 
 static void record_take(struct source_bpf *s, const struct event *e)
 {
@@ -253,10 +379,13 @@ static void record_take(struct source_bpf *s, const struct event *e)
 		if (!(e->flags & EVF_LAST))
 			return;
 		pid_remove(s, e->pid);
-		if (e->pid == s->config.pid) {
-			s->exited = true;
-			s->exit_code = ((const struct ev_exit *)e)->code;
-		}
+		roots_ended(&s->roots, e->pid, ((const struct ev_exit *)e)->code);
+		return;
+	case EV_FILE:
+		file_take(s, e);
+		return;
+	case EV_CANDIDATE:
+		candidate_take(s, e->pid);
 		return;
 	}
 	deliver(s, e);
@@ -322,8 +451,9 @@ static void losses_tell(struct source_bpf *s)
 	if (l.sent == s->said.sent && l.ring == s->said.ring && l.slots == s->said.slots &&
 	    l.faults == s->said.faults)
 		return;
+	s->scan_due |= s->match && l.ring != s->said.ring;
 	s->said = l;
-	init_event(&e, EV_LOST, sizeof(e), s->config.pid);
+	init_event(&e, EV_LOST, sizeof(e), stream_pid(s));
 	e.ring = l.ring;
 	e.slots = l.slots;
 	e.faults = l.faults;
@@ -383,16 +513,9 @@ static void tick(struct source_bpf *s)
 	if (now_ns() >= s->next_activity_ns)
 		activity_tell(s);
 	losses_tell(s);
-	init_event(&e, EV_TICK, sizeof(e), s->config.pid);
+	init_event(&e, EV_TICK, sizeof(e), stream_pid(s));
 	deliver(s, &e);
 	s->next_tick_ns = e.ts_ns + (uint64_t)s->config.tick_ms * 1000000;
-}
-
-static bool target_gone(const struct source_bpf *s)
-{
-	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1;
 }
 
 static void bpf_finish(struct source *source, enum end_reason why)
@@ -407,10 +530,37 @@ static void bpf_finish(struct source *source, enum end_reason why)
 	s->skel->bss->ready = 0;
 	ring_buffer__consume(s->ring);
 	losses_tell(s);
-	init_event(&e, EV_END, sizeof(e), s->config.pid);
+	init_event(&e, EV_END, sizeof(e), stream_pid(s));
 	e.reason = why;
-	e.code = why == END_EXITED ? s->exit_code : -1;
+	e.code = why == END_EXITED ? s->roots.code : -1;
 	deliver(s, &e);
+}
+
+static int look_take(struct source_bpf *s, bool closer)
+{
+	return snapshot_take(s->snapshot, stream_pid(s), s->pids, s->npids, closer);
+}
+
+/* What came up while records were read. */
+static void due_do(struct source_bpf *s)
+{
+	size_t before = s->npids;
+
+	if (s->scan_due) {
+		match_scan(s);
+		tree_find(s);
+		processes_look(s);
+	}
+	if (s->look_due || s->npids > before)
+		look_take(s, false);
+	s->look_due = s->scan_due = false;
+}
+
+/* The targets are gone; of those that match others will come. An exit record may have been lost: the descriptors tell. */
+static bool targets_gone(struct source_bpf *s)
+{
+	roots_look(&s->roots);
+	return !s->match && !roots_live(&s->roots);
 }
 
 static int bpf_poll(struct source *source, int timeout_ms)
@@ -432,10 +582,10 @@ static int bpf_poll(struct source *source, int timeout_ms)
 	if (n < 0 && n != -EINTR && n != -EAGAIN)
 		return n;
 	actions_reap(&s->actions);
+	due_do(s);
 	if (now_ns() >= s->next_tick_ns)
 		tick(s);
-	/* the exit record may have been lost: the descriptor tells for sure */
-	if (s->exited || target_gone(s)) {
+	if (targets_gone(s)) {
 		ring_buffer__consume(s->ring);
 		bpf_finish(source, END_EXITED);
 		return 1;
@@ -450,7 +600,7 @@ static int bpf_inspect(struct source *source)
 	if (s->ended) /* nothing follows EV_END */
 		return -ESRCH;
 	activity_tell(s);
-	return snapshot_take(s->snapshot, s->config.pid, s->pids, s->npids, true);
+	return look_take(s, true);
 }
 
 static void bpf_act(struct source *source, const struct source_action *a)
@@ -462,6 +612,19 @@ static void bpf_capture(struct source *source, uint64_t sock, uint32_t n)
 {
 	struct source_bpf *s = (struct source_bpf *)source;
 	bpf_map_update_elem(bpf_map__fd(s->skel->maps.captures), &sock, &n, BPF_ANY);
+}
+
+static void bpf_follow(struct source *source, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	struct source_bpf *s = (struct source_bpf *)source;
+	struct file_limit limit = { .n = n < CAPTURE_DEFAULT ? n : CAPTURE_DEFAULT };
+	struct file_key key = { ino, dev };
+	uint64_t id;
+
+	if (!files_id(s->files, ino, dev, &id))
+		return; /* announced too long ago: it goes on as it is */
+	limit.id = id;
+	bpf_map_update_elem(bpf_map__fd(s->skel->maps.file_limits), &key, &limit, BPF_ANY);
 }
 
 static void bpf_close(struct source *source)
@@ -478,8 +641,9 @@ static void bpf_close(struct source *source)
 	snapshot_free(s->snapshot);
 	ring_buffer__free(s->ring);
 	whystuck_bpf__destroy(s->skel);
-	if (s->pidfd >= 0)
-		close(s->pidfd);
+	roots_end(&s->roots);
+	match_free(s->match);
+	files_free(s->files);
 	free(s->seen);
 	free(s->pids);
 	free(s);
@@ -508,6 +672,8 @@ static bool load(struct source_bpf *s, bool multi)
 	bpf_program__set_autoattach(s->skel->progs.tls_exit, false);
 	bpf_program__set_autoattach(s->skel->progs.snapshot_thread, false);
 	bpf_program__set_autoattach(s->skel->progs.snapshot_socket, false);
+	s->skel->rodata->report_files = s->config.files;
+	s->skel->rodata->report_output = s->config.output;
 	if (whystuck_bpf__load(s->skel) == 0)
 		return true;
 	whystuck_bpf__destroy(s->skel);
@@ -532,29 +698,110 @@ static struct source *fail(struct source_bpf *s, char *why, size_t n, const char
 	return NULL;
 }
 
+/* Those named, as far as they are there. 0, or -errno when none is. */
+static int roots_name(struct source_bpf *s, const struct source_config *c)
+{
+	const uint32_t *pids = c->npids ? c->pids : &c->pid;
+	size_t n = c->npids ? c->npids : c->pid != 0;
+	int err = c->match ? 0 : -ESRCH;
+
+	for (size_t i = 0; i < n; i++) {
+		int added = roots_has(&s->roots, pids[i]) ? 0 : roots_add(&s->roots, pids[i]);
+
+		err = added && !roots_live(&s->roots) && !c->match ? added : 0;
+	}
+	return err;
+}
+
+/* A target that is a zombie already is known by how it ended. */
+static void roots_seed(struct source_bpf *s)
+{
+	struct proc_stat st;
+
+	for (size_t i = s->roots.n; i-- > 0;) {
+		uint32_t pid = s->roots.pids[i];
+
+		if (pid_seed(s, pid) || pid_known(s, pid))
+			continue;
+		if (procfs_stat(pid, &st) == 0 && procfs_ended(&st))
+			roots_ended(&s->roots, pid, st.exit_code);
+	}
+}
+
+/* Opens what needs no kernel program. False with why filled. */
+static bool prepare(struct source_bpf *s, char *why, size_t n)
+{
+	const struct source_config *c = &s->config;
+	char reason[128] = "";
+	int err;
+
+	roots_begin(&s->roots, c->match != NULL);
+	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
+	s->files = files_new();
+	if (c->match && !(s->match = match_new(c->match, reason, sizeof(reason)))) {
+		err = errno;
+		snprintf(why, n, "'%s' is no regular expression: %s", c->match, reason);
+		errno = err;
+		return false;
+	}
+	err = roots_name(s, c);
+	if (!err && s->seen && s->files)
+		return true;
+	errno = err ? -err : ENOMEM;
+	return false;
+}
+
+/* The stream's first records. Who matches is looked for twice, too: what was run while `ready` was off told nobody. */
+static void begin(struct source_bpf *s)
+{
+	uint64_t tick_ns = (uint64_t)s->config.tick_ms * 1000000;
+	struct event e;
+
+	roots_seed(s);
+	match_scan(s);
+	hello_tell(stream_pid(s), s->config.on_event, s->config.ctx);
+	tree_find(s);
+	processes_look(s);
+	if (s->config.program)
+		tls_probes_prepare(s->tls, s->config.pid, s->config.program);
+	s->skel->bss->ready = 1;
+	match_scan(s);
+	tree_find(s); /* children made while `ready` was off */
+	processes_look(s);
+	look_take(s, false);
+	s->next_activity_ns = now_ns() + ACTIVITY_TICKS * tick_ns;
+	s->next_tick_ns = now_ns() + tick_ns;
+	init_event(&e, EV_TICK, sizeof(e), stream_pid(s));
+	deliver(s, &e);
+}
+
 struct source *source_bpf_open(const struct source_config *c, char *why, size_t n)
 {
 	struct source_bpf *s = calloc(1, sizeof(*s));
 	struct tls_probes_ops ops;
-	struct proc_stat st;
-	struct event e;
 	bool multi = true;
 
 	if (!s)
 		return NULL;
 	s->config = *c;
-	s->exit_code = -1;
 	s->source = (struct source){ .poll = bpf_poll,
 		                     .inspect = bpf_inspect,
 		                     .act = bpf_act,
 		                     .capture = bpf_capture,
+		                     .follow = bpf_follow,
 		                     .finish = bpf_finish,
 		                     .close = bpf_close };
-	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
-	s->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (!s->seen || s->pidfd < 0)
-		return fail(s, why, n, "opening the process");
-	s->actions = (struct actions){ c->pid, s->pidfd, c->on_event, c->ctx };
+	*why = '\0';
+	if (!prepare(s, why, n)) {
+		int err = errno;
+
+		if (!*why)
+			return fail(s, why, n, "opening the process");
+		bpf_close(&s->source);
+		errno = err;
+		return NULL;
+	}
+	s->actions = (struct actions){ .roots = &s->roots, .emit = c->on_event, .ctx = c->ctx };
 	libbpf_set_print(no_print);
 	if (!load(s, true)) {
 		multi = false;
@@ -577,22 +824,10 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	s->pythons = pythons_new(bpf_map__fd(s->skel->maps.pythons));
 	if (!s->ring || !s->snapshot || !s->tls || !s->pythons)
 		return fail(s, why, n, "opening the kernel's event buffer");
+	snapshot_roots(s->snapshot, &s->roots);
+	s->skel->bss->matching = s->match != NULL;
 	if (whystuck_bpf__attach(s->skel))
 		return fail(s, why, n, "attaching the kernel programs");
-	hello_tell(c->pid, c->on_event, c->ctx);
-	if (!pid_seed(s, c->pid) && procfs_stat(c->pid, &st) == 0 && procfs_ended(&st))
-		s->exit_code = st.exit_code;
-	tree_find(s);
-	processes_look(s);
-	if (c->program)
-		tls_probes_prepare(s->tls, c->pid, c->program);
-	s->skel->bss->ready = 1;
-	tree_find(s); /* children made while `ready` was off */
-	processes_look(s);
-	snapshot_take(s->snapshot, c->pid, s->pids, s->npids, false);
-	s->next_activity_ns = now_ns() + ACTIVITY_TICKS * (uint64_t)c->tick_ms * 1000000;
-	s->next_tick_ns = now_ns() + (uint64_t)c->tick_ms * 1000000;
-	init_event(&e, EV_TICK, sizeof(e), c->pid);
-	deliver(s, &e);
+	begin(s);
 	return &s->source;
 }

@@ -48,7 +48,7 @@ struct source_proc {
 	struct look *look;
 	char *threads; /* struct proc_thread of the newest look */
 	size_t nthreads;
-	int pidfd;
+	struct roots roots;
 	struct actions actions;
 	uint32_t pids[TREE_MAX];    /* of the tree, alive ... */
 	uint64_t started[TREE_MAX]; /* ... and since when: its number may become a stranger's */
@@ -385,7 +385,7 @@ static void proc_finish(struct source *source, enum end_reason why)
 static int proc_poll(struct source *source, int timeout_ms)
 {
 	struct source_proc *s = (struct source_proc *)source;
-	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
+	struct pollfd p = { .fd = s->roots.fds[0], .events = POLLIN };
 	uint64_t now = now_ns();
 	int until, n;
 
@@ -424,6 +424,14 @@ static void proc_capture(struct source *source, uint64_t sock, uint32_t n)
 	(void)n;
 }
 
+static void proc_follow(struct source *source, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	(void)source; /* nothing is reported */
+	(void)ino;
+	(void)dev;
+	(void)n;
+}
+
 static void proc_close(struct source *source)
 {
 	struct source_proc *s = (struct source_proc *)source;
@@ -434,8 +442,7 @@ static void proc_close(struct source *source)
 	snapshot_free(s->snapshot);
 	if (s->look)
 		munmap(s->look, sizeof(*s->look));
-	if (s->pidfd >= 0)
-		close(s->pidfd);
+	roots_end(&s->roots);
 	free(s->threads);
 	free(s->refused);
 	free(s->seen);
@@ -466,17 +473,21 @@ struct source *source_proc_open(const struct source_config *c, char *why, size_t
 		                     .inspect = proc_inspect,
 		                     .act = proc_act,
 		                     .capture = proc_capture,
+		                     .follow = proc_follow,
 		                     .finish = proc_finish,
 		                     .close = proc_close };
-	s->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (s->pidfd < 0)
+	roots_begin(&s->roots, false);
+	err = roots_add(&s->roots, c->pid);
+	if (err) {
+		errno = -err;
 		return fail(s, why, n, "opening the process");
+	}
 	err = procfs_stat(c->pid, &st);
 	if (err) {
 		errno = -err;
 		return fail(s, why, n, "reading the process's state");
 	}
-	s->actions = (struct actions){ c->pid, s->pidfd, c->on_event, c->ctx };
+	s->actions = (struct actions){ .roots = &s->roots, .emit = c->on_event, .ctx = c->ctx };
 	s->refused = c->refused ? strdup(c->refused) : NULL;
 	s->seen = calloc(ACTIVITY_SEEN, sizeof(*s->seen));
 	s->look = mmap(NULL, sizeof(*s->look), PROT_READ | PROT_WRITE,
@@ -486,6 +497,7 @@ struct source *source_proc_open(const struct source_config *c, char *why, size_t
 	s->snapshot = snapshot_new_rows(&rows, snapshot_event, s);
 	if (!s->seen || !s->look || !s->snapshot)
 		return fail(s, why, n, "making room for a look");
+	snapshot_roots(s->snapshot, &s->roots);
 	hello_tell(c->pid, c->on_event, c->ctx);
 	s->started[s->npids] = st.start_ns;
 	s->pids[s->npids++] = c->pid;

@@ -104,6 +104,14 @@ static void replay_capture(struct source *source, uint64_t sock, uint32_t n)
 	(void)n;
 }
 
+static void replay_follow(struct source *source, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	(void)source;
+	(void)ino;
+	(void)dev;
+	(void)n;
+}
+
 static void replay_finish(struct source *source, enum end_reason why)
 {
 	struct source_replay *s = (struct source_replay *)source;
@@ -152,6 +160,7 @@ struct source *source_replay_open(const char *path, event_fn on_event, void *ctx
 		                     .inspect = replay_inspect,
 		                     .act = replay_act,
 		                     .capture = replay_capture,
+		                     .follow = replay_follow,
 		                     .finish = replay_finish,
 		                     .close = replay_close };
 	return &s->source;

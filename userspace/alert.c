@@ -17,7 +17,7 @@
 
 struct alert {
 	struct alert_plan plan;
-	uint32_t pid;
+	const struct targets *targets;
 	alert_act *act;
 	void *ctx;
 	int signals[SIGNALS_MAX];
@@ -69,7 +69,7 @@ static void environment_make(const struct alert *a, const struct alert_facts *f,
 	char number[24];
 
 	*out = '\0';
-	snprintf(number, sizeof(number), "%" PRIu32, a->pid);
+	snprintf(number, sizeof(number), "%" PRIu32, targets_first(a->targets));
 	line_add(&l, "WHYSTUCK_PID", number);
 	line_add(&l, "WHYSTUCK_VERDICT", f->verdict);
 	line_add(&l, "WHYSTUCK_SUMMARY", f->summary);
@@ -101,13 +101,14 @@ static void signal_next(struct alert *a, uint64_t now_ns)
 {
 	int signo = a->signals[a->next++];
 	const char *name = sigabbrev_np(signo);
-	char text[128];
+	char text[128 + TARGETS_TEXT_MAX], who[TARGETS_TEXT_MAX];
 
 	a->nsent++;
 	a->sent_ns = now_ns;
 	a->due_ns = now_ns + a->plan.grace_ns;
-	snprintf(text, sizeof(text), "SIG%s to %" PRIu32 ": the run is stuck%s", name ? name : "?",
-	         a->pid, a->next > 1 ? " and did not end in its time of grace" : "");
+	snprintf(text, sizeof(text), "SIG%s to %s: the run is stuck%s", name ? name : "?",
+	         targets_text(a->targets, who),
+	         a->next > 1 ? " and did not end in its time of grace" : "");
 	a->act(a->ctx, ACTION_STOP, signo, text);
 }
 
@@ -173,20 +174,22 @@ static void action_keep(struct alert *a, const struct event *ev)
 		a->forgotten++;
 	}
 	a->actions[a->nactions++] = copy;
-	if (copy->kind == ACTION_STOP && copy->result == -ESRCH)
+	/* of several one may have ended just now */
+	if (copy->kind == ACTION_STOP && copy->result == -ESRCH && a->targets->live <= 1)
 		a->gone = true;
 }
 
 /* ---- For the pipeline ---- */
 
-struct alert *alert_new(const struct alert_plan *plan, uint32_t pid, alert_act *act, void *ctx)
+struct alert *alert_new(const struct alert_plan *plan, const struct targets *targets,
+                        alert_act *act, void *ctx)
 {
 	struct alert *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return NULL;
 	a->plan = *plan;
-	a->pid = pid;
+	a->targets = targets;
 	a->act = act;
 	a->ctx = ctx;
 	plan_make(a);
@@ -236,7 +239,8 @@ void alert_event(struct alert *a, const struct event *ev)
 {
 	if (ev->type == EV_ACTION)
 		action_keep(a, ev);
-	else if (ev->type == EV_EXIT && (ev->flags & EVF_LAST) && ev->pid == a->pid)
+	else if (ev->type == EV_EXIT && (ev->flags & EVF_LAST) && !a->targets->live &&
+	         targets_have(a->targets, ev->pid))
 		target_ended(a, ev->ts_ns);
 	else if (ev->type == EV_END && ((const struct ev_end *)ev)->reason == END_EXITED)
 		target_ended(a, ev->ts_ns);

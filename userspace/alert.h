@@ -8,6 +8,7 @@
 #define ALERT_H
 #include "base/bytes.h"
 #include "event.h"
+#include "targets.h"
 
 /*
  * Results kept for run_error.json; a run that stalls more often keeps the newest ones,
@@ -42,8 +43,9 @@ struct alert_facts {
 
 struct alert;
 
-/* NULL: out of memory. */
-struct alert *alert_new(const struct alert_plan *plan, uint32_t pid, alert_act *act, void *ctx);
+/* targets: kept up to date by the caller before each alert_event, outlives it. NULL: out of memory. */
+struct alert *alert_new(const struct alert_plan *plan, const struct targets *targets,
+                        alert_act *act, void *ctx);
 void alert_free(struct alert *a);
 
 /*
@@ -53,7 +55,7 @@ void alert_free(struct alert *a);
 void alert_began(struct alert *a, uint64_t now_ns, const struct alert_facts *f);
 void alert_tick(struct alert *a, uint64_t now_ns);
 /*
- * Takes EV_EXIT of the target and EV_END (the plan is done) and EV_ACTION (copied; what followed a
+ * Takes EV_EXIT of the last target and EV_END (the plan is done) and EV_ACTION (copied; what followed a
  * signal is added to what is said of it); other events are none of its business.
  */
 void alert_event(struct alert *a, const struct event *ev);

@@ -3,6 +3,7 @@
 #include "call.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 struct llm_call *llm_call_new(void)
 {
@@ -99,4 +100,23 @@ const char *llm_role_name(enum llm_role r)
 		[LLM_ROLE_TOOL] = "tool",
 	};
 	return names[r];
+}
+
+enum llm_role llm_role_of_name(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum llm_role role;
+	} roles[] = {
+		{ "system", LLM_ROLE_SYSTEM },       { "developer", LLM_ROLE_SYSTEM },
+		{ "user", LLM_ROLE_USER },           { "human", LLM_ROLE_USER },
+		{ "assistant", LLM_ROLE_ASSISTANT }, { "model", LLM_ROLE_ASSISTANT },
+		{ "ai", LLM_ROLE_ASSISTANT },        { "tool", LLM_ROLE_TOOL },
+		{ "function", LLM_ROLE_TOOL },
+	};
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		if (strcasecmp(name, roles[i].name) == 0)
+			return roles[i].role;
+	return LLM_ROLE_NONE;
 }

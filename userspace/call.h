@@ -83,7 +83,7 @@ struct turn_fields {
 	int64_t turn_index;  /* as the requester counts, -1 not told */
 	enum llm_role role;  /* of the message it brings; LLM_ROLE_NONE not told */
 	uint64_t text_hash;  /* of that message's text, as in struct llm_message; 0 none */
-	bool message;        /* it brings one */
+	bool message;        /* it brings one, of the user's */
 };
 
 #define CALL_OP_MAX 64
@@ -100,6 +100,8 @@ struct call {
 	uint64_t first_byte_ns; /* first reply byte */
 	uint64_t last_byte_ns;  /* newest reply byte */
 	uint64_t end_ns;        /* last reply byte, 0 while open */
+	uint32_t reply_tid;     /* inbound: who wrote the reply's first byte, 0 nobody yet ... */
+	uint64_t reply_task;    /* ... and the asyncio task that did */
 	/*
 	 * Proto "generic": newest reply bytes that are a stream's comments and pings alone, 0 none came; and
 	 * the newest that may be content, or since when that was watched for.
@@ -154,4 +156,6 @@ const char *call_class_name(enum call_class c);
 const char *call_status_name(enum call_status s);
 const char *partial_name(enum partial p);   /* NULL for PARTIAL_NONE */
 const char *llm_role_name(enum llm_role r); /* NULL for LLM_ROLE_NONE */
+/* By the names that APIs and logs have for it, in any case: "human", "AI", "developer"; LLM_ROLE_NONE: nobody's. */
+enum llm_role llm_role_of_name(const char *name);
 #endif

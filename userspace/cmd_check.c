@@ -8,7 +8,9 @@
 #include "command.h"
 #include "host_features.h"
 #include "procfs.h"
+#include "source.h"
 #include "tls_probes.h"
+#include "turn_source/spec.h"
 #include "webhook.h"
 
 static bool check_features(void)
@@ -79,6 +81,25 @@ static int check_process(uint32_t pid)
 	return EXIT_OK;
 }
 
+static void hint(void *ctx, const struct event *e)
+{
+	turns_hint(ctx, e);
+}
+
+/* By what a watch would tell turns: from what shows before the process has done anything. */
+static void check_turns(uint32_t pid)
+{
+	struct turns_spec spec = { .kind = TURNS_AUTO };
+	struct turns_hints hints = { 0 };
+	char why[256], text[TURNS_REASON_MAX];
+	struct source_config c = { .pid = pid, .on_event = hint, .ctx = &hints };
+	struct source *source = source_proc_open(&c, why, sizeof(why));
+
+	if (source)
+		source->close(source);
+	printf("\nTurns of process %u: %s\n", pid, turns_reason(&spec, &hints, text));
+}
+
 int cmd_check(struct options *o)
 {
 	bool all = check_features();
@@ -91,5 +112,7 @@ int cmd_check(struct options *o)
 		printf("%-28s yes  --webhook posts the report of a stall\n", "webhook (libcurl)");
 	if (o->pid && check_process(o->pid) != EXIT_OK)
 		return EXIT_ERROR;
+	if (o->pid)
+		check_turns(o->pid);
 	return all ? EXIT_OK : EXIT_ERROR;
 }

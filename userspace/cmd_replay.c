@@ -104,28 +104,32 @@ static int scrub_file(const struct options *o)
 	return EXIT_OK;
 }
 
+struct first {
+	bool came;
+	uint32_t pid;
+};
+
 static void find_pid(void *ctx, const struct event *e)
 {
-	uint32_t *pid = ctx;
-
 	if (e->type == EV_HELLO)
-		*pid = e->pid;
+		*(struct first *)ctx = (struct first){ true, e->pid };
 }
 
-/* The target's PID names the default directory; it stands in the first record. 0 after saying why not. */
-static uint32_t recorded_pid(const struct options *o)
+/* The target's PID names the default directory; it stands in the first record, 0: there was none yet. False after saying why not. */
+static bool recorded_pid(const struct options *o, uint32_t *pid)
 {
 	char why[256] = "";
-	uint32_t pid = 0;
-	struct source *source = source_replay_open(o->file, find_pid, &pid, why, sizeof(why));
+	struct first first = { 0 };
+	struct source *source = source_replay_open(o->file, find_pid, &first, why, sizeof(why));
 
 	if (source) {
 		source->poll(source, 0);
 		source->close(source);
 	}
-	if (!pid)
+	if (!first.came)
 		log_error("cannot replay %s: %s", o->file, why[0] ? why : "it is empty");
-	return pid;
+	*pid = first.pid;
+	return first.came;
 }
 
 int cmd_replay(struct options *o)
@@ -143,8 +147,7 @@ int cmd_replay(struct options *o)
 		if (status != EXIT_OK || !o->output)
 			return status;
 	}
-	pid = recorded_pid(o);
-	if (!pid)
+	if (!recorded_pid(o, &pid))
 		return EXIT_ERROR;
 	s = session_new(o, pid, true);
 	if (!s)

@@ -99,7 +99,7 @@ static int run_child(struct session *s, const struct options *o, const char *pro
 	ssize_t n;
 
 	name = strrchr(o->argv[0], '/');
-	if (!watch_attach(s, (uint32_t)pid, program, name ? name + 1 : o->argv[0])) {
+	if (!watch_attach(s, o, program, name ? name + 1 : o->argv[0])) {
 		kill(pid, SIGKILL); /* still ours: it has not become CMD */
 		waitpid(pid, NULL, 0);
 		return EXIT_ERROR;

@@ -118,6 +118,8 @@ static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 	conn_stop(c, why, at);
 	t->ops.gone(t->ops.ctx, c);
 	conn_part(c);
+	if (c->far)
+		c->far->far = NULL;
 	held_forget(t, c);
 	while (*p != c)
 		p = &(*p)->next;
@@ -307,6 +309,43 @@ static bool outstanding(const struct ev_socket *e)
 	return !e->tcp_bytes_recv || e->tcp_last_sent_ns < e->tcp_last_recv_ns;
 }
 
+static void end_make(uint16_t family, const uint8_t *addr, uint16_t port, uint8_t end[static 18])
+{
+	memset(end, 0, 18);
+	if (!port || (family != AF_INET && family != AF_INET6))
+		return;
+	if (family == AF_INET6) {
+		memcpy(end, addr, 16);
+	} else { /* RFC 4291, 2.5.5.2 */
+		end[10] = end[11] = 0xff;
+		memcpy(end + 12, addr, 4);
+	}
+	memcpy(end + 16, &port, 2);
+}
+
+struct conn *conn_far_end(struct conn *c)
+{
+	static const uint8_t none[18];
+	struct conn *s = c->sock ? c : c->peer;
+
+	if (!s || s->far)
+		return s ? s->far : NULL;
+	if (memcmp(s->ends[0], none, 18) == 0 || memcmp(s->ends[1], none, 18) == 0)
+		return NULL;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct conn *o = s->table->buckets[i]; o; o = o->next) {
+			if (!o->sock || o == s || o->far ||
+			    memcmp(o->ends[0], s->ends[1], 18) != 0 ||
+			    memcmp(o->ends[1], s->ends[0], 18) != 0)
+				continue;
+			s->far = o;
+			o->far = s;
+			return o;
+		}
+	}
+	return NULL;
+}
+
 void conns_socket(struct conns *t, const struct ev_socket *e)
 {
 	struct conn *c = make(t, e->sock, 0, e->h.pid);
@@ -316,6 +355,8 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 	if (!c->endpoint.addr[0] || e->h.type != EV_SOCKET) {
 		address_text(e, c->endpoint.addr, sizeof(c->endpoint.addr));
 		c->port = e->remote_port;
+		end_make(e->family, e->local, e->local_port, c->ends[0]);
+		end_make(e->family, e->remote, e->remote_port, c->ends[1]);
 		conn_rename(c);
 	}
 	if (e->role != ROLE_UNKNOWN)

@@ -47,7 +47,12 @@ struct conn {
 	struct conn
 		*peer; /* the socket of a TLS object, the TLS object of a socket; NULL not joined */
 	struct endpoint endpoint;
-	uint16_t port;       /* of the other end */
+	uint16_t port; /* of the other end */
+	uint8_t ends
+		[2]
+		[18]; /* TCP: address (as IPv6) and port, our own end's and the other's; 0 unknown */
+	struct conn *
+		far; /* the socket that is the other end, watched too; NULL not, or not looked for */
 	uint8_t role;        /* enum socket_role */
 	bool from_start;     /* seen from its first byte */
 	bool ciphertext;     /* a socket that carries TLS */
@@ -130,6 +135,8 @@ void conn_tell(struct conn *c, const struct conn_told *told);
 uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns);
 /* A log-in on c ended. */
 void conn_set_up(struct conn *c, uint64_t ts_ns);
+/* The watched socket at the other end of c's connection (loopback, or two processes of one network namespace); NULL: none is. */
+struct conn *conn_far_end(struct conn *c);
 /* The socket below c: itself, or the one joined with it, or NULL. */
 const struct conn *conn_socket(const struct conn *c);
 void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx);

@@ -9,8 +9,15 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/pattern.h"
+#include "turn_source/spec.h"
+
 /* No benchmark asks for more turns; a typing error might. */
 #define TOTAL_MAX 1000000000
+/* Below it a file holds a handful of turns, above it no rotation is meant. */
+#define ROTATE_SIZE_MIN (4ull << 10)
+#define ROTATE_SIZE_MAX (1ull << 40)
+#define ROTATE_KEEP_MAX 1000
 /* Longer waits are typing errors, or seconds taken for minutes. */
 #define YEAR_S (366.0 * 86400)
 
@@ -31,12 +38,60 @@ const char *value_true(struct options *o, const struct option *opt, const char *
 	return NULL;
 }
 
+/* A string that struct options owns; a field that is set again gives the old one back, so that a recording that sets one
+ * for ever holds one. */
+struct options_string {
+	struct options_string *next;
+	char text[];
+};
+
+static const char *keep_text(struct options *o, const char **field, const char *value)
+{
+	size_t n = strlen(value) + 1;
+	struct options_string *s = malloc(sizeof(*s) + n);
+
+	if (!s)
+		return "out of memory";
+	memcpy(s->text, value, n); /* first: value may be the old one */
+	for (struct options_string **p = &o->strings; *p; p = &(*p)->next) {
+		struct options_string *old = *p;
+
+		if (old->text != *field)
+			continue;
+		*p = old->next;
+		free(old);
+		break;
+	}
+	s->next = o->strings;
+	o->strings = s;
+	*field = s->text;
+	return NULL;
+}
+
+void value_free_all(struct options *o)
+{
+	while (o->strings) {
+		struct options_string *s = o->strings;
+
+		o->strings = s->next;
+		free(s);
+	}
+}
+
 const char *value_text(struct options *o, const struct option *opt, const char *value)
 {
 	if (!*value)
 		return "is empty";
-	*(const char **)field_of(o, opt) = value;
-	return NULL;
+	return keep_text(o, field_of(o, opt), value);
+}
+
+bool value_print_text(const struct options *o, const struct option *opt, char *buf, size_t n)
+{
+	const char *text = *(const char *const *)field_in(o, opt);
+
+	if (text)
+		snprintf(buf, n, "%s", text);
+	return text != NULL;
 }
 
 /* Plain decimals only, whatever the locale: no sign, exponent, hexadecimal, infinity or NaN. At most six decimals, so
@@ -163,33 +218,104 @@ bool value_print_total(const struct options *o, const struct option *opt, char *
 	return v != 0;
 }
 
+const char *value_sample(struct options *o, const struct option *opt, const char *value)
+{
+	uint64_t v = value_positive(value, TOTAL_MAX);
+
+	if (!v)
+		return "not a number between 1 (every turn) and 1000000000";
+	*(uint64_t *)field_of(o, opt) = v;
+	return NULL;
+}
+
+bool value_print_sample(const struct options *o, const struct option *opt, char *buf, size_t n)
+{
+	return value_print_total(o, opt, buf, n) && *(const uint64_t *)field_in(o, opt) > 1;
+}
+
+const char *value_size(struct options *o, const struct option *opt, const char *value)
+{
+	static const char units[] = "kmg";
+	size_t n = strspn(value, "0123456789");
+	const char *unit = value[n] ? strchr(units, tolower((unsigned char)value[n])) : NULL;
+	unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+	char digits[24];
+	uint64_t v;
+
+	if (n == 0 || (value[n] && (!unit || value[n + 1])))
+		return "not a size in bytes, nor one in k, M or G";
+	snprintf(digits, sizeof(digits), "%.*s", n < sizeof(digits) ? (int)n : 23, value);
+	v = value_positive(digits, ROTATE_SIZE_MAX >> shift) << shift;
+	if (v < ROTATE_SIZE_MIN)
+		return "not between 4k and 1024G";
+	*(uint64_t *)field_of(o, opt) = v;
+	return NULL;
+}
+
+const char *value_keep(struct options *o, const struct option *opt, const char *value)
+{
+	uint64_t v = value_positive(value, ROTATE_KEEP_MAX);
+
+	if (!v)
+		return "not a number of files between 1 and 1000";
+	*(uint64_t *)field_of(o, opt) = v;
+	return NULL;
+}
+
+const char *value_match(struct options *o, const struct option *opt, const char *value)
+{
+	const char *why = *value ? pattern_check(value) : "is empty, and would match every process";
+
+	return why ? why : keep_text(o, field_of(o, opt), value);
+}
+
+static const char *const progress_styles[] = {
+	[PROGRESS_TQDM] = "tqdm",
+	[PROGRESS_NONE] = "none",
+};
+#define STYLES_N (sizeof(progress_styles) / sizeof(progress_styles[0]))
+
+const char *choice_progress(size_t i)
+{
+	return i < STYLES_N ? progress_styles[i] : NULL;
+}
+
 const char *value_progress(struct options *o, const struct option *opt, const char *value)
 {
-	enum progress_mode *mode = field_of(o, opt);
+	for (size_t i = 0; i < STYLES_N; i++)
+		if (strcmp(value, progress_styles[i]) == 0)
+			return *(enum progress_mode *)field_of(o, opt) = (enum progress_mode)i,
+			                                          NULL;
+	return "no such style of progress";
+}
 
-	if (strcmp(value, "tqdm") == 0)
-		*mode = PROGRESS_TQDM;
-	else if (strcmp(value, "none") == 0)
-		*mode = PROGRESS_NONE;
-	else
-		return "no such style of progress";
-	return NULL;
+const char *choice_turns(size_t i)
+{
+	static const char *const sources[] = {
+		"auto", "llm", "http", "jsonl:", "stdout:", "idle:"
+	};
+
+	return i < sizeof(sources) / sizeof(sources[0]) ? sources[i] : NULL;
 }
 
 const char *value_turns(struct options *o, const struct option *opt, const char *value)
 {
-	static const char *const sources[] = { "auto", "llm" };
+	struct turns_spec spec;
+	const char *why = turns_spec_parse(value, &spec);
 
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
-		if (strcmp(value, sources[i]) == 0)
-			return *(const char **)field_of(o, opt) = sources[i], NULL;
-	return "no such source of turns";
+	return why ? why : keep_text(o, field_of(o, opt), value);
 }
 
-bool value_print_turns(const struct options *o, const struct option *opt, char *buf, size_t n)
+const char *choice_profile(size_t i)
 {
-	snprintf(buf, n, "%s", *(const char *const *)field_in(o, opt));
-	return true;
+	return turns_profiles[i].name;
+}
+
+const char *value_profile(struct options *o, const struct option *opt, const char *value)
+{
+	if (!turns_profile_find(value))
+		return "no such profile";
+	return keep_text(o, field_of(o, opt), value);
 }
 
 static int rule_check(char kind, const char *spec, const char **why)
@@ -238,11 +364,11 @@ int value_signal(const char *s)
 	return 0;
 }
 
-const char *value_stop(struct options *o, const struct option *opt, const char *value)
+/* Why a run is not stopped by this one; NULL for one that may. */
+static const char *signal_refused(int signo)
 {
 	static const int harmless[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
 		                        SIGCONT, SIGCHLD, SIGURG,  SIGWINCH };
-	int signo = value ? value_signal(value) : SIGINT;
 
 	if (!signo)
 		return "no such signal";
@@ -251,6 +377,29 @@ const char *value_stop(struct options *o, const struct option *opt, const char *
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
 		if (signo == harmless[i])
 			return "this signal ends no process";
+	return NULL;
+}
+
+const char *choice_signal(size_t i)
+{
+	static char name[16];
+
+	for (int signo = 1; signo < NSIG; signo++) {
+		if (!sigabbrev_np(signo) || signal_refused(signo) || i-- > 0)
+			continue;
+		snprintf(name, sizeof(name), "SIG%s", sigabbrev_np(signo));
+		return name;
+	}
+	return NULL;
+}
+
+const char *value_stop(struct options *o, const struct option *opt, const char *value)
+{
+	int signo = value ? value_signal(value) : SIGINT;
+	const char *why = signal_refused(signo);
+
+	if (why)
+		return why;
 	o->stop_signal = signo;
 	return value_true(o, opt, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Options: one table for every command; the command line, then the environment, then defaults. */
+/* Options: one table for every command; the command line wins, then a --config file, the environment, the defaults. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 #include <stdbool.h>
@@ -22,6 +22,12 @@ enum progress_mode { PROGRESS_TQDM, PROGRESS_NONE };
 #define OPTIONS_RULES_MAX 64
 /* Processes named at once; --match is for more. */
 #define OPTIONS_PIDS_MAX 256
+
+/* Who an endpoint is. kind: l llm, s storage, h heartbeat */
+struct options_rule {
+	char *spec;
+	char kind;
+};
 
 struct options {
 	const char *command;             /* "why", "watch", "run", "replay", "check" */
@@ -46,10 +52,7 @@ struct options {
 	uint64_t rotate_keep; /* rotated files kept */
 	const char *runstats; /* file to merge the summary into, NULL none */
 	const char *config;   /* file the options were read from, NULL none */
-	struct {
-		char *spec;
-		char kind;
-	} rules[OPTIONS_RULES_MAX]; /* kind: l llm, s storage, h heartbeat; in order */
+	struct options_rule rules[OPTIONS_RULES_MAX]; /* the first that fits an endpoint counts */
 	int nrules;
 	const char *on_stuck; /* command, NULL none */
 	const char *webhook;  /* URL, which may hold secrets; NULL none */
@@ -62,23 +65,27 @@ struct options {
 	bool probe, unstick, yes;
 	int unstick_fd; /* -1: the one the run waits on */
 
-	uint64_t given; /* which stood on the command line: a recording does not change these */
+	uint64_t
+		given; /* rows of the table that stood on the command line or in the file of --config: a recording
+	                 * does not change these */
+	struct options_string *strings; /* what the strings above point to */
 };
 
-/* The defaults; rules are owned, all other strings stay the caller's (argv) and must outlive o. */
+/* The defaults. o owns its strings and rules; argv and file stay the caller's (of main) and must outlive it. It cannot be
+ * copied by assignment. options_free() may be called again, and on a zeroed o. */
 void options_init(struct options *o);
 void options_free(struct options *o);
 
-/* Parses argv into o, which need not be initialised. 0: go on. OPTIONS_LEAVE: --help or --version was answered on out.
+/* Parses argv into o, which need not be initialised. 0: go on. OPTIONS_LEAVE: --help, --version or --completion was answered on out.
  * Else EXIT_USAGE or EXIT_ERROR: everything was said on err. Environment values are checked the same way and named in
- * messages; where the option is given they are not looked at. */
+ * messages; where the option is given they are not looked at. A --config file is read: options_config.h. */
 #define OPTIONS_LEAVE (-1)
 int options_parse(struct options *o, int argc, char **argv, FILE *out, FILE *err);
 
 /* The options that change results, as "name=value" lines for the recording (EV_OPTION), and back. Neither alerts nor
  * stops nor file names are among them: a recording can make a replay neither run nor write anything. options_apply
  * returns 0, or -EINVAL for an unknown name or a bad value, so that a recording of a newer program is not misread; an
- * option that stands on the command line wins, and the rest of the recording's lines of that name are passed over. */
+ * option that was given wins, and the rest of the recording's lines of that name are passed over. */
 void options_each(const struct options *o, void (*emit)(void *ctx, const char *line), void *ctx);
 int options_apply(struct options *o, const char *line);
 #endif

@@ -16,12 +16,15 @@
 #include "coverage.h"
 #include "evidence.h"
 #include "identify.h"
+#include "out/calls.h"
 #include "out/metrics.h"
 #include "out/run_error.h"
+#include "out/runstats.h"
 #include "out/summary.h"
 #include "slow.h"
 #include "stall.h"
 #include "turn.h"
+#include "turn_mark.h"
 
 #define ACTIONS_MAX 32 /* due, not yet taken by the caller */
 #define SLOW_LINES_NS \
@@ -34,6 +37,7 @@
 /* Between the two looks at a stall: who computes, and who works, shows in what moved meanwhile. */
 #define LOOK_GAP_NS 400000000ull
 /* Ends of threads during a stall that wait for a tick; of more than a large pool has, the rest counts at once. */
+#define IDLE_TICKS 2 /* without a target, until it is clear that the stream goes on */
 #define LEAVING_MAX 512
 
 /* A call with what the pipeline knows of it. The call comes first: freeing it frees all. */
@@ -66,15 +70,25 @@ struct pipeline {
 	struct pipeline_config config;
 	void (*capture)(void *ctx, uint64_t sock, uint32_t n);
 	void *capture_ctx;
+	void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n);
+	void *follow_ctx;
 	struct options *options;
-	bool started, ended, write_failed;
+	bool started, ended;
+	enum end_reason end_reason; /* once ended */
 	bool naming; /* calls of the past become known: what that does to turns is no progress */
-	uint32_t pid;
+	struct targets targets;
+	unsigned idle_ticks; /* in a row at which no target was there */
 	uint64_t wall_offset_ns, now_ns, start_ns;
 
 	struct endpoint_rules *rules;
 	struct conns *conns;
 	struct turns *turns;
+	struct turns_spec turns_spec;
+	struct turns_hints hints; /* what `auto` has to go by before anything is seen */
+	struct turn_marks *marks;
+	bool told_turns;  /* by what turns are told was said */
+	const char *unit; /* of the run's own counting, NULL none */
+	uint64_t units_done, units_total;
 	struct turn_sink turn_sink;
 	struct evidence *evidence;
 	struct stall *stall;
@@ -83,6 +97,7 @@ struct pipeline {
 	struct coverage *coverage;
 	struct summary *summary;
 	struct metrics *metrics;
+	struct calls *calls; /* NULL: no calls.jsonl */
 	struct progress *progress;
 
 	uint64_t ids, nturns;
@@ -139,6 +154,7 @@ static struct call *call_opened(void *ctx, struct conn *conn, const struct stamp
 	t->call.pid = at->pid;
 	t->call.tid = at->tid;
 	t->call.task = at->task;
+	t->call.inbound = conn->role == ROLE_SERVER;
 	t->conn = conn;
 	t->first = conn->real_calls == 0 && conn->open == 0;
 	t->next = p->open;
@@ -159,6 +175,42 @@ static struct call_place place_of(const struct tracked *t)
 	snprintf(place.endpoint, sizeof(place.endpoint), "%.127s",
 	         storage && t->endpoint.addr[0] ? t->endpoint.addr : t->endpoint.name);
 	return place;
+}
+
+/* A call to a server of unknown kind: it may lead to who serves it, or begin a turn. */
+static void tell_other(struct pipeline *p, struct tracked *t, bool done)
+{
+	struct call_place place = place_of(t);
+
+	if (t->call.class != CALL_OTHER || t->call.inbound)
+		return;
+	turns_call_sent(p->turns, &t->call, &place);
+	if (done)
+		turns_call_done(p->turns, &t->call, &place);
+}
+
+/* The watched process's own call of which this request to the target is the other end. */
+static struct call_client client_of(struct pipeline *p, const struct tracked *t)
+{
+	const struct conn *far = t->conn ? conn_far_end(t->conn) : NULL;
+	struct call_client client = { 0 };
+
+	for (struct tracked *o = far ? p->open : NULL; o; o = o->next) {
+		if ((o->conn != far && o->conn != far->peer) || o->call.inbound)
+			continue;
+		client = (struct call_client){ o->call.id,
+			                       o->call.class,
+			                       { o->call.pid, o->call.tid, o->call.task },
+			                       o->call.start_ns };
+	}
+	return client;
+}
+
+static void tell_inbound(struct pipeline *p, struct tracked *t)
+{
+	struct call_client client = client_of(p, t);
+
+	turns_inbound_sent(p->turns, &t->call, &client);
 }
 
 /* Tells the turn engine and the stall clocks what they do not know yet of a call that is LLM or storage. */
@@ -226,6 +278,10 @@ static void call_sent(void *ctx, struct conn *conn, struct call *call)
 	(void)conn;
 	classify(p, t);
 	tell(p, t, true);
+	if (call->inbound)
+		tell_inbound(p, t);
+	else
+		tell_other(p, t, false);
 }
 
 static void forget(struct tracked *t)
@@ -263,6 +319,10 @@ static void settle(struct pipeline *p, struct tracked *t)
 		t->call.class = CALL_HEARTBEAT;
 	coverage_call(p->coverage, &t->call);
 	tell(p, t, true);
+	if (t->call.inbound)
+		turns_inbound_done(p->turns, &t->call);
+	else
+		tell_other(p, t, true);
 	if (t->opened) {
 		place = place_of(t);
 		turns_call_done(p->turns, &t->call, &place);
@@ -403,7 +463,6 @@ static void turn_opened(struct turn_sink *s, const struct turn *t)
 static void turn_closed(struct turn_sink *s, const struct turn *t)
 {
 	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
-	int err;
 
 	p->nturns += t->status != TURN_STALLED;
 	p->last_llm_ns = (int64_t)t->llm_ns;
@@ -412,19 +471,8 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	if (!p->ended && !p->naming && t->status != TURN_STALLED)
 		stall_turn(p->stall, p->now_ns);
 	if (p->metrics) {
-		err = metrics_write(p->metrics, t);
-		if (err && !p->write_failed) {
-			log_error("cannot write %s/turn_metrics.jsonl: %s; turns are counted, and "
-			          "written again as soon as "
-			          "it works",
-			          p->config.dir, strerror(-err));
-			p->write_failed = true;
-		} else if (!err && p->write_failed) {
-			log_warn("%s/turn_metrics.jsonl is written again; %llu turns are missing "
-			         "in it",
-			         p->config.dir, (unsigned long long)metrics_unwritten(p->metrics));
-			p->write_failed = false;
-		}
+		metrics_write(p->metrics, t);
+		lines_report(p->config.turns, p->config.dir, "turns");
 	}
 	if (log_enabled(LEVEL_DEBUG)) {
 		char line[256];
@@ -434,12 +482,75 @@ static void turn_closed(struct turn_sink *s, const struct turn *t)
 	}
 }
 
-static void turn_outside(struct turn_sink *s, const struct call *c)
+/* A call that counts is done: its line, if there is one to write, and what the summary counts of calls. */
+static void write_call(struct pipeline *p, const struct call *c, const struct call_place *place,
+                       const struct call_turn *turn)
+{
+	summary_call(p->summary, c);
+	if (!p->calls)
+		return;
+	calls_write(p->calls, c, place, turn);
+	lines_report(p->config.calls, p->config.dir, "calls");
+}
+
+static void turn_outside(struct turn_sink *s, const struct call *c, const struct call_place *place,
+                         const struct call_attempt *a, enum outside_why why)
 {
 	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
 
-	(void)c;
-	summary_outside(p->summary);
+	summary_outside(p->summary, c, place, outside_why_text(why));
+	write_call(p, c, place, &(struct call_turn){ 0, NULL, a->logical, a->attempt });
+}
+
+static void turn_booked(struct turn_sink *s, const struct turn *t, const struct call *c,
+                        const struct call_place *place, const struct call_attempt *a)
+{
+	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
+
+	write_call(p, c, place,
+	           &(struct call_turn){ t->id, t->session_id, a->logical, a->attempt });
+}
+
+/* By what turns are told changed. */
+static void turn_chosen(struct turn_sink *s, enum turns_kind kind, const char *why)
+{
+	(void)s;
+	log_info("turns: by %s from here on: %s", turns_kind_name(kind), why);
+}
+
+static void turns_say(struct pipeline *p)
+{
+	char text[TURNS_REASON_MAX];
+
+	if (p->told_turns)
+		return;
+	p->told_turns = true;
+	if (!p->config.look)
+		log_info("turns: %s", turns_reason(&p->turns_spec, &p->hints, text));
+}
+
+/* What the run says of its turns, of how many there are and how many are done. */
+static void marked(void *ctx, const struct turn_mark *m)
+{
+	struct pipeline *p = ctx;
+
+	if (m->kind == MARK_TOTAL) {
+		p->unit = m->unit;
+		p->units_total = m->n;
+	} else if (m->kind == MARK_DONE) {
+		p->unit = m->unit;
+		p->units_done = m->n;
+	} else {
+		turns_mark(p->turns, m);
+	}
+}
+
+static void file_decided(void *ctx, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	struct pipeline *p = ctx;
+
+	if (p->follow)
+		p->follow(p->follow_ctx, ino, dev, n);
 }
 
 /* ---- calls from before we came ---- */
@@ -637,7 +748,7 @@ static struct finding *finding_new(struct pipeline *p)
 	f->history.nrecent = p->nrecent;
 	f->look = (struct look){
 		.now_ns = p->now_ns,
-		.pid = p->pid,
+		.pid = targets_first(&p->targets),
 		.evidence = p->evidence,
 		.stall = p->config.look ? NULL : p->stall,
 		.history = &f->history,
@@ -785,7 +896,7 @@ static char *webhook_text(const struct pipeline *p)
 static void action_due(void *ctx, enum action_kind kind, int signo, const char *text)
 {
 	struct pipeline *p = ctx;
-	char *copy = NULL;
+	char *copy = NULL, who[TARGETS_TEXT_MAX];
 
 	if (p->nactions == ACTIONS_MAX)
 		return;
@@ -799,8 +910,9 @@ static void action_due(void *ctx, enum action_kind kind, int signo, const char *
 		copy = webhook_text(p);
 	} else {
 		copy = strdup(text);
-		log_warn("stopping the run: SIG%s to %u",
-		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?", p->pid);
+		log_warn("stopping the run: SIG%s to %s",
+		         sigabbrev_np(signo) ? sigabbrev_np(signo) : "?",
+		         targets_text(&p->targets, who));
 	}
 	if (copy)
 		p->actions[p->nactions++] = (struct pipeline_action){ kind, signo, copy };
@@ -828,11 +940,46 @@ bool pipeline_wants_look(struct pipeline *p)
 
 /* ---- ticks ---- */
 
+/* The oldest call that t, an open turn, waits for; NULL none. Valid until something else is named. */
+static void row_waits(struct pipeline *p, const struct turn *t, struct progress_row *row)
+{
+	for (struct tracked *c = p->open; c; c = c->next) {
+		if (!c->opened || c->call.blocks || c->call.pid != t->pid ||
+		    c->call.tid != t->tid || (row->waits_on && c->call.start_ns >= row->waits_ns))
+			continue;
+		row->waits_on = c->endpoint.label[0] ? c->endpoint.label : c->endpoint.name;
+		row->waits_ns = c->call.start_ns;
+	}
+}
+
+/* The turns that are open, as rows; how many. *more: further ones there are. */
+static size_t rows_fill(struct pipeline *p, struct progress_row *rows, size_t *more)
+{
+	const struct turn *open[PROGRESS_ROWS_MAX];
+	size_t n = turns_open_list(p->turns, open, PROGRESS_ROWS_MAX);
+
+	*more = turns_open_count(p->turns) > n ? turns_open_count(p->turns) - n : 0;
+	for (size_t i = 0; i < n; i++) {
+		rows[i] = (struct progress_row){
+			.name = open[i]->session_id,
+			.turns = turns_session_count(p->turns, open[i]->session_id),
+			.turn_ns = open[i]->start_ns,
+			.at_least = open[i]->at_least,
+		};
+		row_waits(p, open[i], &rows[i]);
+	}
+	return n;
+}
+
 static void show_progress(struct pipeline *p, bool last)
 {
+	struct progress_row rows[PROGRESS_ROWS_MAX];
 	struct progress_state s = {
 		.turns = p->nturns,
 		.total = p->options->total,
+		.unit = p->unit,
+		.units_done = p->units_done,
+		.units_total = p->units_total,
 		.llm_ns = p->last_llm_ns,
 		.storage_ns = p->last_storage_ns,
 	};
@@ -857,6 +1004,8 @@ static void show_progress(struct pipeline *p, bool last)
 		s.oldest_at_least = t->call.at_least;
 		s.oldest_slow = t->slow;
 	}
+	s.rows = rows;
+	s.nrows = rows_fill(p, rows, &s.rows_more);
 	if (stall_stuck(p->stall) && period) {
 		s.stuck_ns = period->since_ns;
 		s.stuck_on = p->stuck_on[0] ? p->stuck_on : NULL;
@@ -953,12 +1102,28 @@ static void look_want(struct pipeline *p)
 	p->error_since_ns = p->now_ns;
 }
 
+/*
+ * No target is there, and yet the stream goes on: others will come. Then nothing is stuck, and turns of those who are gone are over.
+ * Where they are all there were the stream ends within a tick.
+ */
+static void idle_tick(struct pipeline *p)
+{
+	p->idle_ticks = p->targets.live ? 0 : p->idle_ticks + 1;
+	if (p->idle_ticks < IDLE_TICKS)
+		return;
+	stall_rest(p->stall, p->now_ns);
+	for (size_t i = 0; p->idle_ticks == IDLE_TICKS && i < p->targets.n; i++)
+		turns_process_exit(p->turns, p->targets.list[i].pid, p->targets.list[i].ended_ns);
+}
+
 static void on_tick(struct pipeline *p)
 {
 	const struct call **open;
 	size_t n;
 
 	conns_tick(p->conns, p->now_ns);
+	turns_tick(p->turns, p->now_ns);
+	idle_tick(p);
 	leaving_settle(p);
 	open = open_calls(p, &n);
 	switch (open ? stall_tick(p->stall, p->now_ns, open, n) : STALL_NONE) {
@@ -1005,7 +1170,9 @@ static void start(struct pipeline *p)
 		                       .out = p->config.out,
 		                       .utf8 = p->config.utf8,
 		                       .width = p->config.width,
+		                       .height = p->config.height,
 		                       .start_ns = p->now_ns };
+	const struct turn_marks_ops marks = { marked, file_decided, p };
 	const char *why;
 
 	p->started = true;
@@ -1020,19 +1187,26 @@ static void start(struct pipeline *p)
 		else
 			endpoint_rules_add_heartbeat(p->rules, spec, &why);
 	}
+	turns_spec_make(o->turns, o->profile, &p->turns_spec);
+	p->turns = turns_new(&p->turn_sink, &p->turns_spec, p->now_ns);
+	p->marks = turn_marks_new(&p->turns_spec, &marks);
 	p->conns = conns_new(&ops, p->rules, p->now_ns);
 	/* a look on demand waits for no stall */
 	p->stall = stall_new(p->config.look ? 0 : (uint64_t)(o->stuck_timeout_minutes * 60e9),
 	                     p->now_ns);
-	p->alert = alert_new(&plan, p->pid, action_due, p);
-	if (p->config.metrics_fd >= 0)
-		p->metrics = metrics_new(p->config.metrics_fd, p->wall_offset_ns);
+	p->alert = alert_new(&plan, &p->targets, action_due, p);
+	summary_wall_offset(p->summary, p->wall_offset_ns);
+	if (p->config.turns)
+		p->metrics = metrics_new(p->config.turns, p->wall_offset_ns, o->sample);
+	if (p->config.calls)
+		p->calls = calls_new(p->config.calls, p->wall_offset_ns);
 	if (p->config.out && p->config.style != STYLE_NONE) {
 		p->progress = progress_new(&bar);
 		if (p->progress)
 			log_set_bar(progress_hide, progress_show, p->progress);
 	}
-	if (!p->conns || !p->stall || !p->alert || (p->config.metrics_fd >= 0 && !p->metrics)) {
+	if (!p->turns || !p->marks || !p->conns || !p->stall || !p->alert ||
+	    (p->config.turns && !p->metrics) || (p->config.calls && !p->calls)) {
 		log_error("out of memory");
 		exit(EXIT_ERROR);
 	}
@@ -1040,7 +1214,6 @@ static void start(struct pipeline *p)
 
 static void on_hello(struct pipeline *p, const struct ev_hello *e)
 {
-	p->pid = e->h.pid;
 	p->wall_offset_ns = e->wall_offset_ns;
 	if (e->version != EVENT_VERSION)
 		log_warn("the recording was made by another version (%u, this one reads %u)",
@@ -1101,6 +1274,11 @@ static void on_close(struct pipeline *p, const struct ev_close *e)
 	conns_close(p->conns, e);
 }
 
+static void on_fork(struct pipeline *p, const struct ev_fork *e)
+{
+	turns_thread_started(p->turns, e->child_pid, e->child_tid);
+}
+
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
 {
 	struct leaving l = { e->h.pid, e->h.tid, e->h.ts_ns };
@@ -1108,12 +1286,13 @@ static void on_exited(struct pipeline *p, const struct ev_exit *e)
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
 	if (e->h.flags & EVF_LAST) {
 		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
-		/* the target's own turns end with the run, which may have been stuck */
-		if (e->h.pid == p->pid)
+		/* the last target's own turns end with the run, which may have been stuck */
+		if (targets_have(&p->targets, e->h.pid) && !p->targets.live)
 			p->nleaving = 0;
 		else
 			turns_process_exit(p->turns, e->h.pid, e->h.ts_ns);
-	} else if (stall_stuck(p->stall) && e->h.pid == p->pid && p->nleaving < LEAVING_MAX) {
+	} else if (stall_stuck(p->stall) && targets_have(&p->targets, e->h.pid) &&
+	           p->nleaving < LEAVING_MAX) {
 		p->leaving[p->nleaving++] = l;
 	} else {
 		turns_thread_exit(p->turns, l.pid, l.tid, l.ts_ns);
@@ -1124,6 +1303,7 @@ static void on_snapshot(struct pipeline *p, const struct event *e)
 {
 	if (e->flags & EVF_BEGIN)
 		return;
+	turns_say(p);
 	p->naming = true;
 	conns_seeded(p->conns);
 	find_awaited(p);
@@ -1150,6 +1330,7 @@ static void on_end(struct pipeline *p, const struct event *e)
 	if (n) /* what followed them */
 		error_actions(p);
 	p->ended = true;
+	p->end_reason = (enum end_reason)((const struct ev_end *)e)->reason;
 	if (p->error_due)
 		error_report(p);
 	conns_end(p->conns, e->ts_ns);
@@ -1160,10 +1341,19 @@ static void on_end(struct pipeline *p, const struct event *e)
 	log_set_bar(NULL, NULL, NULL);
 }
 
+/* Those that are there from the start are told by who attaches. */
+static void target_say(const struct pipeline *p, const struct event *e)
+{
+	if (evidence_time(p->evidence) && !p->config.replay)
+		log_info("watching %u from now on: its command line matches", e->pid);
+}
+
 void pipeline_feed(struct pipeline *p, const struct event *e)
 {
 	if (e->ts_ns > p->now_ns)
 		p->now_ns = e->ts_ns;
+	if (targets_event(&p->targets, e))
+		target_say(p, e);
 	if (e->type == EV_HELLO)
 		on_hello(p, (const void *)e);
 	else if (e->type == EV_OPTION)
@@ -1179,6 +1369,9 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		on_connect(p, (const void *)e);
 		break;
 	case EV_SOCKET:
+		turns_hint(&p->hints, e);
+		conns_socket(p->conns, (const void *)e);
+		break;
 	case EV_ACCEPT:
 		conns_socket(p->conns, (const void *)e);
 		break;
@@ -1192,6 +1385,18 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	case EV_CLOSE:
 	case EV_TLS_FREE:
 		on_close(p, (const void *)e);
+		break;
+	case EV_FORK:
+		on_fork(p, (const void *)e);
+		break;
+	case EV_PROCESS:
+		turns_hint(&p->hints, e);
+		break;
+	case EV_FILE:
+		turn_marks_file(p->marks, (const void *)e);
+		break;
+	case EV_WRITE:
+		turn_marks_write(p->marks, (const void *)e);
 		break;
 	case EV_EXIT:
 		on_exited(p, (const void *)e);
@@ -1237,41 +1442,99 @@ static json_t *stalls_json(const struct pipeline *p)
 	return summary_stalls(list, n, p->wall_offset_ns);
 }
 
-int pipeline_finish(struct pipeline *p)
+/* All that is known of the run, {"turn_metrics_summary": ...}; NULL when out of memory. */
+static json_t *runstats_json(struct pipeline *p)
 {
-	json_t *coverage, *doc;
-	int err = 0;
+	json_t *coverage, *summary;
 
-	if (!p->started)
-		return 0;
 	conns_each(p->conns, cover_conn, p->coverage);
 	coverage = coverage_json(p->coverage, p->metrics ? metrics_unwritten(p->metrics) : 0,
 	                         conns_forgotten(p->conns));
-	doc = json_pack("{s:o}", "turn_metrics_summary",
-	                summary_json(p->summary, coverage_events(p->coverage), coverage));
+	if (p->metrics)
+		summary_sampled(p->summary, p->options->sample, metrics_written(p->metrics),
+		                metrics_left_out(p->metrics));
+	summary = summary_json(p->summary, coverage_events(p->coverage), coverage);
 	json_decref(coverage);
-	if (doc)
-		json_object_set_new(json_object_get(doc, "turn_metrics_summary"), "stall_periods",
-		                    stalls_json(p));
-	if (!doc)
-		err = -ENOMEM;
-	else if (p->config.dirfd >= 0)
+	if (summary)
+		json_object_set_new(summary, "stall_periods", stalls_json(p));
+	return summary ? json_pack("{s:o}", RUNSTATS_KEY, summary) : NULL;
+}
+
+/* --runstats: into the runner's own file, once it can write it no more. 0 or -errno. */
+static int merge_runstats(struct pipeline *p, json_t *doc)
+{
+	const char *file = p->options->runstats, *dir = p->config.dir;
+	char why[256];
+
+	if (!file || p->config.replay || p->config.dirfd < 0)
+		return 0;
+	if (p->end_reason != END_EXITED) {
+		log_warn("%s is left as it is: the run goes on and may write it; the summary is in "
+		         "%s/runstats.json",
+		         file, dir);
+		return 0;
+	}
+	switch (runstats_file(file, json_object_get(doc, RUNSTATS_KEY), why, sizeof(why))) {
+	case RUNSTATS_MERGED:
+		log_info("the summary is in %s", file);
+		return 0;
+	case RUNSTATS_BESIDE_IT:
+		log_error("cannot merge the summary into %s: %s; it is in %s" RUNSTATS_BESIDE
+		          " and in %s/runstats.json",
+		          file, why, file, dir);
+		return -EIO;
+	case RUNSTATS_NOWHERE:
+		break;
+	}
+	log_error("cannot merge the summary into %s: %s; it is in %s/runstats.json", file, why,
+	          dir);
+	return -EIO;
+}
+
+static int write_runstats(struct pipeline *p, json_t *doc)
+{
+	int err = doc ? 0 : -ENOMEM;
+
+	if (doc && p->config.dirfd >= 0)
 		err = run_error_write(doc, p->config.dirfd, "runstats.json");
-	json_decref(doc);
 	if (err)
 		log_error("cannot write %s/runstats.json: %s; the summary below is all there is",
 		          p->config.dir, strerror(-err));
+	return err;
+}
+
+/* What a file of lines lacks at the end of the run. 0, or -EIO when that is something. */
+static int say_missing(const struct pipeline *p, const struct lines *l, const char *what,
+                       const char *where)
+{
+	if (!l || !lines_unwritten(l))
+		return 0;
+	log_error("%llu %s could not be written to %s/%s; %s",
+	          (unsigned long long)lines_unwritten(l), what, p->config.dir, lines_name(l),
+	          where);
+	return -EIO;
+}
+
+int pipeline_finish(struct pipeline *p)
+{
+	json_t *doc;
+	int err, failed[3];
+
+	if (!p->started)
+		return 0;
+	doc = runstats_json(p);
+	err = write_runstats(p, doc);
+	failed[0] = doc ? merge_runstats(p, doc) : 0;
+	json_decref(doc);
 	if (p->config.out) {
 		summary_print(p->summary, p->config.out);
 		if (!p->nturns)
 			coverage_hint(p->coverage, p->config.out);
 	}
-	if (p->metrics && metrics_unwritten(p->metrics)) {
-		log_error("%llu turns could not be written to %s/turn_metrics.jsonl; they are in "
-		          "the summary",
-		          (unsigned long long)metrics_unwritten(p->metrics), p->config.dir);
-		err = err ? err : -EIO;
-	}
+	failed[1] = say_missing(p, p->config.turns, "turns", "they are in the summary");
+	failed[2] = say_missing(p, p->config.calls, "calls", "their turns are as they should be");
+	for (int i = 0; i < 3; i++)
+		err = err ? err : failed[i];
 	return err;
 }
 
@@ -1284,14 +1547,17 @@ struct pipeline *pipeline_new(const struct pipeline_config *c)
 	p->config = *c;
 	p->options = c->options;
 	p->last_llm_ns = p->last_storage_ns = -1;
-	p->turn_sink = (struct turn_sink){ turn_opened, turn_closed, turn_outside };
+	p->turn_sink = (struct turn_sink){ .opened = turn_opened,
+		                           .closed = turn_closed,
+		                           .outside = turn_outside,
+		                           .booked = turn_booked,
+		                           .chosen = turn_chosen };
 	p->rules = endpoint_rules_new();
-	p->turns = turns_new(&p->turn_sink);
 	p->evidence = evidence_new();
 	p->coverage = coverage_new();
 	p->summary = summary_new();
 	p->slow = slow_new();
-	if (!p->slow || !p->rules || !p->turns || !p->evidence || !p->coverage || !p->summary) {
+	if (!p->slow || !p->rules || !p->evidence || !p->coverage || !p->summary) {
 		pipeline_free(p);
 		errno = ENOMEM;
 		return NULL;
@@ -1310,6 +1576,7 @@ void pipeline_free(struct pipeline *p)
 	for (size_t i = 0; i < p->nlate; i++)
 		forget(p->late[i]);
 	turns_free(p->turns);
+	turn_marks_free(p->marks);
 	evidence_free(p->evidence);
 	stall_free(p->stall);
 	alert_free(p->alert);
@@ -1317,6 +1584,7 @@ void pipeline_free(struct pipeline *p)
 	summary_free(p->summary);
 	slow_free(p->slow);
 	metrics_free(p->metrics);
+	calls_free(p->calls);
 	log_set_bar(NULL, NULL, NULL);
 	progress_free(p->progress);
 	endpoint_rules_free(p->rules);
@@ -1333,6 +1601,19 @@ void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_
 {
 	p->capture = capture;
 	p->capture_ctx = ctx;
+}
+
+void pipeline_set_follow(struct pipeline *p,
+                         void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
+                         void *ctx)
+{
+	p->follow = follow;
+	p->follow_ctx = ctx;
+}
+
+const struct targets *pipeline_targets(const struct pipeline *p)
+{
+	return &p->targets;
 }
 
 unsigned pipeline_stalls(const struct pipeline *p)

@@ -8,8 +8,10 @@
 #define PIPELINE_H
 #include "event.h"
 #include "options.h"
+#include "out/lines.h"
 #include "out/progress.h"
 #include "out/run_error.h"
+#include "targets.h"
 
 struct pipeline;
 
@@ -19,11 +21,13 @@ struct pipeline_config {
 	bool look;       /* a look on demand: the verdict is asked for, no stall is waited for */
 	int dirfd;       /* where the files go; -1: none are written */
 	const char *dir; /* its path, for messages and alerts */
-	int metrics_fd;  /* turn_metrics.jsonl, open for appending; -1 none */
-	FILE *out;       /* for people: progress and the summary; NULL silent */
+	struct lines *turns; /* turn_metrics.jsonl and calls.jsonl, the caller's; NULL none */
+	struct lines *calls;
+	FILE *out; /* for people: progress and the summary; NULL silent */
 	enum progress_style style;
 	bool utf8;
-	int (*width)(void *ctx); /* columns of the terminal now; may be NULL */
+	int (*width)(void *ctx);  /* columns of the terminal now; may be NULL */
+	int (*height)(void *ctx); /* lines of the terminal now; may be NULL */
 };
 
 /* NULL with errno set. */
@@ -33,6 +37,12 @@ void pipeline_free(struct pipeline *p);
 /* Who is asked to capture no more than n bytes of an operation on a socket; nobody before this is called. */
 void pipeline_set_capture(struct pipeline *p, void (*capture)(void *ctx, uint64_t sock, uint32_t n),
                           void *ctx);
+
+/* Who is asked to take no more than n bytes of a write to a file (struct ev_file), 0: to report none of its writes; nobody before
+ * this is called. */
+void pipeline_set_follow(struct pipeline *p,
+                         void (*follow)(void *ctx, uint64_t ino, uint64_t dev, uint32_t n),
+                         void *ctx);
 
 void pipeline_feed(struct pipeline *p, const struct event *e);
 
@@ -59,5 +69,7 @@ unsigned pipeline_stalls(const struct pipeline *p);
 /* Open connections and hooked TLS libraries, for the line that says we are attached. */
 size_t pipeline_connections(const struct pipeline *p);
 unsigned pipeline_tls_libraries(const struct pipeline *p);
+/* The processes the watch is about. */
+const struct targets *pipeline_targets(const struct pipeline *p);
 
 #endif

@@ -49,14 +49,16 @@ struct flow {
 	struct block *blocks, **blocks_end;
 };
 
-/* One connection or TLS object. */
+enum stream_kind { STREAM_SOCKET, STREAM_TLS, STREAM_FILE };
+
+/* One connection, TLS object or file. */
 struct stream {
 	struct mask_owner owner;
 	struct stream *hash_next;
 	struct scrub *s;
-	bool tls;
+	enum stream_kind kind;
 	uint64_t id;  /* inode, or address of the TLS object */
-	uint32_t pid; /* TLS objects: whose */
+	uint32_t pid; /* TLS objects: whose; files: the device */
 	bool from_start;
 	const struct masker *masker; /* NULL: the protocol is not known (again) */
 	void *state;
@@ -183,18 +185,19 @@ static void drain(struct scrub *s)
 
 /* ===== Streams ===== */
 
-static struct stream **bucket_of(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
+static struct stream **bucket_of(struct scrub *s, enum stream_kind kind, uint64_t id, uint32_t pid)
 {
-	uint64_t key = tls ? id ^ pid : ~id;
+	uint64_t key = kind == STREAM_SOCKET ? ~id : id ^ pid;
 
 	return &s->bucket[(key * 0x9e3779b97f4a7c15ull) >> 54];
 }
 
-static struct stream *stream_find(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
+static struct stream *stream_find(struct scrub *s, enum stream_kind kind, uint64_t id, uint32_t pid)
 {
-	struct stream *st = *bucket_of(s, tls, id, pid);
+	struct stream *st = *bucket_of(s, kind, id, pid);
 
-	while (st && (st->tls != tls || st->id != id || (tls && st->pid != pid)))
+	while (st &&
+	       (st->kind != kind || st->id != id || (kind != STREAM_SOCKET && st->pid != pid)))
 		st = st->hash_next;
 	return st;
 }
@@ -248,7 +251,7 @@ static void stream_settle(struct stream *st)
 
 static void stream_free(struct stream *st)
 {
-	struct stream **p = bucket_of(st->s, st->tls, st->id, st->pid);
+	struct stream **p = bucket_of(st->s, st->kind, st->id, st->pid);
 
 	stream_settle(st);
 	masker_drop(st);
@@ -271,9 +274,18 @@ static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b);
 static char *owner_block(struct mask_owner *o, int dir, struct bytes b);
 static void owner_cut(struct mask_owner *o, const char *p);
 
-static struct stream *stream_make(struct scrub *s, bool tls, uint64_t id, uint32_t pid)
+/* What a run writes is no protocol: lines, from the first byte on and whatever happens. */
+static void file_masker(struct stream *st)
 {
-	struct stream *st = stream_find(s, tls, id, pid), **p = bucket_of(s, tls, id, pid);
+	if (st->kind != STREAM_FILE || st->masker)
+		return;
+	st->state = masker_lines.new(&st->owner, st->word, true);
+	st->masker = st->state ? &masker_lines : NULL;
+}
+
+static struct stream *stream_make(struct scrub *s, enum stream_kind kind, uint64_t id, uint32_t pid)
+{
+	struct stream *st = stream_find(s, kind, id, pid), **p = bucket_of(s, kind, id, pid);
 
 	if (st || s->nstreams == STREAMS_MAX || !(st = calloc(1, sizeof(*st))))
 		return st;
@@ -282,7 +294,7 @@ static struct stream *stream_make(struct scrub *s, bool tls, uint64_t id, uint32
 	st->owner.block = owner_block;
 	st->owner.cut = owner_cut;
 	st->s = s;
-	st->tls = tls;
+	st->kind = kind;
 	st->id = id;
 	st->pid = pid;
 	st->sniffs = -1;
@@ -291,15 +303,17 @@ static struct stream *stream_make(struct scrub *s, bool tls, uint64_t id, uint32
 	st->hash_next = *p;
 	*p = st;
 	s->nstreams++;
+	file_masker(st);
 	return st;
 }
 
-static struct stream *stream_of(struct stream *(*get)(struct scrub *, bool, uint64_t, uint32_t),
-                                struct scrub *s, const struct ev_data *e)
+static struct stream *stream_of(struct scrub *s, const struct ev_data *e)
 {
-	bool tls = e->h.type == EV_TLS;
-
-	return get(s, tls, tls ? e->tls : e->sock, e->h.pid);
+	if (e->h.type == EV_TLS)
+		return stream_make(s, STREAM_TLS, e->tls, e->h.pid);
+	if (e->h.type == EV_WRITE)
+		return stream_make(s, STREAM_FILE, e->sock, (uint32_t)e->tls);
+	return stream_make(s, STREAM_SOCKET, e->sock, e->h.pid);
 }
 
 static void streams_forget(struct scrub *s, uint32_t pid)
@@ -307,7 +321,7 @@ static void streams_forget(struct scrub *s, uint32_t pid)
 	for (size_t i = 0; i < BUCKETS; i++) {
 		for (struct stream *st = s->bucket[i], *next; st; st = next) {
 			next = st->hash_next;
-			if (st->tls && st->pid == pid)
+			if (st->kind == STREAM_TLS && st->pid == pid)
 				stream_free(st);
 		}
 	}
@@ -354,8 +368,8 @@ static char *owner_block(struct mask_owner *o, int dir, struct bytes b)
 		e->h.type = EV_BODY;
 		e->h.flags = 0;
 		e->h.size = (uint32_t)(sizeof(*e) + b.n);
-		e->sock = st->tls ? 0 : st->id;
-		e->tls = st->tls ? st->id : 0;
+		e->sock = st->kind == STREAM_TLS ? 0 : st->id;
+		e->tls = st->kind == STREAM_TLS ? st->id : 0;
 		e->dir = d->dir;
 		if (b.n)
 			memcpy(e->data, b.p, b.n);
@@ -387,7 +401,8 @@ static void owner_cut(struct mask_owner *o, const char *p)
 
 static void body_event(struct scrub *s, const struct ev_body *e)
 {
-	struct stream *st = stream_make(s, e->tls != 0, e->tls ? e->tls : e->sock, e->h.pid);
+	struct stream *st = stream_make(s, e->tls ? STREAM_TLS : STREAM_SOCKET,
+	                                e->tls ? e->tls : e->sock, e->h.pid);
 	size_t n = e->h.size - sizeof(*e);
 	struct block *b = st ? malloc(sizeof(*b) + n) : NULL;
 
@@ -508,7 +523,7 @@ static void data_masked(struct stream *st, struct item *i, uint64_t missing, uin
 static void data_event(struct scrub *s, const struct ev_data *e)
 {
 	struct item *i = item_add(s, NULL, e, e->h.size);
-	struct stream *st = i ? stream_of(stream_make, s, e) : NULL;
+	struct stream *st = i ? stream_of(s, e) : NULL;
 	uint64_t at = e->pos + e->off, missing = 0, rest = 0;
 	struct flow *f;
 
@@ -525,6 +540,7 @@ static void data_event(struct scrub *s, const struct ev_data *e)
 	if (f->known && at < f->pos) { /* another stream of the same name */
 		stream_settle(st);
 		masker_drop(st);
+		file_masker(st);
 	}
 	if (!(e->h.flags & EVF_MORE) && (uint64_t)e->off + e->n < e->total)
 		rest = e->total - e->off - e->n;
@@ -628,11 +644,11 @@ static void option_event(struct scrub *s, const struct ev_text *e)
 
 static void connect_event(struct scrub *s, const struct ev_socket *e)
 {
-	struct stream *st = stream_find(s, false, e->sock, 0);
+	struct stream *st = stream_find(s, STREAM_SOCKET, e->sock, 0);
 
 	if (st)
 		stream_free(st);
-	st = stream_make(s, false, e->sock, 0);
+	st = stream_make(s, STREAM_SOCKET, e->sock, 0);
 	if (st)
 		st->from_start = true;
 	item_add(s, NULL, e, e->h.size);
@@ -641,9 +657,20 @@ static void connect_event(struct scrub *s, const struct ev_socket *e)
 static void close_event(struct scrub *s, const struct ev_close *e)
 {
 	bool tls = e->h.type == EV_TLS_FREE;
-	struct stream *st = stream_find(s, tls, tls ? e->tls : e->sock, e->h.pid);
+	struct stream *st =
+		stream_find(s, tls ? STREAM_TLS : STREAM_SOCKET, tls ? e->tls : e->sock, e->h.pid);
 
 	if (st && (tls || e->h.flags & EVF_LAST))
+		stream_free(st);
+	item_add(s, NULL, e, e->h.size);
+}
+
+/* Another file may have the number now. Its path stays, as those of descriptors do. */
+static void file_event(struct scrub *s, const struct ev_file *e)
+{
+	struct stream *st = stream_find(s, STREAM_FILE, e->ino, (uint32_t)e->dev);
+
+	if (st)
 		stream_free(st);
 	item_add(s, NULL, e, e->h.size);
 }
@@ -654,7 +681,7 @@ static bool event_whole(const struct event *e)
 
 	if (!event_least(e->type) || e->size < event_least(e->type) || e->size > EVENT_SIZE_MAX)
 		return false;
-	if (e->type != EV_DATA && e->type != EV_TLS)
+	if (e->type != EV_DATA && e->type != EV_TLS && e->type != EV_WRITE)
 		return true;
 	return d->n == e->size - sizeof(*d) && d->dir <= DIR_OUT;
 }
@@ -668,10 +695,14 @@ void scrub_feed(struct scrub *s, const struct event *e)
 	switch (e->type) {
 	case EV_DATA:
 	case EV_TLS:
+	case EV_WRITE:
 		data_event(s, (const struct ev_data *)e);
 		break;
 	case EV_BODY:
 		body_event(s, (const struct ev_body *)e);
+		break;
+	case EV_FILE:
+		file_event(s, (const struct ev_file *)e);
 		break;
 	case EV_PROCESS:
 		process_event(s, (const struct ev_process *)e);

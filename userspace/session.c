@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -26,7 +25,8 @@ struct session {
 	struct source *source;
 	struct recording *recording;
 	bool replay, recording_failed;
-	int dirfd, metrics_fd;
+	int dirfd;
+	struct lines *turns, *calls; /* NULL: none */
 	char dir[4096];
 };
 
@@ -53,8 +53,15 @@ static int terminal_width(void *ctx)
 	struct winsize w;
 
 	(void)ctx;
-	/* the last column stays free: what others print there begins a line of its own */
-	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 0;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+static int terminal_height(void *ctx)
+{
+	struct winsize w;
+
+	(void)ctx;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_row : 0;
 }
 
 static enum progress_style style_of(const struct options *o, bool replay)
@@ -72,40 +79,70 @@ static bool fail(const char *what, const char *name, int err, const char *then)
 	return false;
 }
 
+/* Opens a file of lines; false after saying why not. */
+static bool open_lines(struct session *s, const char *name, struct lines **to)
+{
+	struct lines_config c = { .dirfd = s->dirfd,
+		                  .name = name,
+		                  .anew = s->replay,
+		                  .rotate_size = s->options->rotate_size,
+		                  .rotate_keep = s->options->rotate_keep };
+	uint64_t torn;
+
+	*to = lines_open(&c);
+	if (!*to && errno == EWOULDBLOCK)
+		return fail("write into", s->dir, errno,
+		            "another whystuck writes there; choose another directory with -o DIR");
+	if (!*to)
+		return fail("write into", s->dir, errno,
+		            "make room, or choose another directory with -o DIR");
+	torn = lines_torn(*to);
+	if (torn)
+		log_warn("%s/%s ended in a line that an earlier watch could not finish; its %llu "
+		         "bytes were taken away",
+		         s->dir, name, (unsigned long long)torn);
+	return true;
+}
+
 static bool open_files(struct session *s, uint32_t pid)
 {
 	const struct options *o = s->options;
 
 	if (o->output)
 		snprintf(s->dir, sizeof(s->dir), "%s", o->output);
-	else
+	else if (pid)
 		snprintf(s->dir, sizeof(s->dir), "./whystuck-%u%s", pid,
 		         s->replay ? "-replay" : "");
+	else
+		snprintf(s->dir, sizeof(s->dir), "./whystuck-match%s", s->replay ? "-replay" : "");
 	s->dirfd = own_dir(s->dir);
 	if (s->dirfd < 0)
 		return fail("open the output directory", s->dir, -s->dirfd,
 		            "choose another one with -o DIR");
-	s->metrics_fd = own_file(s->dirfd, "turn_metrics.jsonl", O_WRONLY | O_APPEND);
-	if (s->metrics_fd < 0)
-		return fail("write into", s->dir, -s->metrics_fd,
-		            "choose another directory with -o DIR");
-	if (flock(s->metrics_fd, LOCK_EX | LOCK_NB))
-		return fail("write into", s->dir, errno,
-		            "another whystuck writes there; choose another directory with -o DIR");
-	if (s->replay && ftruncate(s->metrics_fd, 0))
-		return fail("empty", "turn_metrics.jsonl", errno,
-		            "choose another directory with -o DIR");
+	if (!open_lines(s, "turn_metrics.jsonl", &s->turns))
+		return false;
+	if (o->calls && !open_lines(s, "calls.jsonl", &s->calls))
+		return false;
 	/* what an earlier run left must not be taken for this one's */
 	if (!s->replay)
 		renameat(s->dirfd, "run_error.json", s->dirfd, "run_error.previous.json");
 	else
 		unlinkat(s->dirfd, "run_error.json", 0);
-	/* found out now, not when the first turn is lost */
-	if (write(s->metrics_fd, "\n", 1) != 1 ||
-	    ftruncate(s->metrics_fd, lseek(s->metrics_fd, -1, SEEK_END)))
-		return fail("write into", s->dir, errno,
-		            "make room, or choose another directory with -o DIR");
 	return true;
+}
+
+/* Says what became of rotation, and leaves what is still being compressed to itself. */
+static void close_lines(struct session *s, struct lines **l)
+{
+	if (*l && lines_unrotated(*l))
+		log_warn("%s/%s could not be rotated: it grew on, nothing is lost", s->dir,
+		         lines_name(*l));
+	if (*l && lines_uncompressed(*l))
+		log_warn("rotated files of %s/%s could not be compressed; they are whole, and the "
+		         "next watch tries again",
+		         s->dir, lines_name(*l));
+	lines_close(*l);
+	*l = NULL;
 }
 
 static bool open_recording(struct session *s)
@@ -132,7 +169,7 @@ static struct session *session_make(struct options *o, uint32_t pid, bool replay
 		return NULL;
 	s->options = o;
 	s->replay = replay;
-	s->dirfd = s->metrics_fd = -1;
+	s->dirfd = -1;
 	log_open(o->log_level, stderr);
 	if (o->webhook && !webhook_available()) {
 		log_error("--webhook: whystuck was built without libcurl and can post nothing; use "
@@ -150,11 +187,13 @@ static struct session *session_make(struct options *o, uint32_t pid, bool replay
 		.look = look,
 		.dirfd = s->dirfd,
 		.dir = s->dir,
-		.metrics_fd = s->metrics_fd,
+		.turns = s->turns,
+		.calls = s->calls,
 		.out = o->quiet || look ? NULL : stderr,
 		.style = look ? STYLE_NONE : style_of(o, replay),
 		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
 		.width = terminal_width,
+		.height = terminal_height,
 	};
 	s->pipeline = pipeline_new(&c);
 	if (!s->pipeline) {
@@ -223,15 +262,33 @@ static void capture(void *ctx, uint64_t sock, uint32_t n)
 		s->source->capture(s->source, sock, n);
 }
 
+static void follow(void *ctx, uint64_t ino, uint64_t dev, uint32_t n)
+{
+	struct session *s = ctx;
+
+	if (s->source)
+		s->source->follow(s->source, ino, dev, n);
+}
+
 void session_source(struct session *s, struct source *source)
 {
 	s->source = source;
 	pipeline_set_capture(s->pipeline, capture, s);
+	pipeline_set_follow(s->pipeline, follow, s);
+}
+
+static void tend(struct lines *l)
+{
+	if (l)
+		lines_tend(l);
 }
 
 static void serve(struct session *s)
 {
 	struct pipeline_action a;
+
+	tend(s->turns);
+	tend(s->calls);
 
 	if (pipeline_wants_look(s->pipeline))
 		s->source->inspect(s->source);
@@ -324,8 +381,8 @@ void session_free(struct session *s)
 		s->source->close(s->source);
 	pipeline_free(s->pipeline);
 	recording_close(s->recording);
-	if (s->metrics_fd >= 0)
-		close(s->metrics_fd);
+	close_lines(s, &s->turns);
+	close_lines(s, &s->calls);
 	if (s->dirfd >= 0)
 		close(s->dirfd);
 	free(s);

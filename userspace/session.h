@@ -8,7 +8,7 @@
 
 struct session;
 
-/* Opens the output directory (made if missing) and its files; pid names the default directory. replay: files are begun
+/* Opens the output directory (made if missing) and its files; pid names the default directory, 0: no PID does (--match). replay: files are begun
  * anew. NULL after saying why. */
 struct session *session_new(struct options *o, uint32_t pid, bool replay);
 

@@ -491,6 +491,15 @@ void stall_thread_exit(struct stall *s, uint32_t pid, uint32_t tid)
 	free(t);
 }
 
+void stall_rest(struct stall *s, uint64_t ts_ns)
+{
+	s->start_ns = ts_ns;
+	for (int k = 0; k < CLOCKS; k++)
+		s->clocks[k] = later(s->clocks[k], ts_ns);
+	s->opened_ns = later(s->opened_ns, ts_ns);
+	s->failed = 0;
+}
+
 static enum stall_change stuck_tick(struct stall *s)
 {
 	uint64_t moved = s->loops ? loop_moved(s) : progress(s);

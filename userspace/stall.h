@@ -73,6 +73,8 @@ void stall_turn_opened(struct stall *s, uint64_t ts_ns);
 void stall_turn(struct stall *s, uint64_t ts_ns);
 void stall_activity(struct stall *s, const struct ev_activity *a);
 void stall_thread_exit(struct stall *s, uint32_t pid, uint32_t tid);
+/* Nobody is there to be stuck: all clocks count from here on, a stall that lasts is over at the next tick. */
+void stall_rest(struct stall *s, uint64_t ts_ns);
 
 /*
  * At every EV_TICK, with the n calls now open (any class). STALL_BEGAN once per stall; STALL_ENDED

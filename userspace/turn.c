@@ -6,20 +6,15 @@
  */
 #include "turn.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "turn_share.h"
+#include "turn_engine.h"
 #include "turn_source/llm.h"
 
-/* Turns open at once; the one longest without activity is closed for a further one. */
-#define OPEN_MAX 4096
-
-static void touch(struct turns *t, struct open_turn *o)
-{
-	TAILQ_REMOVE(&t->open, o, link);
-	TAILQ_INSERT_HEAD(&t->open, o, link);
-}
+/* Ids of the source's own where turns are told by another: above all of ours. */
+#define RULED_BASE (1ull << 48)
 
 static bool waits_on(const struct open_turn *o, struct lane_id id)
 {
@@ -31,62 +26,14 @@ static bool waits_on(const struct open_turn *o, struct lane_id id)
 	return false;
 }
 
-/* Hands o out and forgets it. */
-static void turn_hand_out(struct turns *t, struct open_turn *o)
-{
-	o->t.attribution_order |= o->crowded && share_is_ordered(t, o->t.pid);
-	t->last = *books_balance(o);
-	t->any_closed = true;
-	TAILQ_REMOVE(&t->open, o, link);
-	t->nopen--;
-	t->source->closed(t->state, o->t.id);
-	t->sink->closed(t->sink, &t->last);
-	books_free(o);
-}
-
-static void turn_close(struct turns *t, struct open_turn *o, uint64_t ts_ns, struct open_turn *heir,
-                       bool last)
-{
-	share_gather(t, o, ts_ns, heir, last);
-	turn_hand_out(t, o);
-}
-
-static struct open_turn *turn_new(struct turns *t, const struct record *r,
-                                  const struct ruling *ruling)
-{
-	struct open_turn *o = calloc(1, sizeof(*o));
-
-	if (!o)
-		return NULL;
-	TAILQ_INIT(&o->active);
-	o->t.id = t->next_id++;
-	snprintf(o->t.session_id, sizeof(o->t.session_id), "%s", ruling->session_id);
-	o->t.turn_index = ruling->turn_index;
-	o->t.role = ruling->role;
-	o->t.pid = r->lane_id.pid;
-	o->t.tid = r->lane_id.tid;
-	o->t.start_ns = o->t.end_ns = r->start_ns;
-	o->t.ttft_ns = -1;
-	o->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
-	o->t.status = TURN_UNKNOWN;
-	o->t.at_least = ruling->at_least;
-	o->tail = CALL_UNKNOWN;
-	o->alone = !share_near(t, r->lane_id.pid);
-	o->late = r->at_least && r->unread;
-	TAILQ_INSERT_HEAD(&t->open, o, link);
-	t->nopen++;
-	return o;
-}
-
 /* The chat call r is o's; its lane works in o from here on. */
 static void turn_join(struct turns *t, struct open_turn *o, struct lane *l, struct record *r)
 {
-	touch(t, o);
+	engine_touch(t, o);
 	o->home = l->id;
 	if (r->start_ns > o->t.end_ns)
 		o->t.end_ns = r->start_ns;
 	o->newest_ns = r->start_ns;
-	o->failed_end_ns = 0;
 	o->t.status = TURN_UNKNOWN;
 	o->t.error_kind[0] = o->t.error_endpoint[0] = '\0';
 	o->t.error_http_status = 0;
@@ -102,7 +49,7 @@ static struct open_turn *turn_before(const struct turns *t, const struct lane *l
 {
 	struct open_turn *o = share_find(t, ruling->follows);
 
-	if (l->turn || !o || o->t.pid != l->id.pid)
+	if (l->turn || !o || o->pid != l->id.pid)
 		return l->turn;
 	return o->late || !o->crowded ? o : NULL;
 }
@@ -110,12 +57,22 @@ static struct open_turn *turn_before(const struct turns *t, const struct lane *l
 static void turn_open(struct turns *t, struct lane *l, struct record *r,
                       const struct ruling *ruling)
 {
-	struct open_turn *before = turn_before(t, l, ruling), *o = turn_new(t, r, ruling), *old;
+	struct turn_start start = {
+		.lane = r->lane_id,
+		.pid = r->lane_id.pid,
+		.session = ruling->session_id,
+		.index = ruling->turn_index,
+		.role = ruling->role,
+		.ns = r->start_ns,
+		.at_least = ruling->at_least,
+	};
+	struct open_turn *before = turn_before(t, l, ruling), *o = engine_new(t, &start), *old;
 
 	if (!o) {
-		share_give_nobody(t, r);
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 		return;
 	}
+	o->late = r->at_least && r->unread;
 	share_shift(t, l, before, o, r->start_ns);
 	if (l->turn && waits_on(l->turn, l->id))
 		l->shared = true;
@@ -123,15 +80,11 @@ static void turn_open(struct turns *t, struct lane *l, struct record *r,
 	for (int i = 0; i < RULING_CLOSES_MAX; i++) {
 		old = share_find(t, ruling->closes[i]);
 		if (old && old != o)
-			turn_close(t, old, r->start_ns, o, false);
+			engine_close(t, old, r->start_ns, o, false);
 	}
-	if (t->nopen > OPEN_MAX)
-		turn_close(t, TAILQ_LAST(&t->open, open_turns), r->start_ns, NULL, false);
-	TAILQ_FOREACH(old, &t->open, link)
-	if (old != o && old->t.pid == o->t.pid)
-		old->crowded = o->crowded = true;
+	engine_crowd(t, o);
 	turn_join(t, o, l, r);
-	t->sink->opened(t->sink, books_balance(o));
+	engine_opened(t, o);
 }
 
 static void turn_continue(struct turns *t, struct lane *l, struct record *r,
@@ -140,33 +93,39 @@ static void turn_continue(struct turns *t, struct lane *l, struct record *r,
 	struct open_turn *o = share_find(t, ruling->turn);
 
 	if (!o) {
-		share_give_nobody(t, r);
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 		return;
 	}
 	share_shift(t, l, l->turn, o, r->start_ns);
 	if (l->turn && l->turn != o && waits_on(l->turn, l->id))
 		l->shared = true;
-	if (ruling->kind == RULING_RETRIES) {
-		o->t.retries++;
-		if (o->failed_end_ns && o->failed_end_ns < r->start_ns) {
-			books_backoff(o, o->failed_end_ns, r->start_ns);
-		}
-	}
 	turn_join(t, o, l, r);
 }
 
-static void wait_on_lane(struct turns *t, struct lane *l, struct record *r)
+void engine_wait(struct turns *t, struct lane *l, struct record *r)
 {
 	struct open_turn *o = l->shared ? NULL : l->turn;
 
 	if (o)
-		touch(t, o);
+		engine_touch(t, o);
 	else
 		o = share_near(t, l->id.pid);
 	r->near = o ? o->t.id : 0;
 	record_wait(r, l);
 	if (l->npending > LANE_PENDING_MAX)
 		share_settle(t, TAILQ_FIRST(&l->pending));
+}
+
+/* A call, its request complete, where turns are not told by requests to LLMs. */
+static void place_call(struct turns *t, struct lane *l, struct record *r)
+{
+	t->any_call = true;
+	if (r->class == CALL_LLM)
+		l->chats |= r->chat;
+	if (t->kind == TURNS_HTTP)
+		serve_call(t, l, r);
+	else
+		runs_call(t, l, r);
 }
 
 /* The request of the LLM call r is complete. */
@@ -176,15 +135,24 @@ static void rule(struct turns *t, struct record *r, const struct call *c)
 	struct ruling ruling = { 0 };
 
 	if (!l) {
-		share_give_nobody(t, r);
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 		return;
 	}
-	t->source->request(t->state, c, l->turn ? l->turn->t.id : 0, t->next_id, &ruling);
+	if (t->kind == TURNS_LLM)
+		t->source->request(t->state, c, l->turn ? l->turn->t.id : 0, t->next_id, &ruling);
+	else /* it tells retries */
+		t->source->request(t->state, c, 0, RULED_BASE + ++t->ruled, &ruling);
+	r->logical = ruling.logical;
+	r->attempt = ruling.attempt;
+	r->failed_ns = ruling.failed_ns;
+	r->user = ruling.user;
 	r->chat = ruling.kind != RULING_WAITS;
-	if (ruling.kind == RULING_OPENS)
+	if (t->kind != TURNS_LLM)
+		place_call(t, l, r);
+	else if (ruling.kind == RULING_OPENS)
 		turn_open(t, l, r, &ruling);
 	else if (ruling.kind == RULING_WAITS)
-		wait_on_lane(t, l, r);
+		engine_wait(t, l, r);
 	else
 		turn_continue(t, l, r, &ruling);
 }
@@ -194,7 +162,7 @@ static struct record *record_add(struct turns *t, const struct call *c, const st
 	struct lane *l = NULL;
 	struct record *r;
 
-	if (c->class == CALL_STORAGE) {
+	if (c->class != CALL_LLM) {
 		l = share_lane(t, (struct lane_id){ c->pid, c->tid, c->task });
 		if (!l)
 			return NULL;
@@ -202,13 +170,18 @@ static struct record *record_add(struct turns *t, const struct call *c, const st
 	if (t->ledger.nrecords == RECORDS_MAX)
 		share_forget(t);
 	r = record_new(&t->ledger, c, p);
-	if (r && l)
-		wait_on_lane(t, l, r);
-	return r;
+	if (r && l && t->kind == TURNS_LLM)
+		engine_wait(t, l, r);
+	else if (r && l)
+		place_call(t, l, r);
+	return r ? record_find(&t->ledger, c->id) : NULL;
 }
 
-static bool belongs_to_turns(const struct call *c)
+/* Calls to servers of unknown kind tell where the run's own turns begin, and lead to those who serve them. */
+static bool belongs_to_turns(const struct turns *t, const struct call *c)
 {
+	if (c->class == CALL_OTHER)
+		return t->kind != TURNS_LLM && !c->inbound;
 	return c->class == CALL_LLM || c->class == CALL_STORAGE;
 }
 
@@ -223,7 +196,7 @@ static struct record *record_update(struct turns *t, const struct call *c,
 		r = NULL;
 	}
 	if (!r)
-		return belongs_to_turns(c) ? record_add(t, c, p) : NULL;
+		return belongs_to_turns(t, c) ? record_add(t, c, p) : NULL;
 	record_fill(r, c, p);
 	return r;
 }
@@ -247,8 +220,10 @@ void turns_call_done(struct turns *t, const struct call *c, const struct call_pl
 
 	turns_call_sent(t, c, p);
 	r = record_find(&t->ledger, c->id);
-	if (!r)
+	if (!r) {
+		serve_client_done(t, c);
 		return;
+	}
 	if (c->class == CALL_LLM)
 		t->source->done(t->state, c);
 	r->done = true;
@@ -258,26 +233,12 @@ void turns_call_done(struct turns *t, const struct call *c, const struct call_pl
 	if (r->state == RECORD_CLOSED) {
 		record_free(&t->ledger, r);
 	} else if (r->state == RECORD_ACTIVE) {
-		touch(t, r->turn);
+		engine_touch(t, r->turn);
 		share_give(t, r->turn, r);
 	} else if (r->lane && r->lane->turn && !r->lane->shared) {
-		touch(t, r->lane->turn);
+		engine_touch(t, r->lane->turn);
 	}
-}
-
-/* Its last call was given up, and no call of the run has ended well since. */
-static bool hangs(const struct turns *t, const struct open_turn *o)
-{
-	return books_given_up(o->tail) && o->tail_end_ns >= t->progress_ns;
-}
-
-/* Who worked on it is gone. */
-static void turn_abandon(struct turns *t, struct open_turn *o, uint64_t ts_ns, bool last)
-{
-	share_gather(t, o, ts_ns, NULL, last);
-	if (t->stalled && hangs(t, o))
-		o->t.status = TURN_STALLED;
-	turn_hand_out(t, o);
+	serve_client_done(t, c);
 }
 
 /* A lane ends: what it still has is its turn's; a helper's waits on for the turn it helped to close. */
@@ -295,7 +256,7 @@ static void lane_end(struct turns *t, struct lane *l, uint64_t ts_ns)
 	if (!l->npending)
 		share_drop(t, l);
 	if (home)
-		turn_abandon(t, o, ts_ns, false);
+		engine_abandon(t, o, ts_ns, false);
 }
 
 /* The open turn that opened first after `id`, of one process or (pid 0) of all. */
@@ -304,7 +265,7 @@ static struct open_turn *turn_next(const struct turns *t, uint32_t pid, uint64_t
 	struct open_turn *o, *first = NULL;
 
 	TAILQ_FOREACH(o, &t->open, link)
-	if ((pid == 0 || o->t.pid == pid) && o->t.id > id && (!first || o->t.id < first->t.id))
+	if ((pid == 0 || o->pid == pid) && o->t.id > id && (!first || o->t.id < first->t.id))
 		first = o;
 	return first;
 }
@@ -334,8 +295,8 @@ void turns_thread_exit(struct turns *t, uint32_t pid, uint32_t tid, uint64_t ts_
 	/* Turns whose home was an event loop of unknown tasks on that thread. */
 	for (o = TAILQ_FIRST(&t->open); o; o = next) {
 		next = TAILQ_NEXT(o, link);
-		if (o->home.pid == pid && o->home.tid == tid)
-			turn_abandon(t, o, ts_ns, false);
+		if (!o->served && o->home.pid == pid && o->home.tid == tid)
+			engine_abandon(t, o, ts_ns, false);
 	}
 }
 
@@ -345,8 +306,11 @@ void turns_process_exit(struct turns *t, uint32_t pid, uint64_t ts_ns)
 	struct lane *l, *next;
 
 	settle_strays(t, pid);
-	while ((o = turn_next(t, pid, 0)))
-		turn_abandon(t, o, ts_ns, true);
+	for (uint64_t id = 0; (o = turn_next(t, pid, id));) {
+		id = o->t.id;
+		if (!o->served) /* its client has yet to read the reply */
+			engine_abandon(t, o, ts_ns, true);
+	}
 	for (l = TAILQ_FIRST(&t->ledger.lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		if (l->id.pid == pid)
@@ -364,7 +328,7 @@ static void mark_stalled(struct turns *t, struct open_turn *newest)
 
 	TAILQ_FOREACH(o, &t->open, link)
 	{
-		if (!hangs(t, o))
+		if (!engine_hangs(t, o))
 			continue;
 		o->t.status = TURN_STALLED;
 		any = true;
@@ -375,26 +339,37 @@ static void mark_stalled(struct turns *t, struct open_turn *newest)
 
 void turns_end(struct turns *t, uint64_t ts_ns, bool stalled)
 {
-	struct open_turn *newest = TAILQ_FIRST(&t->open), *o;
+	struct open_turn *newest, *o;
 	struct record *r, *next;
+
+	for (uint64_t id = 0; (o = turn_next(t, 0, id));) {
+		id = o->t.id;
+		if (o->errand)
+			serve_errand_done(t, o, ts_ns);
+	}
+	newest = TAILQ_FIRST(&t->open);
 
 	settle_strays(t, 0);
 	for (o = turn_next(t, 0, 0); o; o = turn_next(t, 0, o->t.id))
 		share_gather(t, o, ts_ns, NULL, true);
 	if (stalled)
 		mark_stalled(t, newest);
-	while ((o = turn_next(t, 0, 0)))
-		turn_hand_out(t, o);
+	while ((o = turn_next(t, 0, 0))) {
+		if (o->t.status != TURN_STALLED && !runs_counts(t, o))
+			engine_drop(t, o, OUTSIDE_UNMARKED);
+		else
+			engine_hand_out(t, o);
+	}
 	while (!TAILQ_EMPTY(&t->ledger.lanes))
 		share_drop(t, TAILQ_FIRST(&t->ledger.lanes));
 	for (r = TAILQ_FIRST(&t->ledger.records); r; r = next) {
 		next = TAILQ_NEXT(r, age);
 		if (r->state == RECORD_ASKING)
-			share_give_nobody(t, r);
+			share_give_nobody(t, r, OUTSIDE_UNRULED);
 	}
 }
 
-struct turns *turns_new(struct turn_sink *sink)
+struct turns *turns_new(struct turn_sink *sink, const struct turns_spec *spec, uint64_t attach_ns)
 {
 	struct turns *t = calloc(1, sizeof(*t));
 
@@ -402,12 +377,17 @@ struct turns *turns_new(struct turn_sink *sink)
 		return NULL;
 	t->sink = sink;
 	t->next_id = 1;
+	t->spec = *spec;
+	t->kind = spec->kind == TURNS_AUTO ? TURNS_LLM : spec->kind;
+	t->attach_ns = attach_ns;
 	TAILQ_INIT(&t->open);
 	ledger_init(&t->ledger);
 	t->source = &turn_source_llm;
 	t->state = t->source->new ();
-	if (!t->state) {
-		free(t);
+	t->sessions = sessions_new();
+	if (!t->state || !t->sessions) {
+		turns_free(t);
+		errno = ENOMEM;
 		return NULL;
 	}
 	return t;
@@ -425,7 +405,42 @@ void turns_free(struct turns *t)
 		books_free(o);
 	}
 	t->source->free(t->state);
+	sessions_free(t->sessions);
 	free(t);
+}
+
+enum turns_kind turns_kind(const struct turns *t)
+{
+	return t->kind;
+}
+
+size_t turns_open_list(const struct turns *t, const struct turn **list, size_t n)
+{
+	size_t found = 0;
+	uint64_t id = 0;
+
+	for (struct open_turn *o; (o = turn_next(t, 0, id)); id = o->t.id) {
+		if (o->errand)
+			continue;
+		if (found < n)
+			list[found] = &o->t;
+		found++;
+		if (found >= n)
+			break;
+	}
+	return found;
+}
+
+uint64_t turns_session_count(const struct turns *t, const char *session_id)
+{
+	const struct session_entry *e = sessions_find(t->sessions, session_id);
+
+	return e ? e->closed : 0;
+}
+
+uint64_t turns_sessions(const struct turns *t)
+{
+	return sessions_seen(t->sessions);
 }
 
 const struct turn *turns_last(const struct turns *t)
@@ -435,7 +450,12 @@ const struct turn *turns_last(const struct turns *t)
 
 const struct turn *turns_open(const struct turns *t)
 {
-	return TAILQ_EMPTY(&t->open) ? NULL : books_balance(TAILQ_FIRST(&t->open));
+	struct open_turn *o;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	if (!o->errand && !o->served)
+		return books_balance(o);
+	return NULL;
 }
 
 uint32_t turns_open_count(const struct turns *t)
@@ -460,4 +480,15 @@ const char *turn_status_name(enum turn_status s)
 		[TURN_UNKNOWN] = "unknown",
 	};
 	return names[s];
+}
+
+const char *outside_why_text(enum outside_why why)
+{
+	static const char *const texts[] = {
+		[OUTSIDE_NONE_NEAR] = "no turn was open when it was made",
+		[OUTSIDE_ASIDE] = "the run's own affair: its log says so",
+		[OUTSIDE_UNMARKED] = "the run never said that a turn had ended behind it",
+		[OUTSIDE_UNRULED] = "its request was never complete",
+	};
+	return texts[why];
 }

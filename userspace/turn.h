@@ -6,6 +6,9 @@
 #ifndef TURN_H
 #define TURN_H
 #include "call.h"
+#include "turn_mark.h"
+#include "turn_source/source.h"
+#include "turn_source/spec.h"
 
 #define TURN_STORES_MAX 16
 
@@ -59,22 +62,66 @@ struct call_place {
 	char endpoint[128]; /* host:port for people and metrics */
 };
 
+/* Which call an attempt belongs to: a call and its retries are one. */
+struct call_attempt {
+	uint64_t logical; /* id of its first attempt */
+	uint32_t attempt; /* from 1 */
+};
+
+/* Why a call is in no turn. */
+enum outside_why {
+	OUTSIDE_NONE_NEAR, /* no turn was open when it was made */
+	OUTSIDE_ASIDE,     /* the run says that it was its own affair, not a turn's */
+	OUTSIDE_UNMARKED,  /* the run never said of these calls that they were a turn */
+	OUTSIDE_UNRULED,   /* its request was never complete */
+	OUTSIDE_WHYS
+};
+
 struct turns;
 struct turn_sink {
 	void (*opened)(struct turn_sink *s, const struct turn *t);
 	void (*closed)(struct turn_sink *s, const struct turn *t);
-	/* An LLM call that is in no turn when the run ends, once each. */
-	void (*outside)(struct turn_sink *s, const struct call *c);
+	/* An LLM or storage call that is in no turn, once each; c->llm has what is known. May be NULL. */
+	void (*outside)(struct turn_sink *s, const struct call *c, const struct call_place *p,
+	                const struct call_attempt *a, enum outside_why why);
+	/* A call of t, once each, when t closes; of long turns some before. May be NULL. */
+	void (*booked)(struct turn_sink *s, const struct turn *t, const struct call *c,
+	               const struct call_place *p, const struct call_attempt *a);
+	/* Turns are told by this from now on, and why (a static sentence). May be NULL. */
+	void (*chosen)(struct turn_sink *s, enum turns_kind kind, const char *why);
 };
 
-struct turns *turns_new(struct turn_sink *sink);
+/* spec: what the user asked for, copied. NULL with errno set. */
+struct turns *turns_new(struct turn_sink *sink, const struct turns_spec *spec, uint64_t attach_ns);
 void turns_free(struct turns *t);
+/* By what turns are told now; of auto never TURNS_AUTO. */
+enum turns_kind turns_kind(const struct turns *t);
 
 /* A call of class LLM or STORAGE: its first byte, its complete request, its end. c stays the caller's and may change
  * between these calls; after turns_call_done it may be freed: the engine keeps copies of what it needs. */
 void turns_call_opened(struct turns *t, const struct call *c, const struct call_place *p);
 void turns_call_sent(struct turns *t, const struct call *c, const struct call_place *p);
 void turns_call_done(struct turns *t, const struct call *c, const struct call_place *p);
+
+/* A watched process's own call that is the other end of a request to the target. */
+struct call_client {
+	uint64_t call; /* its id, 0: the client is not watched */
+	enum call_class class;
+	struct lane_id lane;
+	uint64_t start_ns;
+};
+
+/* A request to the target, complete, and its reply, complete or given up. client: who asked. A call of
+ * class OTHER that is a client's is also told to turns_call_*(). */
+void turns_inbound_sent(struct turns *t, const struct call *c, const struct call_client *client);
+void turns_inbound_done(struct turns *t, const struct call *c);
+
+/* What the run said of its turns. */
+void turns_mark(struct turns *t, const struct turn_mark *m);
+/* A thread or process began under our eyes: nothing of it went before. */
+void turns_thread_started(struct turns *t, uint32_t pid, uint32_t tid);
+/* Time passes: closes turns that end by a quiet gap. */
+void turns_tick(struct turns *t, uint64_t ts_ns);
 
 /* The run is stuck from now on, or moves again: a turn whose thread or process ends while it is stuck on that turn's call is
  * stalled. */
@@ -88,6 +135,13 @@ void turns_end(struct turns *t, uint64_t ts_ns, bool stalled);
 const struct turn *turns_last(const struct turns *t);
 const struct turn *turns_open(const struct turns *t);
 uint32_t turns_open_count(const struct turns *t);
+/* The open turns, the one that opened first first; at most n. Returns how many there are. */
+size_t turns_open_list(const struct turns *t, const struct turn **list, size_t n);
+/* Turns of that session that have closed. */
+/* Sessions with turns so far. */
+uint64_t turns_sessions(const struct turns *t);
+uint64_t turns_session_count(const struct turns *t, const char *session_id);
+const char *outside_why_text(enum outside_why why);
 
 double turn_ms(uint64_t ns); /* ns to ms */
 const char *turn_status_name(enum turn_status s);

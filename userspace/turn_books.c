@@ -74,35 +74,61 @@ static void book_chat(struct open_turn *o, const struct record *r)
 	memcpy(t->error_kind, r->error_kind, sizeof(t->error_kind));
 	memcpy(t->error_endpoint, r->place.endpoint, sizeof(t->error_endpoint));
 	t->error_http_status = r->http_status;
-	o->failed_end_ns = has_failed(r->status) ? r->end_ns : 0;
 	memcpy(t->model, r->model, sizeof(t->model));
 	memcpy(t->provider, r->provider, sizeof(t->provider));
+}
+
+/* The store of that label, made if need be; NULL: a turn has no more than TURN_STORES_MAX (noted). */
+static struct turn_store *store_of(struct open_turn *o, const struct turn_store *like)
+{
+	struct turn_store *s;
+
+	for (uint32_t i = 0; i < o->t.nstores; i++)
+		if (strcmp(o->t.stores[i].label, like->label) == 0)
+			return &o->t.stores[i];
+	if (o->t.nstores == TURN_STORES_MAX) {
+		books_partial(o, PARTIAL_TRUNCATED);
+		return NULL;
+	}
+	s = &o->t.stores[o->t.nstores++];
+	memcpy(s->label, like->label, sizeof(s->label));
+	memcpy(s->system, like->system, sizeof(s->system));
+	memcpy(s->endpoint, like->endpoint, sizeof(s->endpoint));
+	return s;
 }
 
 static void book_store(struct open_turn *o, const struct record *r, uint64_t start_ns,
                        uint64_t end_ns)
 {
-	struct turn_store *s;
-	uint32_t i;
+	struct turn_store like = { 0 }, *s;
 
-	for (i = 0; i < o->t.nstores; i++)
-		if (strcmp(o->t.stores[i].label, r->place.label) == 0)
-			break;
-	if (i == TURN_STORES_MAX) {
-		books_partial(o, PARTIAL_TRUNCATED);
+	memcpy(like.label, r->place.label, sizeof(like.label));
+	memcpy(like.system, r->place.system, sizeof(like.system));
+	snprintf(like.endpoint, sizeof(like.endpoint), "%.*s", (int)sizeof(like.endpoint) - 1,
+	         r->place.endpoint);
+	s = store_of(o, &like);
+	if (!s)
 		return;
-	}
-	s = &o->t.stores[i];
-	if (i == o->t.nstores) {
-		o->t.nstores++;
-		memcpy(s->label, r->place.label, sizeof(s->label));
-		memcpy(s->system, r->place.system, sizeof(s->system));
-		snprintf(s->endpoint, sizeof(s->endpoint), "%.*s", (int)sizeof(s->endpoint) - 1,
-		         r->place.endpoint);
-	}
 	s->calls++;
 	s->errors += has_failed(r->status);
-	spans_add(&o->stores[i], start_ns, end_ns);
+	spans_add(&o->stores[s - o->t.stores], start_ns, end_ns);
+}
+
+/* A call and its retries are one call; the time from a failure to the next attempt is backoff. An attempt whose
+ * forerunners were another turn's is that turn's first. */
+static void book_attempt(struct open_turn *o, const struct record *r, uint64_t start_ns)
+{
+	uint64_t failed_ns = r->failed_ns;
+
+	if (r->attempt <= 1 || !o->t.llm_calls || failed_ns < o->t.start_ns) {
+		o->t.llm_calls++;
+		return;
+	}
+	o->t.retries++;
+	if (failed_ns && failed_ns < start_ns) {
+		spans_add(&o->backoff, failed_ns, start_ns);
+		spans_add(&o->any, failed_ns, start_ns);
+	}
 }
 
 void books_add(struct open_turn *o, const struct record *r, uint64_t end_ns)
@@ -122,6 +148,8 @@ void books_add(struct open_turn *o, const struct record *r, uint64_t end_ns)
 	else if (r->chat && r->unread)
 		books_partial(o, PARTIAL_NO_PLAINTEXT);
 	o->t.at_least |= r->at_least;
+	if (r->class == CALL_OTHER)
+		return;
 	spans_add(&o->any, start_ns, end_ns);
 	if (r->class == CALL_STORAGE) {
 		o->t.storage_calls++;
@@ -129,17 +157,101 @@ void books_add(struct open_turn *o, const struct record *r, uint64_t end_ns)
 		book_store(o, r, start_ns, end_ns);
 		return;
 	}
-	o->t.llm_calls++;
+	book_attempt(o, r, start_ns);
 	spans_add(&o->llm, start_ns, end_ns);
 	book_tokens(o, r);
 	if (r->chat)
 		book_chat(o, r);
 }
 
-void books_backoff(struct open_turn *o, uint64_t start_ns, uint64_t end_ns)
+static void merge_spans(struct spans *to, const struct spans *from)
 {
-	spans_add(&o->backoff, start_ns, end_ns);
-	spans_add(&o->any, start_ns, end_ns);
+	for (uint32_t i = 0; i < from->n; i++)
+		spans_add(to, from->v[i].start_ns, from->v[i].end_ns);
+	to->folded_ns += from->folded_ns;
+	to->cut |= from->cut;
+}
+
+static void merge_tokens(struct open_turn *o, const struct open_turn *from)
+{
+	int64_t *to = &o->tokens.in;
+	const int64_t *n = &from->tokens.in;
+
+	for (int i = 0; i < 4; i++) {
+		add_tokens(&to[i], &o->unseen[i], n[i], false);
+		o->unseen[i] |= from->unseen[i];
+	}
+}
+
+static void merge_stores(struct open_turn *o, const struct open_turn *from)
+{
+	for (uint32_t i = 0; i < from->t.nstores; i++) {
+		struct turn_store *s = store_of(o, &from->t.stores[i]);
+
+		if (!s)
+			continue;
+		s->calls += from->t.stores[i].calls;
+		s->errors += from->t.stores[i].errors;
+		merge_spans(&o->stores[s - o->t.stores], &from->stores[i]);
+	}
+}
+
+void books_merge(struct open_turn *o, const struct open_turn *from)
+{
+	struct turn *t = &o->t;
+	const struct turn *f = &from->t;
+
+	t->llm_calls += f->llm_calls;
+	t->storage_calls += f->storage_calls;
+	t->retries += f->retries;
+	merge_spans(&o->llm, &from->llm);
+	merge_spans(&o->storage, &from->storage);
+	merge_spans(&o->backoff, &from->backoff);
+	merge_spans(&o->any, &from->any);
+	merge_stores(o, from);
+	merge_tokens(o, from);
+	if (f->ttft_ns >= 0 && (t->ttft_ns < 0 || from->first_ns < o->first_ns)) {
+		t->ttft_ns = f->ttft_ns;
+		o->first_ns = from->first_ns;
+	}
+	if (from->chat_end_ns && from->newest_ns >= o->newest_ns) {
+		o->newest_ns = from->newest_ns;
+		t->status = f->status;
+		memcpy(t->error_kind, f->error_kind, sizeof(t->error_kind));
+		memcpy(t->error_endpoint, f->error_endpoint, sizeof(t->error_endpoint));
+		t->error_http_status = f->error_http_status;
+		memcpy(t->model, f->model, sizeof(t->model));
+		memcpy(t->provider, f->provider, sizeof(t->provider));
+	}
+	if (from->chat_end_ns > o->chat_end_ns)
+		o->chat_end_ns = from->chat_end_ns;
+	if (from->tail_end_ns >= o->tail_end_ns && from->tail_end_ns) {
+		o->tail_end_ns = from->tail_end_ns;
+		o->tail = from->tail;
+	}
+	if (f->end_ns > t->end_ns)
+		t->end_ns = f->end_ns;
+	if (f->partial != PARTIAL_NONE)
+		books_partial(o, f->partial);
+	t->at_least |= f->at_least;
+	t->boundary_guessed |= f->boundary_guessed;
+	t->attribution_order |= f->attribution_order;
+}
+
+bool books_keep(struct open_turn *o, struct record *r)
+{
+	if (o->nkept == o->kept_room) {
+		uint32_t room = o->kept_room ? o->kept_room * 2 : 16;
+		struct record **more = room <= KEPT_MAX ? realloc(o->kept, room * sizeof(*more))
+		                                        : NULL;
+
+		if (!more)
+			return false;
+		o->kept = more;
+		o->kept_room = room;
+	}
+	o->kept[o->nkept++] = r;
+	return true;
 }
 
 const struct turn *books_balance(struct open_turn *o)
@@ -171,5 +283,8 @@ void books_free(struct open_turn *o)
 	spans_free(&o->any);
 	for (uint32_t i = 0; i < TURN_STORES_MAX; i++)
 		spans_free(&o->stores[i]);
+	for (uint32_t i = 0; i < o->nkept; i++)
+		free(o->kept[i]);
+	free(o->kept);
 	free(o);
 }

@@ -30,13 +30,49 @@ void record_unlink(struct record *r)
 	r->turn = NULL;
 }
 
-void record_free(struct ledger *b, struct record *r)
+void record_take(struct ledger *b, struct record *r)
 {
 	record_unlink(r);
 	*record_slot(b, r->id) = r->next;
 	TAILQ_REMOVE(&b->records, r, age);
 	b->nrecords--;
+}
+
+void record_free(struct ledger *b, struct record *r)
+{
+	record_take(b, r);
 	free(r);
+}
+
+void record_call(const struct record *r, struct call *c, struct llm_call *llm)
+{
+	*llm = (struct llm_call){ .kind = r->kind, .tokens = r->tokens };
+	snprintf(llm->model, sizeof(llm->model), "%s", r->model);
+	snprintf(llm->provider, sizeof(llm->provider), "%s", r->provider);
+	if (r->ttft_ns >= 0)
+		llm->first_content_ns = r->request_ns + (uint64_t)r->ttft_ns;
+	call_init(c);
+	c->id = r->id;
+	c->pid = r->lane_id.pid;
+	c->tid = r->lane_id.tid;
+	c->task = r->lane_id.task;
+	c->start_ns = r->start_ns;
+	c->request_ns = r->request_ns;
+	c->end_ns = r->end_ns;
+	c->at_least = r->at_least;
+	c->bytes_out = r->bytes_out;
+	c->bytes_in = r->bytes_in;
+	c->class = r->class;
+	c->proto = r->proto;
+	c->write = r->write;
+	c->op_known = r->op_known;
+	c->status = r->status;
+	c->partial = r->partial;
+	c->http_status = r->http_status;
+	c->retry_after_s = r->retry_after_s;
+	snprintf(c->op, sizeof(c->op), "%s", r->op);
+	snprintf(c->error_kind, sizeof(c->error_kind), "%s", r->error_kind);
+	c->llm = r->kind == LLM_NONE ? NULL : llm;
 }
 
 void record_wait(struct record *r, struct lane *l)
@@ -93,6 +129,12 @@ void record_fill(struct record *r, const struct call *c, const struct call_place
 	r->partial = c->partial;
 	r->http_status = c->http_status;
 	snprintf(r->error_kind, sizeof(r->error_kind), "%s", c->error_kind);
+	snprintf(r->op, sizeof(r->op), "%s", c->op);
+	r->proto = c->proto;
+	r->request_ns = asked;
+	r->bytes_out = c->bytes_out;
+	r->bytes_in = c->bytes_in;
+	r->retry_after_s = c->retry_after_s;
 	name_place(r, c, p);
 	r->unread = !c->llm;
 	r->ttft_ns = -1;
@@ -113,7 +155,8 @@ struct record *record_new(struct ledger *b, const struct call *c, const struct c
 
 	if (!r)
 		return NULL;
-	r->id = c->id;
+	r->id = r->logical = c->id;
+	r->attempt = 1;
 	record_fill(r, c, p);
 	*record_slot(b, c->id) = r;
 	TAILQ_INSERT_TAIL(&b->records, r, age);

@@ -52,6 +52,15 @@ struct record {
 	int http_status;
 	char error_kind[48], provider[24], model[96];
 	struct call_place place;
+	/* For who counts calls one by one: */
+	char op[CALL_OP_MAX];
+	const char *proto; /* static */
+	uint64_t request_ns, bytes_out, bytes_in;
+	double retry_after_s; /* < 0 none */
+	uint64_t user;        /* hash of the user's message it carries last, 0 not known */
+	uint64_t logical;     /* the call it is an attempt of */
+	uint32_t attempt;     /* from 1 */
+	uint64_t failed_ns;   /* when the attempt before ended, 0 first */
 };
 
 struct lane {
@@ -66,6 +75,7 @@ struct lane {
 	bool settled;           /* calls of it were attributed by order before */
 	bool guessed;           /* a guess about its last turn's end touches the next one's start */
 	bool gone;              /* the thread has ended */
+	bool marked;            /* the run said something of a turn of it */
 };
 
 TAILQ_HEAD(lanes, lane);
@@ -95,6 +105,10 @@ void record_activate(struct record *r, struct open_turn *o, struct records *acti
 /* Takes r off its lane or turn. */
 void record_unlink(struct record *r);
 void record_free(struct ledger *b, struct record *r);
+/* Takes r out of the ledger: the caller's, to free(). */
+void record_take(struct ledger *b, struct record *r);
+/* What is known of r, as a call: c->llm is llm or NULL, nothing is owned. */
+void record_call(const struct record *r, struct call *c, struct llm_call *llm);
 
 /* The lane of that name, which is then the one used last; NULL none. */
 struct lane *lane_use(struct ledger *b, struct lane_id id);

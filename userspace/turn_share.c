@@ -19,7 +19,7 @@ struct open_turn *share_near(const struct turns *t, uint32_t pid)
 	struct open_turn *o;
 
 	TAILQ_FOREACH(o, &t->open, link)
-	if (o->t.pid == pid)
+	if (o->pid == pid)
 		return o;
 	return NULL;
 }
@@ -33,12 +33,36 @@ static void record_close(struct turns *t, struct record *r)
 		record_free(&t->ledger, r);
 }
 
+void share_booked(struct turns *t, struct open_turn *o, const struct record *r)
+{
+	struct call_attempt a = { r->logical, r->attempt };
+	struct llm_call llm;
+	struct call c;
+
+	if (!t->sink->booked || r->class == CALL_OTHER)
+		return;
+	record_call(r, &c, &llm);
+	t->sink->booked(t->sink, &o->t, &c, &r->place, &a);
+}
+
+/* r has ended, or is cut off at end_ns: it is added to o's books, which keep it until o closes. */
+static void record_book(struct turns *t, struct open_turn *o, struct record *r, uint64_t end_ns)
+{
+	r->end_ns = end_ns;
+	books_add(o, r, end_ns);
+	record_take(&t->ledger, r);
+	if (books_keep(o, r))
+		return;
+	o->outside_llm += r->class == CALL_LLM;
+	share_booked(t, o, r);
+	free(r);
+}
+
 void share_give(struct turns *t, struct open_turn *o, struct record *r)
 {
 	record_unlink(r);
 	if (r->done) {
-		books_add(o, r, r->end_ns);
-		record_free(&t->ledger, r);
+		record_book(t, o, r, r->end_ns);
 		return;
 	}
 	record_activate(r, o, &o->active);
@@ -63,8 +87,8 @@ bool share_is_ordered(const struct turns *t, uint32_t pid)
  * here on all turns of the process that are not alone say so. */
 static void note_order(struct turns *t, const struct open_turn *o)
 {
-	if (o->crowded && !share_is_ordered(t, o->t.pid) && t->nordered < ORDERED_MAX)
-		t->ordered[t->nordered++] = o->t.pid;
+	if (o->crowded && !share_is_ordered(t, o->pid) && t->nordered < ORDERED_MAX)
+		t->ordered[t->nordered++] = o->pid;
 }
 
 /* r is o's, as far as the order of things tells. What ended before o began was its work only if it waited for o. */
@@ -78,36 +102,28 @@ static void give_by_order(struct turns *t, struct open_turn *o, struct record *r
 		o->t.start_ns = r->start_ns;
 	if (r->near != o->t.id && r->done && r->end_ns <= o->t.start_ns &&
 	    r->start_ns < o->t.start_ns) {
-		record_close(t, r);
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 		return;
 	}
 	o->t.attribution_order = true;
 	share_give(t, o, r);
 }
 
-void share_give_nobody(struct turns *t, struct record *r)
+void share_outside(struct turns *t, const struct record *r, enum outside_why why)
 {
-	struct llm_call llm = { .kind = r->kind, .tokens = r->tokens };
-	struct call c = {
-		.id = r->id,
-		.pid = r->lane_id.pid,
-		.tid = r->lane_id.tid,
-		.task = r->lane_id.task,
-		.start_ns = r->start_ns,
-		.request_ns = r->start_ns,
-		.end_ns = r->end_ns,
-		.at_least = r->at_least,
-		.class = r->class,
-		.status = r->status,
-		.partial = r->partial,
-		.http_status = r->http_status,
-		.retry_count = -1,
-		.retry_after_s = -1,
-		.llm = r->kind == LLM_NONE ? NULL : &llm,
-	};
+	struct call_attempt a = { r->logical, r->attempt };
+	struct llm_call llm;
+	struct call c;
 
-	if (r->class == CALL_LLM)
-		t->sink->outside(t->sink, &c);
+	if (!t->sink->outside || r->class == CALL_OTHER)
+		return;
+	record_call(r, &c, &llm);
+	t->sink->outside(t->sink, &c, &r->place, &a, why);
+}
+
+void share_give_nobody(struct turns *t, struct record *r, enum outside_why why)
+{
+	share_outside(t, r, why);
 	record_close(t, r);
 }
 
@@ -133,7 +149,7 @@ void share_settle(struct turns *t, struct record *r)
 	if (o)
 		give_by_order(t, o, r);
 	else
-		share_give_nobody(t, r);
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 }
 
 void share_forget(struct turns *t)
@@ -235,7 +251,7 @@ static void drop_writes(struct turns *t, struct lane *l, uint64_t ns)
 	while (last && (r = TAILQ_FIRST(&l->pending))) {
 		if (r == last)
 			last = NULL;
-		share_give_nobody(t, r);
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 	}
 }
 
@@ -247,7 +263,7 @@ void share_shift(struct turns *t, struct lane *l, struct open_turn *before, stru
 
 	if (l->shared)
 		return;
-	if (!before && !o->newest_ns)
+	if (!before && !o->newest_ns && !l->marked)
 		drop_writes(t, l, ns);
 	if (before && before != o) {
 		until = boundary(l, before, ns, &guessed);
@@ -306,15 +322,35 @@ static struct record *helper_reads(struct lane *l, const struct open_turn *o, ui
 	return tail;
 }
 
+/* Another turn of the process that r may have been made for, for all that is known: the newest; NULL none. */
+static struct open_turn *turn_beside(const struct turns *t, const struct open_turn *o,
+                                     const struct record *r)
+{
+	struct open_turn *p, *best = NULL;
+
+	TAILQ_FOREACH(p, &t->open, link)
+	if (p != o && p->pid == o->pid && !p->served && p->t.start_ns <= r->start_ns &&
+	    (!best || p->t.id > best->t.id))
+		best = p;
+	return best;
+}
+
 /* A lane with no turn of its own: what it did near o is o's by order; reads behind its end wait for the next turn. */
 static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, uint64_t end_ns,
                          struct open_turn *heir)
 {
 	struct record *reads = heir ? helper_reads(l, o, end_ns) : NULL, *r, *next;
+	struct open_turn *beside;
 	bool waits = false;
 
 	for (r = TAILQ_FIRST(&l->pending); r; r = next) {
 		next = TAILQ_NEXT(r, link);
+		/* a task may yet write the reply of another request: then all it did is that one's */
+		beside = t->kind != TURNS_LLM && l->id.task ? turn_beside(t, o, r) : NULL;
+		if (beside) {
+			r->near = r->near == o->t.id ? beside->t.id : r->near;
+			continue;
+		}
 		if (r->write) /* reads may yet be those of a thread before its first LLM call */
 			note_order(t, o);
 		waits |= r == reads;
@@ -324,11 +360,29 @@ static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, u
 			r->near = heir->t.id;
 			r->read_ahead = r->start_ns >= end_ns;
 		} else {
-			struct open_turn *first = r->near ? NULL : turn_first(t, o->t.pid);
+			struct open_turn *first = r->near ? NULL : turn_first(t, o->pid);
 
 			give_by_order(t, first ? first : o, r);
 		}
 	}
+}
+
+/* r, o's, has not ended: it counts up to now, and its record stays, to be known again when it ends. */
+static void cut_off(struct turns *t, struct open_turn *o, struct record *r, uint64_t end_ns)
+{
+	struct record *copy = malloc(sizeof(*copy));
+
+	r->status = CALL_UNKNOWN;
+	r->end_ns = end_ns;
+	books_add(o, r, end_ns);
+	if (copy)
+		*copy = *r;
+	if (!copy || !books_keep(o, copy)) {
+		o->outside_llm += r->class == CALL_LLM;
+		share_booked(t, o, r);
+		free(copy);
+	}
+	record_close(t, r);
 }
 
 /* Calls of o that have not ended are counted up to now; their outcome is not known. */
@@ -337,10 +391,7 @@ static void close_active(struct turns *t, struct open_turn *o, uint64_t ts_ns)
 	struct record *r;
 
 	while ((r = TAILQ_FIRST(&o->active))) {
-		r->status = CALL_UNKNOWN;
-		r->end_ns = ts_ns > r->start_ns ? ts_ns : r->start_ns;
-		books_add(o, r, r->end_ns);
-		record_close(t, r);
+		cut_off(t, o, r, ts_ns > r->start_ns ? ts_ns : r->start_ns);
 	}
 }
 
@@ -358,13 +409,20 @@ void share_gather(struct turns *t, struct open_turn *o, uint64_t ts_ns, struct o
 	end_ns = TAILQ_EMPTY(&o->active) ? o->t.end_ns : ts_ns;
 	for (l = TAILQ_FIRST(&t->ledger.lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
-		if (l->id.pid == o->t.pid && (!l->turn || l->shared) && l->npending)
-			close_helper(t, l, o, end_ns,
-			             heir && heir->t.pid == o->t.pid ? heir : NULL);
+		if (l->id.pid == o->pid && (!l->turn || l->shared) && l->npending)
+			close_helper(t, l, o, end_ns, heir && heir->pid == o->pid ? heir : NULL);
 		if (l->gone && !l->npending)
 			share_drop(t, l);
 	}
 	close_active(t, o, ts_ns);
+}
+
+void share_older(struct turns *t, struct lane *l, uint64_t ns)
+{
+	struct record *r;
+
+	while ((r = TAILQ_FIRST(&l->pending)) && r->start_ns < ns)
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 }
 
 void share_rest(struct turns *t, struct lane *l, struct open_turn *o)

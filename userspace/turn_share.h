@@ -10,15 +10,29 @@
 
 /* Processes known to share out calls among several turns by order; the turns of further ones do not say so. */
 #define ORDERED_MAX 64
+/* Turns open at once; the one longest without activity is closed for a further one. */
+#define OPEN_MAX 4096
+/* Threads remembered to have begun after attach; a later one takes an older one's place. */
+#define FRESH_MAX 1024
 
 TAILQ_HEAD(open_turns, open_turn);
 
 /* The engine: turn.c's to make and to free. */
 struct turns {
 	struct turn_sink *sink;
-	const struct turn_source *source;
+	const struct turn_source *source; /* rules by requests; where others rule, tells retries */
 	void *state;
-	struct open_turns open; /* last active first */
+	struct turns_spec spec; /* what the user asked for */
+	enum turns_kind kind;   /* what is done now */
+	struct sessions *sessions;
+	uint64_t attach_ns, now_ns;
+	uint32_t numbered;      /* sessions that the source named before another rule was chosen */
+	uint64_t ruled;         /* requests the source was asked about where others rule */
+	const char *chosen_why; /* auto: static sentence, NULL: nothing else was seen yet */
+	bool any_call;          /* a call was seen */
+	bool begins;            /* stdout: lines begin turns, they do not end them */
+	uint64_t fresh[FRESH_MAX]; /* threads that began under our eyes, by tid: pid << 32 | tid */
+	struct open_turns open;    /* last active first */
 	uint32_t nopen;
 	uint64_t next_id;
 	struct ledger ledger;
@@ -47,7 +61,11 @@ void share_give(struct turns *t, struct open_turn *o, struct record *r);
 /* r is o's as its lane's own work: the turn starts no later. */
 void share_give_own(struct turns *t, struct open_turn *o, struct record *r);
 /* r belongs to no turn. */
-void share_give_nobody(struct turns *t, struct record *r);
+void share_give_nobody(struct turns *t, struct record *r, enum outside_why why);
+/* Tells that r is in no turn, nothing else. */
+void share_outside(struct turns *t, const struct record *r, enum outside_why why);
+/* Tells that r is o's, nothing else. */
+void share_booked(struct turns *t, struct open_turn *o, const struct record *r);
 /* A pending call that can wait no longer: its lane's turn, else the one that was near (when none was, the first), else
  * the newest. */
 void share_settle(struct turns *t, struct record *r);
@@ -56,6 +74,8 @@ void share_settle(struct turns *t, struct record *r);
  * than an open turn is not its work. before: the turn that o goes on from, NULL none. */
 void share_shift(struct turns *t, struct lane *l, struct open_turn *before, struct open_turn *o,
                  uint64_t ns);
+/* What waits on the lane and began before ns is not the work of the turn it now works in. */
+void share_older(struct turns *t, struct lane *l, uint64_t ns);
 /* The lane ends: what it still has is its turn's. */
 void share_rest(struct turns *t, struct lane *l, struct open_turn *o);
 /* o closes: gives it all that was done for it. heir: the turn whose opening closes it, NULL none. last: nothing of its

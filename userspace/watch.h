@@ -12,8 +12,9 @@ bool watch_privileged(void);
 /* Is pid something that can be looked at? False after saying why not. zombie: a process that has ended will do. */
 bool watch_fits(uint32_t pid, bool zombie);
 
-/* Attaches and says so; the source belongs to the session. program: the file pid is about to run, NULL: it runs already.
- * what: the target, for people. NULL after saying why. */
-struct source *watch_attach(struct session *s, uint32_t pid, const char *program, const char *what);
+/* Attaches to o->pids (npids 0: o->pid alone) and what o->match finds, and says so; the source belongs to the session. program: the
+ * file o->pid is about to run, NULL: it runs already. what: the target, for people. NULL after saying why. */
+struct source *watch_attach(struct session *s, const struct options *o, const char *program,
+                            const char *what);
 
 #endif

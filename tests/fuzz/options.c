@@ -42,8 +42,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	options_init(&o);
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		options_apply(&o, line);
-	if (o.stop || o.on_stuck || o.output || o.record || o.scrub || o.file)
+	if (o.stop || o.on_stuck || o.output || o.record || o.scrub || o.file || o.match ||
+	    o.runstats || o.config || o.calls || o.rotate_size)
 		abort();
+	if (o.profile && strcmp(o.turns, "auto") != 0)
+		abort();
+	free(text); /* nothing points into it */
 	options_init(&back);
 	options_each(&o, apply, &back);
 	written[0] = '\0';
@@ -53,6 +57,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		abort();
 	options_free(&back);
 	options_free(&o);
-	free(text);
 	return 0;
 }

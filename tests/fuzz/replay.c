@@ -42,7 +42,7 @@ static bool feed(struct pipeline *p, const uint8_t *data, uint32_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct pipeline_config c = { .replay = true, .dirfd = -1, .metrics_fd = -1 };
+	struct pipeline_config c = { .replay = true, .dirfd = -1 };
 	static FILE *nowhere;
 	struct options o;
 	struct pipeline *p;

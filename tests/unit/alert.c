@@ -9,6 +9,8 @@
 #define S 1000000000ull
 #define PID 77
 
+static struct targets targets;
+
 static char log_text[256];
 static char environment[20000];
 
@@ -38,10 +40,27 @@ static const struct alert_facts facts = {
 	.output = "/out",
 };
 
+/* The target is PID, alone. */
+static const struct targets *targets_one(void)
+{
+	struct ev_hello e = { .h = { .type = EV_HELLO, .size = sizeof(e), .pid = PID } };
+
+	targets = (struct targets){ 0 };
+	targets_event(&targets, &e.h);
+	return &targets;
+}
+
+/* The pipeline tells who is there before the alert hears of it. */
+static void event(struct alert *a, const struct event *e)
+{
+	targets_event(&targets, e);
+	alert_event(a, e);
+}
+
 /* What was done by time to, ticking every second after a stall at 0. */
 static const char *plan(const struct alert_plan *p, uint64_t to, struct alert **out)
 {
-	struct alert *a = alert_new(p, PID, act, NULL);
+	struct alert *a = alert_new(p, targets_one(), act, NULL);
 
 	*log_text = '\0';
 	alert_began(a, 0, &facts);
@@ -60,7 +79,7 @@ static void result(struct alert *a, int kind, int value)
 		               .kind = (unsigned)kind,
 		               .result = value };
 
-	alert_event(a, &e.h);
+	event(a, &e.h);
 }
 
 static void last_exit(struct alert *a, uint32_t pid, uint16_t flags)
@@ -69,7 +88,7 @@ static void last_exit(struct alert *a, uint32_t pid, uint16_t flags)
 		.h = { .type = EV_EXIT, .size = sizeof(e), .pid = pid, .flags = flags }
 	};
 
-	alert_event(a, &e.h);
+	event(a, &e.h);
 }
 
 static void alerts(void)
@@ -194,7 +213,7 @@ static void stop_result(struct alert *a, int signo)
 		       .result = signo } };
 
 	memcpy((char *)&r + sizeof(struct ev_action), what, sizeof(what) - 1);
-	alert_event(a, &r.e.h);
+	event(a, &r.e.h);
 }
 
 static bool said(const struct alert *a, size_t i, const char *text)
@@ -211,7 +230,7 @@ static void what_followed(void)
 	struct alert_plan p = { .stop = true, .grace_ns = 10 * S };
 	struct ev_end end = { .h = { .type = EV_END, .size = sizeof(end), .ts_ns = 12 * S },
 		              .reason = END_EXITED };
-	struct alert *a = alert_new(&p, PID, act, NULL);
+	struct alert *a = alert_new(&p, targets_one(), act, NULL);
 
 	TEST("of each signal it is told whether the target ended, and how long after it");
 	alert_began(a, 0, &facts);
@@ -220,20 +239,20 @@ static void what_followed(void)
 	stop_result(a, SIGTERM);
 	CHECK(said(a, 0, "signal sent to the target; the target did not end within 10.0 s"));
 	CHECK(said(a, 1, "signal sent to the target"));
-	alert_event(a, &end.h);
+	event(a, &end.h);
 	last_exit(a, PID, EVF_LAST);
 	CHECK(said(a, 1, "signal sent to the target; the target ended 2.0 s after it"));
 	alert_free(a);
 
 	TEST("nothing is added when nobody asked it to end, or we left first");
-	a = alert_new(&p, PID, act, NULL);
-	alert_event(a, &end.h);
+	a = alert_new(&p, targets_one(), act, NULL);
+	event(a, &end.h);
 	alert_free(a);
-	a = alert_new(&p, PID, act, NULL);
+	a = alert_new(&p, targets_one(), act, NULL);
 	alert_began(a, 0, &facts);
 	stop_result(a, SIGINT);
 	end.reason = END_INTERRUPTED;
-	alert_event(a, &end.h);
+	event(a, &end.h);
 	CHECK(said(a, 0, "signal sent to the target"));
 	alert_free(a);
 }
@@ -253,7 +272,7 @@ static void results(void)
 	list = alert_actions(a, &n);
 	CHECK(n == ALERT_ACTIONS_MAX && list[0]->result == 3);
 	CHECK(list[n - 1]->result == ALERT_ACTIONS_MAX + 2 && alert_forgotten(a) == 3);
-	alert_event(a, &cut);
+	event(a, &cut);
 	CHECK(alert_forgotten(a) == 4);
 	alert_free(a);
 	alert_free(NULL);

@@ -210,84 +210,130 @@ static void test_identity(void)
 	CHECK(sound);
 }
 
-static off_t size_of(int fd)
+static char dir[] = "/tmp/unit_metrics.XXXXXX";
+static int dirfd;
+
+static struct lines *open_file(const char *name)
+{
+	return lines_open(&(struct lines_config){ .dirfd = dirfd, .name = name });
+}
+
+static off_t size_of(const char *name)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 ? st.st_size : -1;
+	return fstatat(dirfd, name, &st, 0) == 0 ? st.st_size : -1;
 }
 
-/* Lines of a file that parse, or -1 if one does not. */
-static int lines_in(int fd)
+/* Lines of a file that parse, or -1 if one does not; the turn_id of the n-th, from 0, in *id. */
+static int lines_in(const char *name, int n, int64_t *id)
 {
-	FILE *f = fdopen(dup(fd), "r");
+	FILE *f = fdopen(openat(dirfd, name, O_RDONLY), "r");
 	char *line = NULL;
 	size_t room = 0;
-	int n = 0;
+	int got = 0;
 
-	rewind(f);
 	while (getline(&line, &room, f) > 0) {
 		json_t *o = json_loads(line, 0, NULL);
 
 		if (!o) {
-			n = -1;
+			got = -1;
 			break;
 		}
+		if (got == n)
+			*id = json_integer_value(json_object_get(o, "turn_id"));
 		json_decref(o);
-		n++;
+		got++;
 	}
 	free(line);
 	fclose(f);
-	return n;
+	return got;
 }
 
 static void test_write(void)
 {
-	char path[] = "/tmp/unit_metrics.XXXXXX";
 	struct rlimit limit = { 0 }, small;
 	struct turn t = example();
-	int fd = mkstemp(path), full = open("/dev/full", O_WRONLY);
-	struct metrics *m;
+	struct lines *l = open_file("turns");
+	struct metrics *m = metrics_new(l, 0, 1);
 	off_t size;
 
-	unlink(path);
-	fcntl(fd, F_SETFL, O_APPEND);
-
 	TEST("a line is one line of the file");
-	m = metrics_new(fd, 0);
 	CHECK(metrics_write(m, &t) == 0 && metrics_write(m, &t) == 0);
-	CHECK(metrics_written(m) == 2 && lines_in(fd) == 2);
+	CHECK(metrics_written(m) == 2 && lines_in("turns", -1, NULL) == 2);
 
 	TEST("a line that does not fit leaves the file as it was, is counted, and later ones go "
 	     "on");
-	size = size_of(fd);
+	size = size_of("turns");
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &limit);
 	small = limit;
 	small.rlim_cur = (rlim_t)size + 20;
 	setrlimit(RLIMIT_FSIZE, &small);
-	CHECK(metrics_write(m, &t) == -ENOSPC && size_of(fd) == size);
+	CHECK(metrics_write(m, &t) == -ENOSPC && size_of("turns") == size);
 	small.rlim_cur = (rlim_t)size;
 	setrlimit(RLIMIT_FSIZE, &small);
-	CHECK(metrics_write(m, &t) == -EFBIG && size_of(fd) == size);
+	CHECK(metrics_write(m, &t) == -EFBIG && size_of("turns") == size);
 	CHECK(metrics_unwritten(m) == 2);
 	setrlimit(RLIMIT_FSIZE, &limit);
-	CHECK(metrics_write(m, &t) == 0 && metrics_written(m) == 3 && lines_in(fd) == 3);
+	CHECK(metrics_write(m, &t) == 0 && metrics_written(m) == 3);
+	CHECK(lines_in("turns", -1, NULL) == 3);
 	metrics_free(m);
-	close(fd);
-
-	TEST("a full disk is an error told, not a crash");
-	m = metrics_new(full, 0);
-	CHECK(metrics_write(m, &t) == -ENOSPC && metrics_unwritten(m) == 1);
-	metrics_free(m);
-	close(full);
 	metrics_free(NULL);
+	lines_close(l);
+}
+
+static void test_sample(void)
+{
+	static const enum turn_status turns[] = { TURN_OK, TURN_OK,      TURN_ERROR,   TURN_OK,
+		                                  TURN_OK, TURN_STALLED, TURN_UNKNOWN, TURN_OK };
+	static const int64_t written[] = { 1, 3, 5, 6, 7 };
+	struct lines *l = open_file("sample");
+	struct metrics *m = metrics_new(l, 0, 3);
+	struct turn t = example();
+	bool right = true;
+
+	TEST("of turns that are ok the first and every Nth after it is written, of others every "
+	     "one");
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		t.id = i + 1;
+		t.status = turns[i];
+		right &= metrics_write(m, &t) == 0;
+	}
+	CHECK(right && lines_in("sample", -1, NULL) == 5);
+	for (int i = 0; i < 5; i++) {
+		int64_t id = 0;
+
+		lines_in("sample", i, &id);
+		right &= id == written[i];
+	}
+	CHECK(right);
+	CHECK(metrics_written(m) == 5 && metrics_left_out(m) == 3 && metrics_unwritten(m) == 0);
+	metrics_free(m);
+	lines_close(l);
+
+	TEST("a sample of every turn leaves none out");
+	l = open_file("all");
+	m = metrics_new(l, 0, 0);
+	t.status = TURN_OK;
+	CHECK(metrics_write(m, &t) == 0 && metrics_write(m, &t) == 0);
+	CHECK(metrics_left_out(m) == 0 && lines_in("all", -1, NULL) == 2);
+	metrics_free(m);
+	lines_close(l);
 }
 
 int main(void)
 {
+	if (!mkdtemp(dir))
+		return 1;
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY);
 	test_fields();
 	test_identity();
 	test_write();
+	test_sample();
+	unlinkat(dirfd, "turns", 0);
+	unlinkat(dirfd, "sample", 0);
+	unlinkat(dirfd, "all", 0);
+	rmdir(dir);
 	return DONE();
 }

@@ -6,17 +6,19 @@
 #include <signal.h>
 
 #include "options.h"
+#include "options_table.h"
+#include "turn_source/spec.h"
 
-#define ARGS_MAX 32
+#define ARGS_MAX 300
 #define TIMEOUT_VAR "MAS_BENCH_STUCK_TIMEOUT_MINUTES"
 
 static struct options o;
-static char said_out[16384], said_err[4096];
+static char said_out[65536], said_err[4096];
 
 /* Parses "whystuck" and the words of line; '\1' stands for a blank inside a word, '\2' for an empty word. */
 static int parse(const char *line)
 {
-	static char words[1024];
+	static char words[4096];
 	char *argv[ARGS_MAX + 1] = { "whystuck" };
 	static char *kept[ARGS_MAX + 1];
 	int argc = 1, ret;
@@ -25,6 +27,7 @@ static int parse(const char *line)
 
 	if (!out || !err)
 		abort();
+	options_free(&o);
 	said_out[0] = said_err[0] = '\0';
 	snprintf(words, sizeof(words), "%s", line);
 	for (char *w = strtok(words, " "); w && argc < ARGS_MAX; w = strtok(NULL, " ")) {
@@ -63,7 +66,8 @@ static void test_values(void)
 	CHECK(good("watch -o out --stuck-timeout 0.5 --progress none --total 250 4194304 --verbose "
 	           "--turns=llm --on-stuck=echo\1hi --stop=SIGTERM --stop-grace 2.5 --stop-kill "
 	           "--record=r.rec"));
-	CHECK(o.pid == 4194304 && strcmp(o.output, "out") == 0 && o.stuck_timeout_minutes == 0.5);
+	CHECK(o.pid == 4194304 && o.npids == 1 && o.pids[0] == 4194304);
+	CHECK(strcmp(o.output, "out") == 0 && o.stuck_timeout_minutes == 0.5);
 	CHECK(o.progress == PROGRESS_NONE && o.total == 250 && o.verbose && !o.quiet);
 	CHECK(o.log_level == LEVEL_DEBUG && strcmp(o.turns, "llm") == 0);
 	CHECK(strcmp(o.on_stuck, "echo hi") == 0 && o.stop && o.stop_signal == SIGTERM);
@@ -129,6 +133,83 @@ static void test_values(void)
 	CHECK(good("watch 1 --stuck-timeout 0.000001") && o.stuck_timeout_minutes == 0.000001);
 }
 
+static void test_targets(void)
+{
+	char line[2048] = "watch";
+
+	TEST("watch takes several processes, each once");
+	CHECK(good("watch 3 --total 5 1 3 2 1"));
+	CHECK(o.npids == 3 && o.pids[0] == 3 && o.pids[1] == 1 && o.pids[2] == 2 && o.pid == 3);
+	TEST("--match goes with processes and without");
+	CHECK(good("watch --match python3\1.*bench\\.py") && o.npids == 0 && o.pid == 0);
+	CHECK(strcmp(o.match, "python3 .*bench\\.py") == 0);
+	CHECK(good("watch 7 --match=^a{1,255}$ 8") && o.npids == 2 && o.match);
+	TEST("where one process is named, it is the only one of the list");
+	CHECK(good("check 12") && o.npids == 1 && o.pids[0] == 12);
+	CHECK(good("12") && o.npids == 1 && o.pids[0] == 12);
+	CHECK(good("check") && o.npids == 0);
+	CHECK(good("run -- x") && o.npids == 0 && o.pid == 0);
+	TEST("as many processes as there is room for, and no more");
+	for (int i = 0; i < OPTIONS_PIDS_MAX; i++)
+		snprintf(line + strlen(line), sizeof(line) - strlen(line), " %d", i + 1);
+	CHECK(good(line) && o.npids == OPTIONS_PIDS_MAX && o.pids[OPTIONS_PIDS_MAX - 1] == 256);
+	strcat(line, " 300");
+	CHECK(parse(line) == EXIT_USAGE && strstr(said_err, "257 process ids, at most 256"));
+}
+
+static void test_files(void)
+{
+	static const struct {
+		const char *size;
+		uint64_t bytes;
+	} sizes[] = { { "4096", 4096 },    { "4k", 4096 },
+		      { "4K", 4096 },      { "10M", 10 << 20 },
+		      { "10m", 10 << 20 }, { "1G", 1 << 30 },
+		      { "1g", 1 << 30 },   { "1024G", 1ull << 40 },
+		      { "0005k", 5120 },   { "1099511627776", 1ull << 40 } };
+	static const char *const sources[] = {
+		"auto",     "llm", "http", "jsonl:*/log/[ab]*.jsonl", "stdout:^turn\1[0-9]+:",
+		"idle:1500"
+	};
+
+	TEST("sizes have k, M and G, in either case");
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		char line[128];
+
+		snprintf(line, sizeof(line), "watch 1 --rotate-size %s --rotate-keep 1000",
+		         sizes[i].size);
+		CHECK(good(line) && o.rotate_size == sizes[i].bytes && o.rotate_keep == 1000);
+	}
+	TEST("what a run writes");
+	CHECK(good("watch 1") && !o.calls && o.sample == 1 && !o.rotate_size && !o.runstats);
+	CHECK(o.rotate_keep == 5 && !o.config && !o.profile && !o.match);
+	CHECK(good("run --calls --sample 10 --runstats r.json -- x"));
+	CHECK(o.calls && o.sample == 10 && strcmp(o.runstats, "r.json") == 0);
+	CHECK(good("replay f --calls --sample 10"));
+	TEST("turns come from any source there is, or from a profile");
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		char line[128];
+
+		snprintf(line, sizeof(line), "watch 1 --turns %s", sources[i]);
+		CHECK(good(line) && strncmp(o.turns, sources[i], 4) == 0);
+	}
+	CHECK(good("watch 1 --profile goodai-ltm") && strcmp(o.profile, "goodai-ltm") == 0);
+	CHECK(good("watch 1 --profile goodai-ltm --turns auto"));
+	TEST("strings are the options' own: what they came from may go");
+	{
+		char *line = strdup("turns=jsonl:*/x.jsonl");
+
+		options_free(&o);
+		options_init(&o);
+		CHECK(options_apply(&o, line) == 0);
+		memset(line, 'x', strlen(line));
+		free(line);
+		CHECK(strcmp(o.turns, "jsonl:*/x.jsonl") == 0);
+		CHECK(options_apply(&o, "turns=idle:5") == 0 && strcmp(o.turns, "idle:5") == 0);
+	}
+	options_free(&o);
+}
+
 static const char minutes[] = "use for example 15 or 0.5, 0 turns it off";
 
 /* The message must hold what was given, why it is refused, and what to do. */
@@ -162,7 +243,46 @@ static const struct {
 	{ "watch 1 --output \2", "--output ''", "is empty", "name a directory" },
 	{ "watch 1 --verbose=1", "--verbose '1'", "takes no value", "write --verbose alone" },
 	{ "watch 1 --progress bar", "--progress 'bar'", "no such style", "use tqdm or none" },
-	{ "watch 1 --turns http", "--turns 'http'", "no such source of turns", "use auto or llm" },
+	{ "watch 1 --turns htp", "--turns 'htp'", "no such source of turns", "jsonl:PATH-GLOB" },
+	{ "watch 1 --turns llm:x", "--turns 'llm:x'", "nothing behind a colon", "idle:MS" },
+	{ "watch 1 --turns jsonl:", "--turns 'jsonl:'", "nothing behind the colon", "idle:MS" },
+	{ "watch 1 --turns stdout:(", "--turns 'stdout:('", "not an extended regular", "idle:MS" },
+	{ "watch 1 --turns idle:0", "--turns 'idle:0'", "not a number of milliseconds", "idle:MS" },
+	{ "watch 1 --profile goodai", "--profile 'goodai'", "no such profile", "use goodai-ltm" },
+	{ "watch 1 --profile", "--profile:", "no value", "use goodai-ltm" },
+	{ "watch 1 --profile goodai-ltm --turns llm", "--profile 'goodai-ltm'", "--turns 'llm'",
+	  "leave one of them out" },
+	{ "watch --match [a", "--match '[a'", "not an extended regular", "--match='python3" },
+	{ "watch --match \2", "--match ''", "would match every process", "--match='python3" },
+	{ "watch --match ((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+", "--match '((((", "unfold",
+	  "--match='python3" },
+	{ "watch --match (a)\\1", "--match '(a)\\1'", "back-references", "--match='python3" },
+	{ "run --match x -- y", "run: --match", "only of watch;", "whystuck run --help" },
+	{ "watch 1 --calls=1", "--calls '1'", "takes no value", "write --calls alone" },
+	{ "watch 1 --sample 0", "--sample '0'", "not a number between 1", "every tenth" },
+	{ "watch 1 --sample 1.5", "--sample '1.5'", "not a number between 1", "every tenth" },
+	{ "watch 1 --rotate-size 4095", "--rotate-size '4095'", "not between 4k and 1024G",
+	  "100M or 1G" },
+	{ "watch 1 --rotate-size 1025G", "--rotate-size '1025G'", "not between 4k", "100M or 1G" },
+	{ "watch 1 --rotate-size 99999999999999999999999999", "'9999999999", "not between 4k",
+	  "100M or 1G" },
+	{ "watch 1 --rotate-size 10MB", "--rotate-size '10MB'", "not a size", "100M or 1G" },
+	{ "watch 1 --rotate-size M", "--rotate-size 'M'", "not a size", "100M or 1G" },
+	{ "watch 1 --rotate-size -1", "--rotate-size '-1'", "not a size", "100M or 1G" },
+	{ "watch 1 --rotate-size 5T", "--rotate-size '5T'", "not a size", "100M or 1G" },
+	{ "watch 1 --rotate-size 1M --rotate-keep 0", "--rotate-keep '0'", "between 1 and 1000",
+	  "example 5" },
+	{ "watch 1 --rotate-size 1M --rotate-keep 1001", "--rotate-keep '1001'",
+	  "between 1 and 1000", "example 5" },
+	{ "watch 1 --rotate-keep 3", "--rotate-keep:", "without --rotate-size",
+	  "--rotate-size=100M" },
+	{ "replay f --runstats x", "replay: --runstats", "only of watch and run", "--help" },
+	{ "watch 1 --runstats \2", "--runstats ''", "is empty", "name the JSON file" },
+	{ "watch 1 --config", "--config:", "no value", "name a file" },
+	{ "watch 1 --config /nonexistent/x.conf", "--config '/nonexistent/x.conf'",
+	  "No such file or directory", "name a file" },
+	{ "--completion", "--completion:", "no value", "bash, zsh or fish" },
+	{ "--completion ksh", "--completion 'ksh'", "no such shell", "bash, zsh or fish" },
 	{ "watch 1 --total 0", "--total '0'", "not a number of turns", "leave the option out" },
 	{ "watch 1 --total 1000000001", "'1000000001'", "not a number of turns",
 	  "leave the option out" },
@@ -193,7 +313,7 @@ static const struct {
 	{ "watch 4194305", "watch '4194305'", "not a process id", "1 to 4194304" },
 	{ "watch 18446744073709551617", "watch '18446744073709551617'", "not a process id",
 	  "1 to" },
-	{ "watch 1 2", "watch: '2'", "one argument too many", "start whystuck once for each" },
+	{ "watch 1 2x", "watch '2x'", "not a process id", "the number that ps" },
 	{ "watch 1 --stuck-timout 3", "'--stuck-timout'", "unknown option",
 	  "did you mean --stuck-timeout?" },
 	{ "watch 1 --stuck=3", "'--stuck'", "unknown option", "did you mean --stuck-timeout?" },
@@ -202,7 +322,7 @@ static const struct {
 	{ "watch 1 --=", "'--'", "unknown option", "whystuck watch --help" },
 	{ "watch 1 --scrub x", "watch: --scrub", "only of replay", "whystuck watch --help" },
 	{ "replay f --stop", "replay: --stop", "only of watch and run", "whystuck replay --help" },
-	{ "check --total 3", "check: --total", "only of watch and run and replay",
+	{ "check --total 3", "check: --total", "only of watch, run and replay",
 	  "whystuck check --help" },
 	{ "check 1 2", "check: '2'", "one argument too many", "whystuck check PID" },
 	{ "check x", "check 'x'", "not a process id", "the number that ps" },
@@ -213,7 +333,7 @@ static const struct {
 	{ "replay a --scrub a", "--scrub 'a'", "the recording itself", "name another file" },
 	{ "wathc 3", "'wathc'", "no such command", "did you mean 'watch'?" },
 	{ "re x", "'re'", "no such command", "did you mean 'replay'?" },
-	{ "frobnicate", "'frobnicate'", "no such command", "whystuck watch [OPTIONS] PID" },
+	{ "frobnicate", "'frobnicate'", "no such command", "whystuck watch [OPTIONS]" },
 	{ "--verbose watch 1", "'--verbose'", "options go behind the command",
 	  "whystuck watch --help" },
 	{ "why", "why:", "no process id", "use whystuck PID" },
@@ -231,7 +351,7 @@ static const struct {
 	{ "1 --total 3", "why: --total", "no option of this command", "whystuck why --help" },
 	{ "watch 1 --json", "watch: --json", "only of why", "whystuck watch --help" },
 	{ "1 --jsom", "why: unknown option '--jsom'", "did you mean", "--json" },
-	{ "\2", "''", "no such command", "whystuck watch [OPTIONS] PID" },
+	{ "\2", "''", "no such command", "whystuck watch [OPTIONS]" },
 	{ "", "usage:", "whystuck replay [OPTIONS] FILE", "whystuck run [OPTIONS] -- CMD" },
 };
 
@@ -244,9 +364,11 @@ static void test_errors(void)
 		bool told = strstr(said_err, errors[i].what) && strstr(said_err, errors[i].why) &&
 		            strstr(said_err, errors[i].todo);
 
-		if (!told || ret != EXIT_USAGE)
+		int want = strstr(errors[i].line, "/nonexistent") ? EXIT_ERROR : EXIT_USAGE;
+
+		if (!told || ret != want)
 			printf("# '%s': %d %s", errors[i].line, ret, said_err);
-		CHECK(told && ret == EXIT_USAGE && !said_out[0]);
+		CHECK(told && ret == want && !said_out[0]);
 		CHECK(strncmp(said_err, *errors[i].line ? "whystuck: " : "usage: ", 7) == 0);
 	}
 	TEST("too many endpoints are refused");
@@ -327,6 +449,7 @@ static void test_help(void)
 		CHECK(parse(line) == OPTIONS_LEAVE && !said_err[0]);
 		CHECK(strncmp(said_out, "usage: whystuck ", 16) == 0);
 		CHECK(!strstr(said_out, "--stop") == (i >= 2));
+		CHECK(strstr(said_out, "--config FILE"));
 		CHECK(!strstr(said_out, "--scrub") == (i != 2));
 		for (char *l = strtok(said_out, "\n"); l; l = strtok(NULL, "\n"))
 			narrow &= strlen(l) <= 80 && l[strlen(l) - 1] != ' ';
@@ -335,6 +458,10 @@ static void test_help(void)
 	CHECK(parse("-h") == OPTIONS_LEAVE && strstr(said_out, "whystuck replay [OPTIONS] FILE"));
 	CHECK(parse("watch -h") == OPTIONS_LEAVE && strstr(said_out, "--heartbeat HOST/PATH"));
 	CHECK(parse("--help") == OPTIONS_LEAVE && strstr(said_out, "Exit status: "));
+	TEST("help of --profile names the profiles there are");
+	CHECK(parse("watch --help") == OPTIONS_LEAVE);
+	for (const struct turns_profile *p = turns_profiles; p->name; p++)
+		CHECK(strstr(said_out, p->name));
 	TEST("the version is one line");
 	CHECK(parse("-V") == OPTIONS_LEAVE &&
 	      strcmp(said_out, "whystuck " WHYSTUCK_VERSION "\n") == 0);
@@ -385,7 +512,16 @@ static void test_recording(void)
 		"scrub=x",
 		"output=x",
 		"help=",
-		"turns=http",
+		"turns=htp",
+		"turns=stdout:(",
+		"turns=stdout:((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+",
+		"profile=nobody",
+		"sample=0",
+		"calls=",
+		"match=x",
+		"runstats=x",
+		"rotate-size=4k",
+		"config=x",
 		"llm=",
 		"storage=x",
 		"heartbeat=x",
@@ -415,7 +551,39 @@ static void test_recording(void)
 	}
 	options_free(&back);
 
+	TEST("sources, profiles and samples are recorded; a contradiction is none that was");
+	CHECK(good("watch 1 --turns stdout:^a+b$ --sample 3 --calls --match x --rotate-size 4k"));
+	CHECK(strcmp(each(&o), "stuck-timeout=15\nturns=stdout:^a+b$\nsample=3\n") == 0);
+	CHECK(good("watch 1 --profile goodai-ltm"));
+	CHECK(strcmp(each(&o), "stuck-timeout=15\nturns=auto\nprofile=goodai-ltm\n") == 0);
+	CHECK(options_apply(&o, "turns=llm") == 0 && strcmp(o.turns, "auto") == 0);
+	options_init(&back);
+	CHECK(options_apply(&back, "profile=goodai-ltm") == 0);
+	CHECK(options_apply(&back, "turns=auto") == 0);
+	CHECK(options_apply(&back, "turns=llm") == -EINVAL);
+	options_free(&back);
+	options_init(&back);
+	CHECK(options_apply(&back, "turns=llm") == 0);
+	CHECK(options_apply(&back, "profile=goodai-ltm") == -EINVAL && !back.profile);
+	options_free(&back);
+	CHECK(good("replay f --turns llm"));
+	CHECK(options_apply(&o, "turns=auto") == 0 && options_apply(&o, "profile=goodai-ltm") == 0);
+	CHECK(strcmp(o.turns, "llm") == 0 && !o.profile);
+	TEST("the longest source of turns survives the way into a recording");
+	{
+		char longest[1024] = "turns=stdout:";
+
+		memset(longest + strlen(longest), 'a', TURNS_ARG_MAX - 1);
+		options_free(&o);
+		options_init(&o);
+		CHECK(options_apply(&o, longest) == 0);
+		CHECK(strstr(each(&o), longest));
+		strcat(longest, "a");
+		CHECK(options_apply(&o, longest) == -EINVAL);
+	}
+
 	TEST("applied to the options they came from, they change nothing");
+	CHECK(good("watch 1 --stuck-timeout 0.1 --storage L1=h:1 --llm a:2 --heartbeat b/c"));
 	options_each(&o, apply, &o);
 	CHECK(o.nrules == 3 && o.stuck_timeout_minutes == 0.1);
 	options_free(&o);
@@ -427,6 +595,7 @@ static void test_recording(void)
 		options_init(&back);
 		options_each(&o, apply, &back);
 		CHECK(back.stuck_timeout_minutes == o.stuck_timeout_minutes);
+		options_free(&back);
 	}
 
 	TEST("on a replay the command line wins over the recording, the recording over the "
@@ -460,14 +629,54 @@ static void test_recording(void)
 	}
 }
 
+static void test_table(void)
+{
+	char names[64];
+
+	TEST("rows have what messages and documents need");
+	for (const struct option *opt = option_table; opt->name; opt++) {
+		CHECK(option_find(opt->name, strlen(opt->name)) == opt && opt->help);
+		CHECK(!opt->parse || !opt->arg || opt->advice || opt->choice);
+		CHECK(!opt->result == !(opt->print || opt->rule));
+		CHECK(!opt->letter || option_find_letter(opt->letter) == opt);
+	}
+	TEST("the choices offered are values that are taken");
+	for (const struct option *opt = option_table; opt->name; opt++) {
+		for (size_t i = 0; opt->choice && opt->choice(i); i++) {
+			char value[64];
+
+			snprintf(value, sizeof(value), "%s", opt->choice(i));
+			if (value[strlen(value) - 1] == ':')
+				strcat(value, "12");
+			options_init(&o);
+			CHECK(!opt->parse(&o, opt, value));
+			options_free(&o);
+		}
+	}
+	for (int k = TURNS_AUTO; k <= TURNS_IDLE; k++)
+		CHECK(strncmp(choice_turns((size_t)k), turns_kind_name((enum turns_kind)k),
+		              strlen(turns_kind_name((enum turns_kind)k))) == 0);
+	TEST("commands are listed as people do");
+	command_names(WATCH, names, sizeof(names));
+	CHECK(strcmp(names, "watch") == 0);
+	command_names(LIVE, names, sizeof(names));
+	CHECK(strcmp(names, "watch and run") == 0);
+	command_names(ALL, names, sizeof(names));
+	CHECK(strcmp(names, "why, watch, run, replay and check") == 0);
+}
+
 int main(void)
 {
 	unsetenv(TIMEOUT_VAR);
 	unsetenv("LOG_LEVEL");
 	test_values();
+	test_targets();
+	test_files();
+	test_table();
 	test_errors();
 	test_environment();
 	test_help();
 	test_recording();
+	options_free(&o);
 	return DONE();
 }

@@ -31,6 +31,7 @@ static void lengths(void)
 	for (uint16_t type = 1; type < EV_TYPES; type++) {
 		union {
 			struct ev_hello hello;
+			struct ev_data data;
 			uint64_t room[64];
 		} u = { 0 };
 		struct event *e = &u.hello.h;
@@ -39,6 +40,8 @@ static void lengths(void)
 		known &= least >= sizeof(*e);
 		u.hello.magic = type == EV_HELLO ? EVENT_MAGIC : 0;
 		e->type = type;
+		if (type == EV_WRITE)
+			u.data.dir = DIR_OUT;
 		e->size = (uint32_t)least;
 		/* in a multiple of eight bytes, as readers have room for */
 		least_fits &= event_check(e, e->size) == 0;
@@ -107,6 +110,13 @@ static void contents(void)
 	data.d.dir = DIR_OUT;
 	data.d.h.type = EV_TLS;
 	CHECK(check_copy(&data, sizeof(data)) == 0);
+	data.d.h.type = EV_WRITE;
+	CHECK(check_copy(&data, sizeof(data)) == 0);
+	data.d.n = 17;
+	CHECK(check_copy(&data, sizeof(data)) == -EPROTO);
+	data.d.n = 16;
+	data.d.dir = DIR_IN; /* nothing is written inwards */
+	CHECK(check_copy(&data, sizeof(data)) == -EPROTO);
 
 	TEST("a decoded slice has a direction, a thread no more descriptors than fit, the first "
 	     "record its mark");

@@ -129,11 +129,12 @@ static bool recording_holds(const struct recording *r, const char *secret)
 
 		for (size_t i = 0; i < r->n; i++) {
 			const struct ev_data *d = (const struct ev_data *)r->e[i];
-			bool data = d->h.type == EV_DATA || d->h.type == EV_TLS;
+			bool data = d->h.type == EV_DATA || d->h.type == EV_TLS ||
+			            d->h.type == EV_WRITE;
 
 			found |= memmem(r->e[i], r->e[i]->size, secret, strlen(secret)) != NULL;
 			if (!data || (int)((d->sock | d->tls) & 15) * 2 + d->dir +
-			                             (d->h.type == EV_TLS) * 32 !=
+			                             (d->h.type != EV_DATA) * 32 !=
 			                     stream)
 				continue;
 			memcpy(all + n, d->data, d->n);
@@ -792,6 +793,100 @@ static void test_texts(void)
 	}
 }
 
+/* All that was written, as it stands in the recording; up to n - 1 bytes. */
+static void written(const struct recording *r, char *to, size_t n)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct ev_data *d = (const struct ev_data *)r->e[i];
+
+		if (d->h.type != EV_WRITE || used + d->n >= n)
+			continue;
+		memcpy(to + used, d->data, d->n);
+		used += d->n;
+	}
+	to[used] = '\0';
+}
+
+static void add_file(struct recording *r, uint64_t id, const char *path)
+{
+	struct ev_file *e = calloc(1, sizeof(*e) + strlen(path));
+
+	e->h = (struct event){ (uint32_t)(sizeof(*e) + strlen(path)), EV_FILE, 0, r->ts, 100, 101 };
+	e->dev = id; /* as add_record() has it */
+	memcpy(e->text, path, strlen(path));
+	record(r, &e->h);
+	free(e);
+}
+
+static void test_written(void)
+{
+	static const char log[] =
+		"{\"type\": \"send_message\", \"test_id\": \"CANARY case\", \"timestamp\": 12.5, "
+		"\"data\": {\"message\": \"my CANARY 4711\", \"CANARY key\": true}}\n"
+		"{\"type\": \"response_message\", \"test_id\": \"CANARY case\"}\n"
+		"CANARY: 3/20 tests done, 15% \033[31mCANARY\033[0m pin 4711 /4711/x\n";
+	char text[1024], first[64], again[64], cut[1024] = "";
+	bool same = true;
+
+	TEST("of what a run writes the structure stays, strings go, and equal ones stay equal");
+	for (size_t step = 1; step < sizeof(log); step++) {
+		struct recording in = { 0 }, out;
+
+		add_file(&in, 3, "/run/log");
+		add_text(&in, EV_WRITE, 3, DIR_OUT, log, step);
+		out = scrubbed(&in);
+		written(&out, text, sizeof(text));
+		same &= in.n == out.n && strlen(text) == strlen(log);
+		same &= !recording_holds(&out, "CANARY") && !recording_holds(&out, "4711");
+		same &= recording_holds(&out, "/run/log");
+		same &= step == 1 || strcmp(text, cut) == 0;
+		snprintf(cut, sizeof(cut), "%s", text);
+		recording_free(&in);
+		recording_free(&out);
+	}
+	CHECK(same);
+	CHECK(strstr(text, "{\"type\": \"send_message\", \"test_id\": \""));
+	CHECK(strstr(text, "\"timestamp\": 12.5, \"data\": {\"message\": \""));
+	CHECK(sscanf(strstr(text, "\"test_id\": ") + 12, "%60[^}]", first) == 1);
+	CHECK(sscanf(strstr(strstr(text, "response_message"), "\"test_id\": ") + 12, "%60[^}]",
+	             again) == 1);
+	CHECK(strncmp(first, again, strlen(again)) == 0);
+	CHECK(strstr(text, " 3/20 tests done, 15% \033[31m"));
+
+	TEST("behind a gap the rest of the line is masked, the next line is read again");
+	{
+		struct recording in = { 0 }, out;
+
+		add_text(&in, EV_WRITE, 3, DIR_OUT, "{\"type\": \"begin\", \"test_id\": \"a\"",
+		         1000);
+		in.pos[3][DIR_OUT] += 10;
+		add_text(&in, EV_WRITE, 3, DIR_OUT,
+		         "CANARY\", \"type\": \"x\"}\n{\"type\": \"end\"}\n", 1000);
+		out = scrubbed(&in);
+		written(&out, text, sizeof(text));
+		CHECK(!recording_holds(&out, "CANARY"));
+		CHECK(strstr(text, "}\n{\"type\": \"end\"}\n"));
+		recording_free(&in);
+		recording_free(&out);
+	}
+
+	TEST("what is no text is zeros");
+	{
+		static const char binary[] = "PK\3\4\0\0some bytes CANARY";
+		struct recording in = { 0 }, out;
+
+		add_bytes(&in, EV_WRITE, 3, DIR_OUT, binary, sizeof(binary), 1000);
+		add_text(&in, EV_WRITE, 3, DIR_OUT, "more CANARY", 1000);
+		out = scrubbed(&in);
+		CHECK(!recording_holds(&out, "some") && !recording_holds(&out, "more") &&
+		      !recording_holds(&out, "CANARY"));
+		recording_free(&in);
+		recording_free(&out);
+	}
+}
+
 static void test_order(void)
 {
 	struct recording r = { 0 }, out;
@@ -817,6 +912,7 @@ int main(void)
 	test_postgres();
 	test_doubt();
 	test_texts();
+	test_written();
 	test_order();
 	return DONE();
 }

@@ -13,7 +13,9 @@
 struct out {
 	struct turn_sink sink;
 	struct turn turns[OUT_MAX];
-	int n, opened, outside;
+	int n, opened, outside, booked;
+	enum outside_why why; /* of the newest */
+	enum turns_kind chosen;
 };
 
 static struct out out;
@@ -34,18 +36,42 @@ static void on_closed(struct turn_sink *s, const struct turn *t)
 		out.turns[out.n++] = *t;
 }
 
-static void on_outside(struct turn_sink *s, const struct call *c)
+static void on_outside(struct turn_sink *s, const struct call *c, const struct call_place *p,
+                       const struct call_attempt *a, enum outside_why why)
 {
-	(void)s;
+	(void)s, (void)p, (void)a;
+	out.why = why;
 	out.outside += c->class == CALL_LLM;
+}
+
+static void on_booked(struct turn_sink *s, const struct turn *t, const struct call *c,
+                      const struct call_place *p, const struct call_attempt *a)
+{
+	(void)s, (void)t, (void)p, (void)a;
+	out.booked += c->class == CALL_LLM;
+}
+
+static void on_chosen(struct turn_sink *s, enum turns_kind kind, const char *why)
+{
+	(void)s, (void)why;
+	out.chosen = kind;
+}
+
+/* spec: as --turns takes it. */
+static inline void begin_by(const char *spec)
+{
+	struct turns_spec s;
+
+	memset(&out, 0, sizeof(out));
+	out.sink = (struct turn_sink){ on_opened, on_closed, on_outside, on_booked, on_chosen };
+	CHECK(!turns_spec_parse(spec, &s));
+	engine = turns_new(&out.sink, &s, 0);
+	ids = 0;
 }
 
 static inline void begin(void)
 {
-	memset(&out, 0, sizeof(out));
-	out.sink = (struct turn_sink){ on_opened, on_closed, on_outside };
-	engine = turns_new(&out.sink);
-	ids = 0;
+	begin_by("llm");
 }
 
 static inline void finish(uint64_t ms)

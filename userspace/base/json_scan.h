@@ -39,6 +39,17 @@ struct json_token {
 	struct bytes text;
 };
 
+/* The token begins a value, or ends one. */
+static inline bool json_begins(const struct json_token *t)
+{
+	return t->first && t->kind != JSON_OBJECT_END && t->kind != JSON_ARRAY_END;
+}
+
+static inline bool json_ends(const struct json_token *t)
+{
+	return t->last && t->kind != JSON_OBJECT && t->kind != JSON_ARRAY;
+}
+
 enum json_state {
 	JSON_OPEN, /* more is to come, or nothing came yet */
 	JSON_DONE, /* the document's last byte was seen */

@@ -24,6 +24,18 @@ static size_t decode(const char *s, uint32_t *cp)
 	return n;
 }
 
+bool text_is_utf8(const char *s)
+{
+	uint32_t c;
+
+	for (size_t n; *s; s += n) {
+		n = decode(s, &c);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
 /* Characters that drive a terminal or make text look like other text. */
 static bool unsafe(uint32_t c)
 {

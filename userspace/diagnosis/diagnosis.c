@@ -27,10 +27,11 @@ static void unknown_evidence(const struct scene *s, struct cause *c)
 		cause_evidence(c, "there is no snapshot of the threads");
 }
 
-/* A thread that waits for connections: the target's before its children's. */
+/* A thread that waits for connections: a target's before its children's. */
 static const struct wait *server_of(const struct scene *s)
 {
 	const struct wait *found = NULL;
+	bool root = false;
 
 	for (size_t i = 0; i < s->nwaits; i++) {
 		const struct wait *w = &s->waits[i];
@@ -38,8 +39,10 @@ static const struct wait *server_of(const struct scene *s)
 
 		if (!p || !p->in_tree || !wait_matters(w) || !wait_serves(s, w))
 			continue;
-		if (!found || p->pid == s->look->pid)
-			found = w;
+		if (found && (root || !p->root))
+			continue;
+		found = w;
+		root = p->root;
 	}
 	return found;
 }
@@ -72,6 +75,19 @@ static void what_it_does(const struct scene *s, char text[static DOING_MAX])
 	else if (w && waits[w->kind] && w->since_ns)
 		snprintf(text, DOING_MAX, "; %s waits for %s, for %s", wait_name(w, name),
 		         waits[w->kind], duration_of(wait_for_ns(s, w)).text);
+}
+
+/* Where to look on: each target has threads of its own. One step is left to others. */
+static void roots_steps(const struct scene *s, struct cause *c)
+{
+	static const char step[] =
+		"sudo whystuck --all %u   # every thread, where it is and what it waits for";
+
+	for (size_t i = 0; i < s->nprocesses && c->nsteps < STEPS_MAX - 1; i++)
+		if (s->processes[i].root && !s->processes[i].zombie)
+			cause_step(c, step, s->processes[i].pid);
+	if (!c->nsteps)
+		cause_step(c, step, s->look->pid);
 }
 
 static void unknown_causes(struct scene *s)
@@ -125,8 +141,7 @@ static void unknown_causes(struct scene *s)
 	} else {
 		cause_wake(c, WAKE_UNKNOWN, 0, "what holds the run back is not known for certain");
 	}
-	cause_step(c, "sudo whystuck --all %u   # every thread, where it is and what it waits for",
-	           l->pid);
+	roots_steps(s, c);
 	cause_step(c, "sudo whystuck watch %u   # what moves while it is watched", l->pid);
 }
 
@@ -161,17 +176,29 @@ static int tier(enum verdict_kind k)
 	}
 }
 
-/* How many waits lead from the target to the process; -1: none do. */
-static int depth(const struct scene *s, uint32_t pid)
+/* How many waits lead from a target to the process; -1: none do. */
+static int depth_from(const struct scene *s, const struct process *p, uint32_t pid)
 {
-	const struct process *p = scene_process(s, s->look->pid);
 	int steps = 0;
 
-	while (p && p->pid != pid && p->waits_for >= 0 && (size_t)steps < s->nprocesses) {
+	while (p->pid != pid && p->waits_for >= 0 && (size_t)steps < s->nprocesses) {
 		p = &s->processes[p->waits_for];
 		steps++;
 	}
-	return p && p->pid == pid ? steps : -1;
+	return p->pid == pid ? steps : -1;
+}
+
+/* The same from the target that is farthest: one may wait for another. */
+static int depth(const struct scene *s, uint32_t pid)
+{
+	int deepest = -1;
+
+	for (size_t i = 0; i < s->nprocesses; i++) {
+		int steps = s->processes[i].root ? depth_from(s, &s->processes[i], pid) : -1;
+
+		deepest = steps > deepest ? steps : deepest;
+	}
+	return deepest;
 }
 
 struct ranked {
@@ -200,18 +227,29 @@ static int tier_of(const struct scene *s, const struct cause *c)
 {
 	int t = tier(c->kind);
 
+	if (t == TIER_OVER && scene_other_root(s, scene_root(s, c->pid)))
+		/* over for one target, not for the others */
+		return c->kind == VERDICT_EXITED ? TIER_LAST : TIER_WAITS;
 	if (depth(s, c->pid) >= 0)
 		return t;
 	return t == TIER_RESTS ? TIER_LAST : t == TIER_OVER ? TIER_WAITS : t;
 }
 
-/* One of many conversations may hang while the others go on: that is no stall, and yet what is asked for. */
-static void say_but(struct diagnosis *d)
+static bool hangs(const struct scene *s, const struct cause *c)
+{
+	if (tier(c->kind) == TIER_WAITS)
+		return true;
+	return (c->kind == VERDICT_STOPPED || c->kind == VERDICT_DEADLOCK) &&
+	       scene_other_root(s, scene_root(s, c->pid));
+}
+
+/* One of many conversations, or targets, may hang while the others go on: that is no stall, and yet what is asked for. */
+static void say_but(const struct scene *s, struct diagnosis *d)
 {
 	struct cause *c = &d->causes[0];
 	size_t n = strlen(c->summary);
 
-	if (verdict_is_alive(c->kind) && d->ncauses > 1 && tier(d->causes[1].kind) == TIER_WAITS)
+	if (verdict_is_alive(c->kind) && d->ncauses > 1 && hangs(s, &d->causes[1]))
 		snprintf(c->summary + n, sizeof(c->summary) - n, "; but %s", d->causes[1].summary);
 }
 
@@ -312,7 +350,7 @@ void diagnosis_make(const struct look *l, struct diagnosis *d)
 		d->omitted += s.failed; /* out of memory: some were not told */
 		if (d->ncauses)
 			limits_evidence(&s, &d->causes[0]);
-		say_but(d);
+		say_but(&s, d);
 		scene_free(&s);
 	}
 	if (!d->ncauses) /* out of memory: a verdict there must be */

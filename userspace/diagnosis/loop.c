@@ -328,7 +328,8 @@ static void loop_idles(struct scene *s, const struct wait *w)
 	cause_evidence_wait(s, c, w);
 	threads_evidence(s, c, w);
 	cause_wake_by_wait(s, c, w);
-	cause_step(c, "sudo whystuck --all %u   # every task and what it awaits", s->look->pid);
+	cause_step(c, "sudo whystuck --all %u   # every task and what it awaits",
+	           scene_root(s, c->pid));
 	cause_step(c, "give the await a time limit (asyncio.wait_for, asyncio.timeout)");
 }
 

@@ -377,8 +377,12 @@ static void tree_mark(struct scene *s)
 {
 	bool grew = true;
 
-	for (size_t i = 0; i < s->nprocesses; i++)
-		s->processes[i].in_tree = s->processes[i].pid == s->look->pid;
+	for (size_t i = 0; i < s->nprocesses; i++) {
+		struct process *p = &s->processes[i];
+
+		p->root = p->pid == s->look->pid || (p->row && p->row->h.flags & EVF_ROOT);
+		p->in_tree = p->root;
+	}
 	while (grew) {
 		grew = false;
 		for (size_t i = 0; i < s->nprocesses; i++) {
@@ -438,6 +442,27 @@ static int by_pid(const void *key, const void *row)
 struct process *scene_process(const struct scene *s, uint32_t pid)
 {
 	return bsearch(&pid, s->processes, s->nprocesses, sizeof(*s->processes), by_pid);
+}
+
+uint32_t scene_root(const struct scene *s, uint32_t pid)
+{
+	const struct process *p = scene_process(s, pid);
+
+	/* parents may be made up: no more of them than there are processes */
+	for (size_t i = 0; p && i < s->nprocesses; i++) {
+		if (p->root)
+			return p->pid;
+		p = scene_process(s, p->ppid);
+	}
+	return s->look->pid;
+}
+
+bool scene_other_root(const struct scene *s, uint32_t root)
+{
+	for (size_t i = 0; i < s->nprocesses; i++)
+		if (s->processes[i].root && !s->processes[i].zombie && s->processes[i].pid != root)
+			return true;
+	return false;
 }
 
 const struct ev_socket *scene_socket(const struct scene *s, const struct ev_fd *fd)

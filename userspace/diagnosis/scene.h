@@ -72,6 +72,7 @@ struct process {
 	size_t nwaits;
 	struct wait *main; /* its first thread's, NULL not seen */
 	bool python, zombie, stopped, in_tree;
+	bool root; /* a target itself: the tree of each counts */
 	/* Who it waits for: index in scene->processes, -1 nobody in the tree. Set by tree.c. */
 	int waits_for;
 	char how[DIAGNOSIS_TEXT_MAX]; /* the sentence that says so */
@@ -93,6 +94,10 @@ bool scene_make(struct scene *s, const struct look *l);
 void scene_free(struct scene *s);
 
 struct process *scene_process(const struct scene *s, uint32_t pid); /* NULL not in it */
+/* The target whose tree the process belongs to; the first target when it is in none. */
+uint32_t scene_root(const struct scene *s, uint32_t pid);
+/* A target that is no zombie, other than that one. */
+bool scene_other_root(const struct scene *s, uint32_t root);
 /* The wait of a thread that waits on this socket: alone on it, or among many. NULL nobody. */
 struct wait *scene_waiter(const struct scene *s, uint64_t sock);
 /* The socket of a descriptor, NULL it is none or was not seen. */

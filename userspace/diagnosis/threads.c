@@ -202,7 +202,8 @@ static void computing(struct scene *s, const struct wait *w)
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_UNKNOWN, 0,
 	           "a computation ends when it is done: nothing here tells when");
-	cause_step(c, "sudo whystuck %u   # again: is it still in the same line?", s->look->pid);
+	cause_step(c, "sudo whystuck %u   # again: is it still in the same line?",
+	           scene_root(s, c->pid));
 	cause_step(c, "a pattern of a regular expression that backtracks, or a loop without end, "
 	              "stays in one line for ever");
 }
@@ -331,8 +332,9 @@ static void deadlock(struct scene *s, const struct process *p, const struct lock
 	else
 		cause_wake(c, WAKE_NEVER, 0, "nobody is left who could let the locks go");
 	cause_step(c, "sudo whystuck --all %u   # every thread: who holds what the other needs?",
-	           s->look->pid);
-	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept", s->look->pid);
+	           scene_root(s, p->pid));
+	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept",
+	           scene_root(s, p->pid));
 }
 
 static void locked(struct scene *s, const struct process *p)

@@ -252,7 +252,7 @@ static void oom_evidence(const struct scene *s, struct cause *c, uint32_t pid)
 {
 	const struct ev_fact *killed = evidence_fact(s->look->evidence, pid, FACT_OOM_KILLED);
 	const struct ev_fact *count =
-		evidence_fact(s->look->evidence, s->look->pid, FACT_OOM_KILLS);
+		evidence_fact(s->look->evidence, scene_root(s, c->pid), FACT_OOM_KILLS);
 
 	if (killed)
 		cause_evidence(c, "the kernel killed %u for want of memory %s ago", pid,
@@ -293,7 +293,8 @@ static void lost_zombie(struct scene *s, const struct process *parent, const str
 	cause_wake(c, WAKE_NEVER, 0, "what it waits for was to come from the worker that is dead");
 	cause_step(c, "sudo dmesg -T | grep -i -E 'killed process|out of memory'   # was it the "
 	              "kernel?");
-	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept", s->look->pid);
+	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept",
+	           scene_root(s, c->pid));
 }
 
 /* Earliest and latest start of the workers of p, and how many there are; false when one is busy. */
@@ -366,7 +367,8 @@ static void lost_replaced(struct scene *s, const struct process *p)
 	cause_wake(c, WAKE_NEVER, 0, "nobody works on what it waits for");
 	cause_step(c, "sudo dmesg -T | grep -i -E 'killed process|out of memory'   # was it the "
 	              "kernel?");
-	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept", s->look->pid);
+	cause_step(c, "kill -INT %u   # stop the run if its results so far are kept",
+	           scene_root(s, c->pid));
 }
 
 /* A worker is another one of the same program; a tool that was started besides owes nothing. */
@@ -472,7 +474,7 @@ void tree_causes(struct scene *s)
 	for (size_t i = 0; i < s->nprocesses; i++) {
 		const struct process *p = &s->processes[i];
 
-		if (p->zombie && p->pid == s->look->pid)
+		if (p->zombie && p->root)
 			target_gone(s, p);
 		if (!p->zombie && p->in_tree && p->waits_for >= 0)
 			child_waited_for(s, p);

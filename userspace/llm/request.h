@@ -3,21 +3,11 @@
  * and hashes. */
 #ifndef LLM_REQUEST_H
 #define LLM_REQUEST_H
-#include "base/json_scan.h"
+#include "llm/message.h"
 #include "llm/path.h"
 #include "llm/tail.h"
 
-#define REQUEST_WORD_MAX 96 /* longest string looked at: a model name */
-
-/* The message being read. Elements of the list, or a whole prompt. */
-struct request_message {
-	bool open;
-	bool tool;      /* holds the result of a tool */
-	unsigned depth; /* of the value in the document */
-	uint64_t hash;
-	enum llm_role role;
-	enum llm_role type_role; /* where only the type of the element tells */
-};
+#define REQUEST_MODEL_MAX 96 /* longest name of a model looked at */
 
 struct request {
 	struct llm_call *call;
@@ -29,12 +19,10 @@ struct request {
 	bool in_tail; /* reading what came after a gap: the list has a hole */
 	bool listed;  /* a field that holds a conversation was there */
 	bool in_list;
-	char list[16]; /* name of the list being read, "" none */
-	struct request_message message;
-	uint8_t word_is; /* what the string being read is */
-	bool word_long, hashed;
-	size_t word_n;
-	char word[REQUEST_WORD_MAX];
+	char list[16];          /* name of the list being read, "" none */
+	struct message message; /* of the list, or a whole prompt */
+	size_t model_n;
+	char model[REQUEST_MODEL_MAX];
 	/* the newest messages, as a ring until the end */
 	struct llm_message *ring;
 	uint32_t ring_room;

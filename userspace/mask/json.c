@@ -108,7 +108,10 @@ static const char *const known_keys[] = {
 	/* errors */
 	"error", "errors", "param", "innererror", "request_id", "error_code", "errmsg",
 	"errorMessage", "last_error", "retry_after", "violations", "quotaMetric", "quotaId",
-	"success", "ok", "timed_out", "time", NULL,
+	"success", "ok", "timed_out", "time",
+	/* runners' logs */
+	"test_id", "timestamp", "session_id", "session", "turn", "turn_id", "turn_index",
+	"dataset_name", "run_name", "example_id", NULL,
 };
 /* clang-format on */
 

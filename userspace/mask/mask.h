@@ -142,4 +142,6 @@ struct masker {
 };
 
 extern const struct masker masker_http, masker_redis, masker_postgres, masker_tls;
+/* Files and output: one direction, no requests; never told by its bytes. */
+extern const struct masker masker_lines;
 #endif

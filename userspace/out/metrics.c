@@ -2,20 +2,18 @@
 /* Turns as JSON lines. The fields and their order are those of docs/metrics.md. */
 #include "out/metrics.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define SCHEMA "whystuck.turn/1"
 
 struct metrics {
-	int fd;
+	struct lines *lines;
 	uint64_t wall_offset_ns;
-	uint64_t written, unwritten;
-	bool torn; /* a cut line could not be taken back: the next begins a line of its own */
+	uint64_t sample, ok; /* turns that were ok */
+	uint64_t left_out;
 };
 
 void metrics_time(uint64_t wall_ns, char out[METRICS_TIME_MAX])
@@ -52,7 +50,7 @@ json_t *metrics_text(const char *s)
 	return json_string(clean);
 }
 
-static json_t *count_or_null(int64_t n)
+json_t *metrics_count(int64_t n)
 {
 	return n < 0 ? json_null() : json_integer(n);
 }
@@ -111,21 +109,33 @@ static json_t *error_of(const struct turn *t)
 	return o;
 }
 
-/* Parts are cut to µs, what they share is rounded up: so what is left for the runner is never below zero. */
+struct metrics_times metrics_times(const struct turn *t)
+{
+	struct metrics_times us = {
+		.wall = (t->end_ns - t->start_ns) / 1000,
+		.llm = t->llm_ns / 1000,
+		.storage = t->storage_ns / 1000,
+		.backoff = t->backoff_ns / 1000,
+		.overlap = (t->overlap_ns + 999) / 1000,
+	};
+	uint64_t spent = us.llm + us.storage + us.backoff;
+
+	if (us.overlap > spent)
+		us.overlap = spent;
+	us.orchestration = us.wall + us.overlap - spent;
+	return us;
+}
+
 static void set_times(json_t *o, const struct turn *t)
 {
-	uint64_t wall = (t->end_ns - t->start_ns) / 1000, llm = t->llm_ns / 1000;
-	uint64_t storage = t->storage_ns / 1000, backoff = t->backoff_ns / 1000;
-	uint64_t overlap = (t->overlap_ns + 999) / 1000, spent = llm + storage + backoff;
+	struct metrics_times us = metrics_times(t);
 
-	if (overlap > spent)
-		overlap = spent;
-	json_object_set_new(o, "wall_ms", metrics_ms(wall));
-	json_object_set_new(o, "llm_ms", metrics_ms(llm));
-	json_object_set_new(o, "storage_ms", metrics_ms(storage));
-	json_object_set_new(o, "backoff_ms", metrics_ms(backoff));
-	json_object_set_new(o, "overlap_ms", metrics_ms(overlap));
-	json_object_set_new(o, "orchestration_ms", metrics_ms(wall + overlap - spent));
+	json_object_set_new(o, "wall_ms", metrics_ms(us.wall));
+	json_object_set_new(o, "llm_ms", metrics_ms(us.llm));
+	json_object_set_new(o, "storage_ms", metrics_ms(us.storage));
+	json_object_set_new(o, "backoff_ms", metrics_ms(us.backoff));
+	json_object_set_new(o, "overlap_ms", metrics_ms(us.overlap));
+	json_object_set_new(o, "orchestration_ms", metrics_ms(us.orchestration));
 	json_object_set_new(o, "ttft_ms",
 	                    t->ttft_ns < 0 ? json_null() : metrics_ms((uint64_t)t->ttft_ns / 1000));
 }
@@ -149,10 +159,10 @@ json_t *metrics_turn(const struct turn *t, uint64_t wall_offset_ns)
 	json_object_set_new(o, "storage_calls", json_integer(t->storage_calls));
 	json_object_set_new(o, "retries", json_integer(t->retries));
 	json_object_set_new(o, "storage", storage_of(t));
-	json_object_set_new(o, "tokens_in", count_or_null(t->tokens.in));
-	json_object_set_new(o, "tokens_out", count_or_null(t->tokens.out));
-	json_object_set_new(o, "tokens_cached", count_or_null(t->tokens.cached));
-	json_object_set_new(o, "tokens_reasoning", count_or_null(t->tokens.reasoning));
+	json_object_set_new(o, "tokens_in", metrics_count(t->tokens.in));
+	json_object_set_new(o, "tokens_out", metrics_count(t->tokens.out));
+	json_object_set_new(o, "tokens_cached", metrics_count(t->tokens.cached));
+	json_object_set_new(o, "tokens_reasoning", metrics_count(t->tokens.reasoning));
 	json_object_set_new(o, "model", metrics_text(t->model));
 	json_object_set_new(o, "provider", metrics_text(t->provider));
 	json_object_set_new(o, "status", json_string(turn_status_name(t->status)));
@@ -176,72 +186,51 @@ char *metrics_line(const struct turn *t, uint64_t wall_offset_ns)
 	return line;
 }
 
-/* All n bytes in one write(2), or none. */
-static int write_whole(struct metrics *m, const char *p, size_t n)
+/* Is it one that the sample leaves out? What went wrong is never. */
+static bool left_out(struct metrics *m, const struct turn *t)
 {
-	struct stat st;
-	bool file = fstat(m->fd, &st) == 0 && S_ISREG(st.st_mode);
-	ssize_t done;
-
-	do
-		done = write(m->fd, p, n);
-	while (done < 0 && errno == EINTR);
-	if (done < 0)
-		return -errno;
-	if ((size_t)done == n) {
-		m->torn = false;
-		return 0;
-	}
-	if (done > 0 && (!file || ftruncate(m->fd, st.st_size) < 0))
-		m->torn = true;
-	return -ENOSPC;
-}
-
-static int write_line(struct metrics *m, const struct turn *t)
-{
-	char *line = metrics_line(t, m->wall_offset_ns), *whole = NULL;
-	int n, err;
-
-	if (!line)
-		return -ENOMEM;
-	n = asprintf(&whole, "%s%s\n", m->torn ? "\n" : "", line);
-	free(line);
-	if (n < 0)
-		return -ENOMEM;
-	err = write_whole(m, whole, (size_t)n);
-	free(whole);
-	return err;
+	return t->status == TURN_OK && m->ok++ % m->sample != 0;
 }
 
 int metrics_write(struct metrics *m, const struct turn *t)
 {
-	int err = write_line(m, t);
+	char *line;
+	int err;
 
-	if (err < 0)
-		m->unwritten++;
-	else
-		m->written++;
+	if (left_out(m, t)) {
+		m->left_out++;
+		return 0;
+	}
+	line = metrics_line(t, m->wall_offset_ns);
+	err = lines_write(m->lines, line, line ? strlen(line) : 0);
+	free(line);
 	return err;
 }
 
 uint64_t metrics_written(const struct metrics *m)
 {
-	return m->written;
+	return lines_written(m->lines);
 }
 
 uint64_t metrics_unwritten(const struct metrics *m)
 {
-	return m->unwritten;
+	return lines_unwritten(m->lines);
 }
 
-struct metrics *metrics_new(int fd, uint64_t wall_offset_ns)
+uint64_t metrics_left_out(const struct metrics *m)
+{
+	return m->left_out;
+}
+
+struct metrics *metrics_new(struct lines *lines, uint64_t wall_offset_ns, uint64_t sample)
 {
 	struct metrics *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return NULL;
-	m->fd = fd;
+	m->lines = lines;
 	m->wall_offset_ns = wall_offset_ns;
+	m->sample = sample ? sample : 1;
 	return m;
 }
 

@@ -246,7 +246,7 @@ static void show_process(struct screen *s, const struct cause *c)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%" PRIu32 " (%s)",
 		                       i ? ", child of " : "", pid,
 		                       describe_process(s->evidence, pid, name));
-		if (pid == s->look->pid)
+		if (pid == s->look->pid || (p && p->h.flags & EVF_ROOT))
 			break;
 		pid = p ? p->ppid : 0;
 	}

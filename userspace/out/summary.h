@@ -10,6 +10,10 @@
 
 /* Stores told apart; what is beyond is summed up as "(others)". */
 #define SUMMARY_STORES_MAX 64
+/* Calls in no turn that are listed, of each class: enough to see what they are. All are counted. */
+#define SUMMARY_OUTSIDE_MAX 100
+/* Sessions told apart by name; of those beyond, each turn with index 0 is one. */
+#define SUMMARY_SESSIONS_MAX 8192
 
 struct summary;
 
@@ -17,8 +21,17 @@ struct summary *summary_new(void);
 void summary_free(struct summary *s);
 
 void summary_turn(struct summary *s, const struct turn *t);
-void summary_outside(struct summary *s); /* an LLM call in no turn */
-void summary_stall(struct summary *s);   /* a stall was declared */
+/* An LLM or storage call that is done, in a turn or not. */
+void summary_call(struct summary *s, const struct call *c);
+/* An LLM or storage call in no turn, once each. p: NULL unknown. why: a static sentence, NULL unknown. */
+void summary_outside(struct summary *s, const struct call *c, const struct call_place *p,
+                     const char *why);
+void summary_stall(struct summary *s); /* a stall was declared */
+
+/* Before summary_json(): CLOCK_REALTIME - CLOCK_MONOTONIC, else what is listed has no timestamp; and of a run of which
+ * only every so many-th ok turn was written, how many were and were not. */
+void summary_wall_offset(struct summary *s, uint64_t wall_offset_ns);
+void summary_sampled(struct summary *s, uint64_t every, uint64_t written, uint64_t left_out);
 
 /* The turn_metrics_summary object, a new reference; NULL when out of memory. coverage is copied by reference, NULL
  * gives null. Percentiles are null where nothing was measured, tokens where none were seen. */

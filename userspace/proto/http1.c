@@ -17,6 +17,8 @@
 #include "event.h"
 #include "llm/llm.h"
 #include "proto/decode.h"
+#include "proto/http1_line.h"
+#include "proto/http_fields.h"
 #include "proto/proto.h"
 
 /* Requests that wait for their reply on one connection. Hardly any client pipelines; none goes
@@ -60,8 +62,9 @@ static const char *const field_names[FIELDS] = {
 
 /* A request and the reply it waits for. */
 struct exchange {
-	struct call *call; /* NULL: the sink had none to give, framing goes on */
-	struct llm *llm;   /* reads the bodies; NULL: not an LLM exchange, nobody reads them */
+	struct call *call;          /* NULL: the sink had none to give, framing goes on */
+	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
+	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	enum http_method method;
 	bool sent; /* the request is complete */
 };
@@ -161,12 +164,18 @@ static bool exchange_open(struct http1 *h, enum http_method method, const struct
 	c->pid = first->pid;
 	c->tid = first->tid;
 	c->task = first->task;
+	if (c->inbound)
+		x->fields = http_fields_new();
 	return true;
 }
 
 /* The request is as complete as it will get. */
-static void reader_request_end(struct exchange *x)
+static void reader_request_end(struct exchange *x, bool cut)
 {
+	if (x->fields)
+		x->call->fields = http_fields_end(x->fields, cut);
+	http_fields_free(x->fields);
+	x->fields = NULL;
 	if (!x->llm || llm_request_end(x->llm))
 		return;
 	llm_free(x->llm);
@@ -198,10 +207,10 @@ static void exchange_end(struct http1 *h, struct exchange *x, enum call_status s
 	if (!c)
 		return;
 	outcome(c, status, kind);
-	if (x->llm && !x->sent) {
+	if (x->llm && !x->sent)
 		llm_request_gap(x->llm, GAP_UNKNOWN);
-		reader_request_end(x);
-	}
+	if (!x->sent)
+		reader_request_end(x, true);
 	if (x->llm)
 		llm_response_end(x->llm, complete);
 	llm_free(x->llm);
@@ -295,37 +304,21 @@ static void copy_shown(char *to, size_t room, struct bytes b)
 	to[n] = '\0';
 }
 
-static struct bytes until(struct bytes b, const char *stops)
-{
-	for (size_t i = 0; i < b.n; i++)
-		if (b.p[i] && strchr(stops, b.p[i]))
-			return (struct bytes){ b.p, i };
-	return b;
-}
-
-/* Length of "http://" or "https://" in front of b, else 0. */
-static size_t scheme(struct bytes b)
-{
-	if (b.n >= 7 && strncasecmp(b.p, "http://", 7) == 0)
-		return 7;
-	return b.n >= 8 && strncasecmp(b.p, "https://", 8) == 0 ? 8 : 0;
-}
-
 /* Splits the request target (RFC 9112, 3.2): a proxy's is absolute and its authority outranks
  * the Host header; CONNECT's is an authority alone. User and password stay behind. */
 static void split_target(const struct side *s, enum http_method method, struct bytes *host,
                          struct bytes *path)
 {
 	struct bytes url = { s->m.url, s->m.nurl };
-	size_t n = scheme(url);
+	size_t n = http1_scheme(url);
 
 	*host = field(s, FIELD_HOST);
-	*path = until(url, "?#");
+	*path = http1_until(url, "?#");
 	if (method == HTTP_CONNECT || n) {
 		const char *at;
 
-		*host = until(bytes_from(url, n), "/?#");
-		*path = until(bytes_from(url, n + host->n), "?#");
+		*host = http1_until(bytes_from(url, n), "/?#");
+		*path = http1_until(bytes_from(url, n + host->n), "?#");
 		at = memrchr(host->p, '@', host->n);
 		if (at)
 			*host = bytes_from(*host, (size_t)(at - host->p) + 1);
@@ -369,8 +362,11 @@ static void reply_began(struct side *s)
 	if (is_interim(s->parser.status_code) || !x || !x->call)
 		return;
 	x->call->http_status = (int)s->parser.status_code;
-	if (!x->call->first_byte_ns)
-		x->call->first_byte_ns = s->m.first.end_ns;
+	if (x->call->first_byte_ns)
+		return;
+	x->call->first_byte_ns = s->m.first.end_ns;
+	x->call->reply_tid = s->m.first.tid;
+	x->call->reply_task = s->m.first.task;
 }
 
 /* ---- libhttp_parser's callbacks ---- */
@@ -444,11 +440,17 @@ static void value_append(struct message *m, const char *at, size_t n)
 
 static int on_header_value(http_parser *p, const char *at, size_t n)
 {
-	struct message *m = &((struct side *)p->data)->m;
+	struct side *s = p->data;
+	struct message *m = &s->m;
+	struct exchange *x = s->dir == DIR_OUT && !m->head_done ? s->h->sending : NULL;
 
 	if (!m->in_value) {
 		m->in_value = true;
 		m->field = field_wanted(m);
+		if (x && x->fields) /* a name that is too long is none */
+			http_fields_header(x->fields,
+			                   (struct bytes){ m->name,
+			                                   m->nname % (NAME_MAX_LEN + 1) });
 		/* repeated: codings add up, of anything else the first stays */
 		if (m->field == FIELD_ENCODING && m->nvalue[m->field])
 			value_append(m, ",", 1);
@@ -457,6 +459,8 @@ static int on_header_value(http_parser *p, const char *at, size_t n)
 	}
 	if (m->field != FIELD_UNWANTED)
 		value_append(m, at, n);
+	else if (x && x->fields)
+		http_fields_value(x->fields, (struct bytes){ at, n });
 	return 0;
 }
 
@@ -524,12 +528,29 @@ static int on_chunk_header(http_parser *p)
 	return 0;
 }
 
+/* Somebody reads the body that goes through s. */
+static bool is_read(const struct side *s, const struct exchange *x)
+{
+	return x && (x->llm || (x->fields && s->dir == DIR_OUT));
+}
+
 static void reader_gap(struct side *s, struct exchange *x, uint64_t n)
 {
+	if (s->dir == DIR_OUT && x->fields)
+		http_fields_gap(x->fields);
+	if (!x->llm)
+		return;
 	if (s->dir == DIR_OUT)
 		llm_request_gap(x->llm, n);
 	else
 		llm_response_gap(x->llm, n);
+}
+
+/* Part of the body is missing: of what is read for its turn alone that changes no time and no outcome. */
+static void reader_partial(struct exchange *x, enum partial why)
+{
+	if (x->llm)
+		call_partial(x->call, why);
 }
 
 static void reader_body(void *ctx, struct bytes b)
@@ -537,6 +558,10 @@ static void reader_body(void *ctx, struct bytes b)
 	struct side *s = ctx;
 	struct exchange *x = exchange_of(s);
 
+	if (s->dir == DIR_OUT && x->fields)
+		http_fields_body(x->fields, b);
+	if (!x->llm)
+		return;
 	if (s->dir == DIR_OUT)
 		llm_request_body(x->llm, b);
 	else
@@ -566,7 +591,7 @@ static void blocks_free(struct side *s)
 		free(k);
 }
 
-/* Hands a slice of an LLM body to its reader, decoded. */
+/* Hands a slice of a body to its readers, decoded. */
 static void reader_decode(struct side *s, struct exchange *x, struct bytes b)
 {
 	static const enum partial reasons[] = {
@@ -582,7 +607,7 @@ static void reader_decode(struct side *s, struct exchange *x, struct bytes b)
 		r = decoder_feed(s->decoder, b, reader_body, s);
 	if (r == DECODE_OK)
 		return;
-	call_partial(x->call, reasons[r]);
+	reader_partial(x, reasons[r]);
 	reader_gap(s, x, GAP_UNKNOWN);
 }
 
@@ -593,14 +618,14 @@ static void reader_block(struct side *s, struct exchange *x, const struct block 
 		reader_body(s, (struct bytes){ k->p, k->n });
 		return;
 	}
-	call_partial(x->call, PARTIAL_NO_PLAINTEXT);
+	reader_partial(x, PARTIAL_NO_PLAINTEXT);
 	reader_gap(s, x, GAP_UNKNOWN);
 }
 
-/* n bytes of an LLM body as it went over the wire were lost. */
+/* n bytes of a body as it went over the wire were lost. */
 static void reader_skip(struct side *s, struct exchange *x, uint64_t n, enum partial why)
 {
-	call_partial(x->call, why);
+	reader_partial(x, why);
 	reader_gap(s, x, s->m.coding == CODING_IDENTITY ? n : GAP_UNKNOWN);
 	if (!s->decoder)
 		s->decoder = decoder_new(s->m.coding);
@@ -620,9 +645,9 @@ static int on_body(http_parser *p, const char *at, size_t n)
 		return 0;
 	if (s->m.coding != CODING_IDENTITY)
 		k = block_take(s);
-	if (x && x->llm && s->m.coding != CODING_IDENTITY && s->blocks_given)
+	if (is_read(s, x) && s->m.coding != CODING_IDENTITY && s->blocks_given)
 		reader_block(s, x, k);
-	else if (x && x->llm)
+	else if (is_read(s, x))
 		reader_decode(s, x, (struct bytes){ at, n });
 	free(k);
 	return 0;
@@ -687,7 +712,7 @@ static void request_complete(struct http1 *h)
 	if (!x)
 		return;
 	x->sent = true;
-	reader_request_end(x);
+	reader_request_end(x, false);
 	/* whether HTTP follows a CONNECT is the reply's to say */
 	if (x->method == HTTP_CONNECT)
 		side_set(s, SIDE_LOST);
@@ -743,8 +768,7 @@ static void request_lost(struct http1 *h, const char *kind, enum partial why)
 		return;
 	if (x->call)
 		call_partial(x->call, why);
-	if (x->llm)
-		llm_request_gap(x->llm, GAP_UNKNOWN);
+	reader_gap(s, x, GAP_UNKNOWN);
 	if (named)
 		return;
 	h->n--; /* the one being sent is the newest */
@@ -802,7 +826,7 @@ static uint64_t side_skip(struct side *s, uint64_t n, enum partial why)
 		n = 0;
 	}
 	s->m.holed = true;
-	if (x && x->llm)
+	if (is_read(s, x))
 		reader_skip(s, x, skip, why);
 	if (s->m.left == UNTIL_CLOSE) { /* to the parser all of it is the same */
 		count(s, skip == GAP_UNKNOWN ? 0 : skip);
@@ -818,114 +842,10 @@ static uint64_t side_skip(struct side *s, uint64_t n, enum partial why)
 
 /* ---- recognition ---- */
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static enum proto_match starts_with(struct bytes b, const char *s)
-{
-	size_t n = strlen(s);
-
-	if (!b.n)
-		return PROTO_MAYBE;
-	if (b.n >= n)
-		return memcmp(b.p, s, n) ? PROTO_NO : PROTO_YES;
-	return memcmp(b.p, s, b.n) ? PROTO_NO : PROTO_MAYBE;
-}
-
-/* "HTTP/1." and the digits of version and status. */
-static enum proto_match status_line(struct bytes b)
-{
-	enum proto_match m = starts_with(b, "HTTP/1.");
-
-	if (m != PROTO_YES)
-		return m;
-	if ((b.n > 7 && !is_digit(b.p[7])) || (b.n > 8 && b.p[8] != ' ') ||
-	    (b.n > 9 && !is_digit(b.p[9])))
-		return PROTO_NO;
-	return b.n > 9 ? PROTO_YES : PROTO_MAYBE;
-}
-
-/* A method and its space in front of b; *rest is what follows. */
-static enum proto_match method_word(struct bytes b, struct bytes *rest, bool *connect)
-{
-	enum proto_match best = PROTO_NO;
-
-	/* libhttp_parser numbers its methods from 0 without a hole */
-	for (int i = 0; i <= HTTP_SOURCE; i++) {
-		const char *name = http_method_str((enum http_method)i);
-		size_t n = strlen(name);
-		enum proto_match m = starts_with(b, name);
-
-		if (m == PROTO_YES && b.n > n && b.p[n] == ' ') {
-			*rest = bytes_from(b, n + 1);
-			*connect = i == HTTP_CONNECT;
-			return PROTO_YES;
-		}
-		if (m == PROTO_MAYBE || (m == PROTO_YES && b.n == n))
-			best = PROTO_MAYBE;
-	}
-	return best;
-}
-
-/* " HTTP/1." behind the target in front of b: the whole line, as no other protocol has it. */
-static enum proto_match version_behind(struct bytes b)
-{
-	struct bytes target = until(b, " \r\n");
-
-	if (target.n == b.n)
-		return PROTO_MAYBE;
-	return starts_with(bytes_from(b, target.n), " HTTP/1.");
-}
-
-/* Whether b begins a request: method, space, and a target in one of its forms. Other protocols
- * have the same words (SIP, RTSP, NATS), but never these targets; CONNECT's could be anything,
- * there the version must follow. */
-static enum proto_match request_line(struct bytes b)
-{
-	struct bytes target;
-	bool connect;
-	enum proto_match m = method_word(b, &target, &connect), a;
-
-	if (m != PROTO_YES)
-		return m;
-	if (!target.n)
-		return PROTO_MAYBE;
-	if (connect)
-		return version_behind(target);
-	if (target.p[0] == '/' || (target.p[0] == '*' && (target.n == 1 || target.p[1] == ' ')))
-		return PROTO_YES;
-	if (scheme(target))
-		return PROTO_YES;
-	a = target.n < 8 && strncasecmp(target.p, "https://", target.n) == 0 ? PROTO_MAYBE
-	                                                                     : PROTO_NO;
-	return target.n < 7 && strncasecmp(target.p, "http://", target.n) == 0 ? PROTO_MAYBE : a;
-}
-
-/* The same in the middle of a connection, where a body could look like it: the version must be
- * there. */
-static bool request_begins(struct bytes b)
-{
-	struct bytes target;
-	bool connect;
-
-	return request_line(b) == PROTO_YES && method_word(b, &target, &connect) == PROTO_YES &&
-	       version_behind(target) == PROTO_YES;
-}
-
-/* One direction; which of the two carries the requests depends on who we are. */
-static enum proto_match match(struct bytes b)
-{
-	enum proto_match m = request_line(b);
-
-	return m == PROTO_NO ? status_line(b) : m;
-}
-
 static enum proto_match http1_detect(struct bytes out, struct bytes in,
                                      const struct proto_hint *hint)
 {
-	enum proto_match o = match(out), i = match(in);
+	enum proto_match o = http1_first_line(out), i = http1_first_line(in);
 
 	(void)hint;
 	if (o == PROTO_YES || i == PROTO_YES)
@@ -963,8 +883,8 @@ static void http1_feed(void *state, int dir, struct bytes b, const struct stamp 
 
 	h->at = at;
 	if (s->state == SIDE_LOST) {
-		resumes = s->dir == DIR_OUT ? !h->n && request_begins(b)
-		                            : h->n && status_line(b) != PROTO_NO;
+		resumes = s->dir == DIR_OUT ? !h->n && http1_request_begins(b)
+		                            : h->n && http1_status_line(b) != PROTO_NO;
 		if (!resumes)
 			return;
 		side_set(s, SIDE_READS);

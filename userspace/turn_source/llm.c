@@ -34,6 +34,9 @@ struct conv {
 	uint64_t turn;          /* open one, 0 none */
 	uint64_t turn_user;     /* hash of the user message the turn is about */
 	uint64_t call, conn;    /* newest, and its connection */
+	uint64_t logical;       /* the call that is an attempt of ... */
+	uint32_t attempt;       /* ... the how-manieth */
+	uint64_t ended_ns;      /* when it ended, 0 not yet */
 	bool late;              /* all that is known of it is a call in flight when we came */
 	bool in_flight, failed; /* that call */
 	bool carried;           /* requests carried history */
@@ -347,8 +350,8 @@ static void conv_claims_session(struct llm_source *s, struct conv *v)
 	v->session = n;
 }
 
-/* v's newest request is this one. */
-static void conv_update(struct llm_source *s, struct conv *v)
+/* v's newest request is this one; again: one more attempt at the one before. */
+static void conv_update(struct llm_source *s, struct conv *v, bool again)
 {
 	const struct request *q = &s->request;
 	uint64_t *hashes;
@@ -357,6 +360,9 @@ static void conv_update(struct llm_source *s, struct conv *v)
 	TAILQ_INSERT_HEAD(&s->convs, v, link);
 	v->lane = q->lane;
 	v->call = q->c->id;
+	v->logical = again ? v->logical : q->c->id;
+	v->attempt = again ? v->attempt + 1 : 1;
+	v->ended_ns = 0;
 	v->conn = q->c->conn;
 	v->late = !q->known && q->c->at_least;
 	v->in_flight = true;
@@ -458,7 +464,7 @@ static void opens(struct llm_source *s, struct conv *v, bool seen_before, uint64
 	r->follows = v->turn ? v->turn : r->closes[2];
 	if (lane_turn != v->turn && ends_lane_turn(s, v, lane_turn))
 		r->closes[1] = lane_turn;
-	conv_update(s, v);
+	conv_update(s, v, false);
 	snprintf(r->session_id, sizeof(r->session_id), "s%u", v->session->number);
 	r->turn_index = v->session->turns++;
 	/* A tool's result nobody was seen to ask for, or a repetition of what was not seen: it began earlier. */
@@ -475,7 +481,11 @@ static void joins(struct llm_source *s, struct conv *v, enum ruling_kind kind, s
 {
 	r->kind = kind;
 	r->turn = v->turn;
-	conv_update(s, v);
+	if (kind == RULING_RETRIES)
+		r->failed_ns = v->ended_ns;
+	conv_update(s, v, kind == RULING_RETRIES);
+	r->logical = v->logical;
+	r->attempt = v->attempt;
 }
 
 /* Chat requests make turns; so do calls to an LLM of which nothing was read. What was read and is no chat (embeddings,
@@ -498,9 +508,12 @@ static void llm_source_request(void *state, const struct call *c, uint64_t lane_
 	bool seen_before;
 
 	r->kind = RULING_WAITS;
+	r->logical = c->id;
+	r->attempt = 1;
 	if (!is_chat(c))
 		return;
 	request_read(s, c);
+	r->user = q->user;
 
 	v = conv_retried(s);
 	if (v) {
@@ -540,10 +553,16 @@ static void llm_source_done(void *state, const struct call *c)
 		if (v->call != c->id)
 			continue;
 		v->in_flight = false;
+		v->ended_ns = c->end_ns;
 		v->failed = c->status == CALL_ERROR || c->status == CALL_RATE_LIMITED ||
 		            c->status == CALL_TIMEOUT || c->status == CALL_ABORTED;
 		return;
 	}
+}
+
+static uint32_t llm_source_sessions(const void *state)
+{
+	return ((const struct llm_source *)state)->sessions;
 }
 
 static void llm_source_closed(void *state, uint64_t turn)
@@ -579,6 +598,7 @@ const struct turn_source turn_source_llm = {
 	.new = llm_source_new,
 	.free = llm_source_free,
 	.request = llm_source_request,
+	.sessions = llm_source_sessions,
 	.done = llm_source_done,
 	.closed = llm_source_closed,
 };

@@ -38,6 +38,12 @@ struct ruling {
 	uint32_t turn_index;
 	enum llm_role role;
 	bool at_least; /* the turn began before its first call that was seen */
+	/* Of each chat request: the call it is an attempt of (itself, when it is the first), which attempt, and when the
+	 * attempt before failed (0: it is the first). */
+	uint64_t logical;
+	uint32_t attempt;
+	uint64_t failed_ns;
+	uint64_t user; /* hash of its last user message, 0 not known */
 };
 
 struct turn_source {
@@ -48,6 +54,7 @@ struct turn_source {
 	 * RULING_OPENS would open. r comes zeroed. */
 	void (*request)(void *state, const struct call *c, uint64_t lane_turn, uint64_t next_turn,
 	                struct ruling *r);
+	uint32_t (*sessions)(const void *state);         /* numbers given so far: s1 to s<this> */
 	void (*done)(void *state, const struct call *c); /* a call it was asked about ended */
 	void (*closed)(void *state, uint64_t turn);      /* for whatever reason */
 };

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "event.h"
+
 #define TURNS_ARG_MAX 512
 /* A gap longer than this is no gap between turns but the end of a run. */
 #define TURNS_IDLE_MS_MAX 86400000
@@ -17,7 +19,8 @@ enum turns_kind { TURNS_AUTO, TURNS_LLM, TURNS_HTTP, TURNS_JSONL, TURNS_STDOUT, 
 struct turns_profile {
 	const char *name, *about;
 	enum turns_kind kind;
-	const char *glob; /* jsonl: the log's path ends like this (fnmatch(3), from a '/' on) */
+	const char *program; /* the base name of one of its arguments, where that tells */
+	const char *glob;    /* jsonl: the log's path ends like this (fnmatch(3), from a '/' on) */
 };
 
 /* Rows, the last one's name is NULL. */
@@ -35,5 +38,19 @@ struct turns_spec {
 /* Reads "auto", "llm", "http", "jsonl:PATH-GLOB", "stdout:REGEX" or "idle:MS". NULL and *s is filled; or a static
  * sentence why not, and *s is unchanged. */
 const char *turns_spec_parse(const char *text, struct turns_spec *s);
+/* What --turns and --profile (NULL none) say together; both were checked before. */
+void turns_spec_make(const char *turns, const char *profile, struct turns_spec *s);
+
+/* What a target shows before it has done anything. */
+struct turns_hints {
+	uint16_t port;                       /* it listens on, 0 none */
+	const struct turns_profile *profile; /* its command is that runner's; NULL none known */
+};
+/* Takes what an event tells of it. */
+void turns_hint(struct turns_hints *h, const struct event *e);
+/* One line for people: by what turns are told, and why. Returns text. */
+#define TURNS_REASON_MAX 768
+char *turns_reason(const struct turns_spec *s, const struct turns_hints *h,
+                   char text[static TURNS_REASON_MAX]);
 const char *turns_kind_name(enum turns_kind k);
 #endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Turns as requests to the target (source http). A request opens a turn, the end of its reply closes it. Its calls are
+ * those of the thread or task that read it or wrote its reply, and those that carry its message; what helpers did goes
+ * by the order of things. Where the client is watched too, the turn is the client's: from the beginning of its own call
+ * to its end; and where the client is in a turn itself, the request is an errand of that turn.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "turn_engine.h"
+
+static struct open_turn *serve_find(const struct turns *t, uint64_t inbound)
+{
+	struct open_turn *o;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	if (o->inbound == inbound)
+		return o;
+	return NULL;
+}
+
+/* The turn that is served and brings this very message, in that process: NULL none, or more than one. */
+static struct open_turn *serve_by_text(const struct turns *t, uint32_t pid, uint64_t hash)
+{
+	struct open_turn *o, *found = NULL;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	{
+		if (!hash || !o->inbound || o->served || o->pid != pid || o->text_hash != hash)
+			continue;
+		if (found)
+			return NULL;
+		found = o;
+	}
+	return found;
+}
+
+void serve_call(struct turns *t, struct lane *l, struct record *r)
+{
+	struct open_turn *o = l->turn && !l->shared ? l->turn : NULL;
+
+	if (!o && r->class == CALL_LLM)
+		o = serve_by_text(t, l->id.pid, r->user);
+	if (o) {
+		engine_touch(t, o);
+		share_give(t, o, r);
+	} else if (share_near(t, l->id.pid) || r->class == CALL_LLM) {
+		engine_wait(t, l, r);
+	} else {
+		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
+	}
+}
+
+static bool is_post(const struct call *c)
+{
+	return strncmp(c->op, "POST ", 5) == 0 && c->class != CALL_HEARTBEAT;
+}
+
+static bool brings_message(const struct call *c)
+{
+	return is_post(c) && c->fields && c->fields->message;
+}
+
+/* The turn the client's call is in, whose errand the request then is; NULL none. */
+static struct open_turn *client_turn(struct turns *t, const struct call_client *client)
+{
+	struct record *r = client->call ? record_find(&t->ledger, client->call) : NULL;
+
+	if (!r)
+		return NULL;
+	return r->turn ? r->turn : r->lane ? r->lane->turn : NULL;
+}
+
+/* Whether a request is a turn. A client of ours that calls it an LLM has an LLM here, not a runner's agent. */
+static bool is_turn(struct turns *t, const struct call *c, const struct call_client *client)
+{
+	bool llm = client->call && client->class == CALL_LLM;
+
+	if (t->kind == TURNS_HTTP)
+		return t->spec.kind == TURNS_HTTP ? is_post(c) : brings_message(c) && !llm;
+	if (t->kind != TURNS_LLM || t->spec.kind != TURNS_AUTO || !brings_message(c) || llm)
+		return false;
+	engine_choose(t, TURNS_HTTP,
+	              "requests that bring a message are served here: each is a turn", NULL,
+	              c->start_ns);
+	return true;
+}
+
+/* Who read the request works on it, unless an event loop reads for several. */
+static void take_lane(struct turns *t, struct open_turn *o, struct lane_id id)
+{
+	struct lane *l = share_lane(t, id), *other;
+
+	if (!l)
+		return;
+	if (l->turn && l->turn != o)
+		l->shared = true;
+	/* a loop that runs tasks reads outside of them */
+	if (!id.task)
+		TAILQ_FOREACH(other, &t->ledger.lanes, link)
+	l->shared |= other->id.pid == id.pid && other->id.tid == id.tid && other->id.task;
+	if (l->shared)
+		return;
+	share_older(t, l, o->t.start_ns);
+	l->turn = o;
+	o->home = id;
+}
+
+void turns_inbound_sent(struct turns *t, const struct call *c, const struct call_client *client)
+{
+	const struct turn_fields *f = c->fields;
+	bool watched = client->call != 0;
+	struct turn_start start = {
+		.lane = watched ? client->lane : (struct lane_id){ c->pid, c->tid, c->task },
+		.pid = c->pid,
+		.session = "",
+		.role = f ? f->role : LLM_ROLE_NONE,
+		.ns = watched && client->start_ns < c->start_ns ? client->start_ns : c->start_ns,
+		.at_least = c->at_least,
+	};
+	struct open_turn *o, *errand = client_turn(t, client);
+	struct session_entry *e = NULL;
+	char key[SESSION_NAME_MAX];
+
+	if (serve_find(t, c->id) || c->class == CALL_HEARTBEAT)
+		return;
+	if (errand ? t->kind == TURNS_LLM : !is_turn(t, c, client))
+		return;
+	if (!errand) {
+		snprintf(key, sizeof(key), "c%llu", (unsigned long long)c->conn);
+		e = engine_session(t, f ? f->session_id : "", key);
+	}
+	if (e) {
+		start.session = e->name;
+		start.index = (uint32_t)e->opened++;
+	}
+	o = engine_new(t, &start);
+	if (!o)
+		return;
+	o->inbound = c->id;
+	o->client = client->call;
+	o->errand = errand != NULL;
+	o->text_hash = f ? f->text_hash : 0;
+	o->marked = true;
+	engine_crowd(t, o);
+	take_lane(t, o, (struct lane_id){ c->pid, c->tid, c->task });
+	if (!o->errand)
+		engine_opened(t, o);
+}
+
+/* The outcome of the turn is that of its request, whatever became of the calls made for it. */
+static void set_outcome(struct open_turn *o, const struct call *c)
+{
+	static const enum turn_status of[] = {
+		[CALL_OK] = TURN_OK,           [CALL_ERROR] = TURN_ERROR,
+		[CALL_TIMEOUT] = TURN_TIMEOUT, [CALL_RATE_LIMITED] = TURN_RATE_LIMITED,
+		[CALL_ABORTED] = TURN_ABORTED, [CALL_UNKNOWN] = TURN_UNKNOWN,
+	};
+	struct turn *t = &o->t;
+
+	if (of[c->status] == t->status)
+		return;
+	t->status = of[c->status];
+	snprintf(t->error_kind, sizeof(t->error_kind), "%s", c->error_kind);
+	t->error_endpoint[0] = '\0';
+	t->error_http_status = c->http_status;
+}
+
+void serve_errand_done(struct turns *t, struct open_turn *o, uint64_t ts_ns)
+{
+	struct call_client client = { .call = o->client };
+	struct open_turn *to = client_turn(t, &client);
+	uint64_t end_ns;
+
+	if (!to) {
+		engine_drop(t, o, OUTSIDE_NONE_NEAR);
+		return;
+	}
+	share_gather(t, o, ts_ns, NULL, true);
+	end_ns = to->t.end_ns;
+	books_merge(to, o);
+	to->outside_llm += o->outside_llm;
+	for (uint32_t i = 0; i < o->nkept; i++)
+		if (!books_keep(to, o->kept[i])) {
+			to->outside_llm += o->kept[i]->class == CALL_LLM;
+			share_booked(t, to, o->kept[i]);
+			free(o->kept[i]);
+		}
+	o->nkept = 0;
+	if (to->t.end_ns < end_ns)
+		to->t.end_ns = end_ns;
+	engine_forget(t, o);
+}
+
+void turns_inbound_done(struct turns *t, const struct call *c)
+{
+	struct open_turn *o = serve_find(t, c->id);
+	struct lane *l;
+
+	if (!o || o->served || c->status == CALL_UNKNOWN) /* it goes on, for all we know */
+		return;
+	l = c->reply_tid
+	            ? lane_use(&t->ledger, (struct lane_id){ c->pid, c->reply_tid, c->reply_task })
+	            : NULL;
+	if (l && !l->turn && !l->shared) {
+		share_older(t, l, o->t.start_ns);
+		l->turn = o;
+	}
+	if (o->errand) {
+		serve_errand_done(t, o, c->end_ns);
+		return;
+	}
+	if (t->stalled && c->status == CALL_ABORTED) {
+		engine_abandon(t, o, c->end_ns, true);
+		return;
+	}
+	share_gather(t, o, c->end_ns, NULL, true);
+	set_outcome(o, c);
+	if (c->end_ns > o->t.end_ns)
+		o->t.end_ns = c->end_ns;
+	if (o->client)
+		o->served = true;
+	else
+		engine_hand_out(t, o);
+}
+
+void serve_client_done(struct turns *t, const struct call *c)
+{
+	struct open_turn *o;
+
+	if (t->kind == TURNS_LLM)
+		return;
+	TAILQ_FOREACH(o, &t->open, link)
+	if (o->served && o->client == c->id)
+		break;
+	if (!o)
+		return;
+	if (c->end_ns > o->t.end_ns)
+		o->t.end_ns = c->end_ns;
+	if (c->status != CALL_OK)
+		set_outcome(o, c);
+	engine_hand_out(t, o);
+}
