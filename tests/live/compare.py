@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Workloads that tell their turns as workload/truth.py has it, the observer's lines of them, and the comparison.
 
-A time on the wire lies between two that are known: what the LLM server saw, or the sum of the sleeps, is the least; what
-the client saw is the most, for its own Python runs before its first byte and after its last. Each bound holds within
-2 ms or 2 %, for each call. Counts, tokens, sessions and order are exact, and so are the books, to the last digit.
+A time on the wire lies between two that are known: what the LLM server saw, or the sum of the sleeps, is the least;
+what the client saw is the most, for its own Python runs before its first byte and after its last. Each bound holds
+within 2 ms or 2 %, for each call. Counts, tokens, sessions and order are exact, and so are the books, to the last digit.
 """
 import contextlib
 import datetime
@@ -125,8 +125,8 @@ class TurnsTest(LiveTest):
             self.check_calls(observer, turns, summary, exact)
 
     def check_calls(self, observer, turns, summary, exact):
-        """calls.jsonl: each call is there, once. It says of which turn it is, if that was known when it ended; exact: the
-        turns are opened by the LLM requests themselves, so that it was."""
+        """calls.jsonl: each call is there, once. It says of which turn it is, if that was known when it ended; exact:
+        the turns are opened by the LLM requests themselves, so that it was."""
         with open(observer.path("calls.jsonl")) as f:
             calls = [json.loads(line) for line in f]
         by_turn = {}

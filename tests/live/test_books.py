@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The books of every workload: each turn balances to the last digit, each LLM call is in one turn or said to be in none."""
+"""The books of every workload: turns balance to the last digit, an LLM call is in one turn or said to be in none."""
 import os
 
 import harness
