@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Workloads that tell their turns as workload/truth.py has it, the observer's lines of them, and the comparison.
 
-A time on the wire lies between two that are known: what the LLM server saw, or the sum of the sleeps, is the least; what
-the client saw is the most, for its own Python runs before its first byte and after its last. Each bound holds within
-2 ms or 2 %, for each call. Counts, tokens, sessions and order are exact, and so are the books, to the last digit.
+A time on the wire lies between two that are known: what the LLM server saw, or the sum of the sleeps, is the least;
+what the client saw is the most, for its own Python runs before its first byte and after its last. Each bound holds
+within 2 ms or 2 %, for each call. Counts, tokens, sessions and order are exact, and so are the books, to the last digit.
 """
 import contextlib
 import datetime
@@ -104,7 +104,7 @@ class TurnsTest(LiveTest):
 
     # ------------------------------------------------------------ books
 
-    def check_all_books(self, observer, calls=False):
+    def check_all_books(self, observer, calls=False, exact=False):
         """Every line balances to the last digit; every LLM call is in one turn or said to be in none."""
         with open(observer.path("turn_metrics.jsonl")) as f:
             turns = [json.loads(line, parse_float=decimal.Decimal) for line in f]
@@ -122,10 +122,11 @@ class TurnsTest(LiveTest):
                          f"{inside} LLM calls in turns; {summary}")
         self.assertEqual(summary["turns"], len(turns))
         if calls:
-            self.check_calls(observer, turns, summary)
+            self.check_calls(observer, turns, summary, exact)
 
-    def check_calls(self, observer, turns, summary):
-        """calls.jsonl: each call of a turn is there, once, and says of which turn it is."""
+    def check_calls(self, observer, turns, summary, exact):
+        """calls.jsonl: each call is there, once. It says of which turn it is, if that was known when it ended; exact:
+        the turns are opened by the LLM requests themselves, so that it was."""
         with open(observer.path("calls.jsonl")) as f:
             calls = [json.loads(line) for line in f]
         by_turn = {}
@@ -135,10 +136,14 @@ class TurnsTest(LiveTest):
         self.assertFalse(set(by_turn) - known - {None}, "turns that are in no line")
         for t in turns:
             classes = by_turn.get(t["turn_id"], [])
-            self.assertEqual((classes.count("llm"), classes.count("storage")),
-                             (t["llm_calls"] + t["retries"], t["storage_calls"]), t)
-        self.assertEqual(by_turn.get(None, []).count("llm"), summary["calls_outside_turns"])
-        self.assertEqual(sum(c["class"] == "llm" for c in calls), summary["coverage"]["calls"]["llm"])
+            self.assertLessEqual(classes.count("llm"), t["llm_calls"] + t["retries"], t)
+            self.assertLessEqual(classes.count("storage"), t["storage_calls"], t)
+        self.assertGreaterEqual(by_turn.get(None, []).count("llm"), summary["calls_outside_turns"])
+        for name in ("llm", "storage"):
+            self.assertEqual(sum(c["class"] == name for c in calls), summary["coverage"]["calls"][name], name)
+        if exact:
+            self.assertEqual({t["turn_id"]: by_turn.get(t["turn_id"], []).count("llm") for t in turns},
+                             {t["turn_id"]: t["llm_calls"] + t["retries"] for t in turns})
 
     # ------------------------------------------------------------ pairing
 
@@ -245,9 +250,9 @@ class TurnsTest(LiveTest):
 
     @staticmethod
     def from_request_to_reply(want):
-        """http: from the first byte of the request to the last of the reply: at least what the server had of it, at
-        most what the client had."""
-        return (want["t_response"] - want["t_request"]) / 1e6, (want["t_received"] - want["t_sent"]) / 1e6
+        """http: from the first byte of the request to the last of the reply: at least until the server's last call, for
+        only then did it reply (it looks at the clock when that may long be there); at most what the client had."""
+        return (want["t_last"] - want["t_request"]) / 1e6, (want["t_received"] - want["t_sent"]) / 1e6
 
     def said(self, observer, *words):
         """A line of the observer's that has all these words."""

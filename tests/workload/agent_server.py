@@ -41,7 +41,7 @@ def served(turn, start):
 
 
 def serve_threads(args):
-    llm, memory = Llm(args.llm, args.ca, client="requests"), Memory(args)
+    llm, memory = Llm(args.llm, args.ca), Memory(args)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -75,7 +75,7 @@ class RequestsPost:
 
 
 class PlainPost:
-    """One connection, kept: for one thread."""
+    """One connection a thread, kept."""
 
     def __init__(self, url, ca, timeout):
         where = urllib.parse.urlsplit(url)
@@ -83,15 +83,18 @@ class PlainPost:
         if timeout:
             kw["timeout"] = timeout
         kind = http.client.HTTPSConnection if ca else http.client.HTTPConnection
-        self.connection = kind(where.hostname, where.port, **kw)
+        self.local, self.new = threading.local(), lambda: kind(where.hostname, where.port, **kw)
 
     def __call__(self, path, headers, body):
+        if not hasattr(self.local, "connection"):
+            self.local.connection = self.new()
+        connection = self.local.connection
         try:
-            self.connection.request("POST", path, json.dumps(body), {**headers, "content-type": "application/json"})
-            r = self.connection.getresponse()
+            connection.request("POST", path, json.dumps(body), {**headers, "content-type": "application/json"})
+            r = connection.getresponse()
             return r.status, r.headers, PlainBody(r.read())
         except Exception:
-            self.connection.close()  # the next request opens it again
+            connection.close()  # the next request opens it again
             raise
 
 
