@@ -123,7 +123,7 @@ static void place_call(struct turns *t, struct lane *l, struct record *r)
 	t->any_call = true;
 	if (r->class == CALL_LLM)
 		l->chats |= r->chat;
-	if (t->kind == TURNS_HTTP)
+	if (t->kind == TURNS_HTTP || serve_is_serving(t, l->id.pid))
 		serve_call(t, l, r);
 	else
 		runs_call(t, l, r);

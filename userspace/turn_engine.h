@@ -48,7 +48,9 @@ void engine_choose(struct turns *t, enum turns_kind kind, struct open_turn *but,
 /* A session with no name of its own, told by a key. */
 struct session_entry *engine_session(struct turns *t, const char *name, const char *key);
 
-/* turn_serve.c: a call of a process that serves, and its end there. */
+/* turn_serve.c: a call of a process that serves. */
+/* The process has a request to it open that is followed. */
+bool serve_is_serving(const struct turns *t, uint32_t pid);
 void serve_call(struct turns *t, struct lane *l, struct record *r);
 /* An errand is done, or broken off: what was done for it is its client's turn's. Frees it. */
 void serve_errand_done(struct turns *t, struct open_turn *o, uint64_t ts_ns);
