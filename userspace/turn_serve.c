@@ -61,6 +61,8 @@ void serve_call(struct turns *t, struct lane *l, struct record *r)
 
 	if (!o && r->class == CALL_LLM)
 		o = serve_by_text(t, l->id.pid, r->user, &sure);
+	if (!sure && l->id.task) /* whose reply the task writes will tell */
+		o = NULL;
 	if (o) {
 		o->t.attribution_order |= !sure;
 		engine_touch(t, o);
