@@ -193,10 +193,12 @@ class Memory:
         return self
 
     def query(self, turn, sql, values):
-        self.open()
-        with turn.span("postgres"), self.local.connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            return cursor.fetchall() if cursor.description else None
+        """A connection that must be opened for it is part of it."""
+        with turn.span("postgres"):
+            self.open()
+            with self.local.connection.cursor() as cursor:
+                cursor.execute(sql, values)
+                return cursor.fetchall() if cursor.description else None
 
     def recall(self, turn, key):
         if self.redis:

@@ -119,7 +119,7 @@ class Run:
         turn.end(t_logged=[before, time.monotonic_ns()])
 
     def fill(self, supplied=None):
-        self.turn("", prompt(self.number + 40, self.counts.get("", 0)), fill=True, supplied=supplied)
+        self.turn("", prompt(40 + self.number, self.counts.get("", 0)), fill=True, supplied=supplied)
 
     def wait(self, test, seconds):
         Clock.jump(seconds)
@@ -145,7 +145,7 @@ class Run:
             if left[test] == self.args.turns:
                 yield self.begin, test
             left[test] -= 1
-            yield self.turn, test, prompt(tests[test], left[test]), False, not left[test]
+            yield self.turn, test, prompt(10 * self.number + tests[test], left[test]), False, not left[test]
             if self.dice.random() < 0.3:
                 yield self.fill, None if self.dice.random() < 0.5 else "got it"
             if self.dice.random() < 0.3:
