@@ -97,7 +97,8 @@ static void check_turns(uint32_t pid)
 
 	if (source)
 		source->close(source);
-	printf("\nTurns of process %u: %s\n", pid, turns_reason(&spec, &hints, text));
+	printf("\nA watch of process %u would tell turns %s\n", pid,
+	       turns_reason(&spec, &hints, text));
 }
 
 int cmd_check(struct options *o)

@@ -86,8 +86,9 @@ struct pipeline {
 	struct turns_spec turns_spec;
 	struct turns_hints hints; /* what `auto` has to go by before anything is seen */
 	struct turn_marks *marks;
-	bool told_turns;  /* by what turns are told was said */
-	const char *unit; /* of the run's own counting, NULL none */
+	const char *asked; /* operation of the request to the target that is being told */
+	bool told_turns;   /* by what turns are told was said */
+	const char *unit;  /* of the run's own counting, NULL none */
 	uint64_t units_done, units_total;
 	struct turn_sink turn_sink;
 	struct evidence *evidence;
@@ -210,6 +211,7 @@ static void tell_inbound(struct pipeline *p, struct tracked *t)
 {
 	struct call_client client = client_of(p, t);
 
+	p->asked = t->call.op;
 	turns_inbound_sent(p->turns, &t->call, &client);
 }
 
@@ -511,11 +513,20 @@ static void turn_booked(struct turn_sink *s, const struct turn *t, const struct 
 	           &(struct call_turn){ t->id, t->session_id, a->logical, a->attempt });
 }
 
-/* By what turns are told changed. */
-static void turn_chosen(struct turn_sink *s, enum turns_kind kind, const char *why)
+/* auto found something better, and what. */
+static void turn_chosen(struct turn_sink *s, enum turns_kind kind)
 {
-	(void)s;
-	log_info("turns: by %s from here on: %s", turns_kind_name(kind), why);
+	struct pipeline *p = (struct pipeline *)((char *)s - offsetof(struct pipeline, turn_sink));
+	const struct turns_profile *profile = turn_marks_profile(p->marks);
+
+	if (kind == TURNS_HTTP)
+		log_info("turns by http (auto) from here on: %s, which brings a message, is served "
+		         "here, so each such request is a turn",
+		         p->asked);
+	else
+		log_info("turns by %s (auto)%s%s from here on: the run writes its log %s",
+		         turns_kind_name(kind), profile ? ", profile " : "",
+		         profile ? profile->name : "", turn_marks_path(p->marks));
 }
 
 static void turns_say(struct pipeline *p)
@@ -526,7 +537,7 @@ static void turns_say(struct pipeline *p)
 		return;
 	p->told_turns = true;
 	if (!p->config.look)
-		log_info("turns: %s", turns_reason(&p->turns_spec, &p->hints, text));
+		log_info("turns %s", turns_reason(&p->turns_spec, &p->hints, text));
 }
 
 /* What the run says of its turns, of how many there are and how many are done. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "turn_engine.h"
 #include "turn_source/llm.h"
@@ -122,10 +123,22 @@ static void place_call(struct turns *t, struct lane *l, struct record *r)
 	t->any_call = true;
 	if (r->class == CALL_LLM)
 		l->chats |= r->chat;
-	if (t->kind == TURNS_HTTP)
+	if (t->kind == TURNS_HTTP || serve_is_serving(t, l->id.pid))
 		serve_call(t, l, r);
 	else
 		runs_call(t, l, r);
+}
+
+static void rename_turns(struct turns *t, const struct ruling *ruling)
+{
+	for (uint32_t i = 0; i < RULING_RENAMES_MAX && ruling->renames[i].turn; i++) {
+		struct open_turn *o = share_find(t, ruling->renames[i].turn);
+
+		if (!o)
+			continue;
+		memcpy(o->t.session_id, ruling->renames[i].session_id, sizeof(o->t.session_id));
+		o->t.turn_index = ruling->renames[i].turn_index;
+	}
 }
 
 /* The request of the LLM call r is complete. */
@@ -147,6 +160,8 @@ static void rule(struct turns *t, struct record *r, const struct call *c)
 	r->failed_ns = ruling.failed_ns;
 	r->user = ruling.user;
 	r->chat = ruling.kind != RULING_WAITS;
+	if (t->kind == TURNS_LLM)
+		rename_turns(t, &ruling);
 	if (t->kind != TURNS_LLM)
 		place_call(t, l, r);
 	else if (ruling.kind == RULING_OPENS)

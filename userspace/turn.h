@@ -87,8 +87,8 @@ struct turn_sink {
 	/* A call of t, once each, when t closes; of long turns some before. May be NULL. */
 	void (*booked)(struct turn_sink *s, const struct turn *t, const struct call *c,
 	               const struct call_place *p, const struct call_attempt *a);
-	/* Turns are told by this from now on, and why (a static sentence). May be NULL. */
-	void (*chosen)(struct turn_sink *s, enum turns_kind kind, const char *why);
+	/* auto: turns are told by this from now on. May be NULL. */
+	void (*chosen)(struct turn_sink *s, enum turns_kind kind);
 };
 
 /* spec: what the user asked for, copied. NULL with errno set. */

@@ -120,8 +120,7 @@ void engine_abandon(struct turns *t, struct open_turn *o, uint64_t ts_ns, bool l
 		engine_hand_out(t, o);
 }
 
-void engine_choose(struct turns *t, enum turns_kind kind, const char *why, struct open_turn *but,
-                   uint64_t ts_ns)
+void engine_choose(struct turns *t, enum turns_kind kind, struct open_turn *but, uint64_t ts_ns)
 {
 	struct open_turn *o, *next;
 
@@ -133,7 +132,6 @@ void engine_choose(struct turns *t, enum turns_kind kind, const char *why, struc
 	if (t->kind == TURNS_LLM)
 		t->numbered = t->source->sessions(t->state);
 	t->kind = kind;
-	t->chosen_why = why;
 	if (t->sink->chosen)
-		t->sink->chosen(t->sink, kind, why);
+		t->sink->chosen(t->sink, kind);
 }

@@ -43,13 +43,14 @@ void engine_wait(struct turns *t, struct lane *l, struct record *r);
 void engine_touch(struct turns *t, struct open_turn *o);
 /* Its last call was given up, and no call of the run has ended well since. */
 bool engine_hangs(const struct turns *t, const struct open_turn *o);
-/* From now on turns are told by kind; why is a static sentence. Turns open by the old rule are closed, but for `but`. */
-void engine_choose(struct turns *t, enum turns_kind kind, const char *why, struct open_turn *but,
-                   uint64_t ts_ns);
+/* From now on turns are told by kind. Turns open by the old rule are closed, but for `but`. */
+void engine_choose(struct turns *t, enum turns_kind kind, struct open_turn *but, uint64_t ts_ns);
 /* A session with no name of its own, told by a key. */
 struct session_entry *engine_session(struct turns *t, const char *name, const char *key);
 
-/* turn_serve.c: a call of a process that serves, and its end there. */
+/* turn_serve.c: a call of a process that serves. */
+/* The process has a request to it open that is followed. */
+bool serve_is_serving(const struct turns *t, uint32_t pid);
 void serve_call(struct turns *t, struct lane *l, struct record *r);
 /* An errand is done, or broken off: what was done for it is its client's turn's. Frees it. */
 void serve_errand_done(struct turns *t, struct open_turn *o, uint64_t ts_ns);

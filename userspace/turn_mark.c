@@ -124,12 +124,17 @@ static void log_read(struct turn_marks *m, const struct file *f, struct strand *
                      const struct turn_mark *when)
 {
 	enum log_shape shape = log_line_end(&s->line->log);
+	bool first = !m->path[0];
 
+	/* who is told of the mark may ask where it stood */
+	if (first && f->path)
+		text_clean(m->path, sizeof(m->path), f->path, false);
 	/* an object is a whole line, whatever is missing before it */
-	if (shape == LOG_OBJECT && mark_reader_log(m->reader, f->of, &s->line->log, when)) {
-		if (!m->path[0] && f->path)
-			text_clean(m->path, sizeof(m->path), f->path, false);
-	} else if (shape == LOG_OBJECT || (shape == LOG_OTHER && !s->holed)) {
+	if (shape == LOG_OBJECT && mark_reader_log(m->reader, f->of, &s->line->log, when))
+		return;
+	if (first)
+		m->path[0] = '\0';
+	if (shape == LOG_OBJECT || (shape == LOG_OTHER && !s->holed)) {
 		m->counts.odd++;
 	}
 }

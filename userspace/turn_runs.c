@@ -63,6 +63,8 @@ void runs_call(struct turns *t, struct lane *l, struct record *r)
 		l->turn = o;
 		engine_opened(t, o);
 	}
+	if (o && o->t.role == LLM_ROLE_NONE && r->chat && r->user)
+		o->t.role = LLM_ROLE_USER;
 	if (o) {
 		engine_touch(t, o);
 		share_give_own(t, o, r);
@@ -205,7 +207,7 @@ void turns_mark(struct turns *t, const struct turn_mark *m)
 	if (!l || m->kind == MARK_TOTAL || m->kind == MARK_DONE || m->kind == MARK_REPLY)
 		return;
 	if (t->spec.kind == TURNS_AUTO && t->kind != TURNS_JSONL)
-		engine_choose(t, TURNS_JSONL, "the run writes the log of a runner that is known",
+		engine_choose(t, TURNS_JSONL,
 		              m->kind == MARK_TURN && t->kind == TURNS_LLM ? l->turn : NULL,
 		              m->start_ns);
 	if (t->kind != TURNS_JSONL && t->kind != TURNS_STDOUT)

@@ -21,29 +21,48 @@ static struct open_turn *serve_find(const struct turns *t, uint64_t inbound)
 	return NULL;
 }
 
-/* The turn that is served and brings this very message, in that process: NULL none, or more than one. */
-static struct open_turn *serve_by_text(const struct turns *t, uint32_t pid, uint64_t hash)
+/* The turn that is served in that process and brings this very message; NULL none. If several say the same, one that no
+ * LLM was asked for yet, the oldest; *sure is false then. */
+static struct open_turn *serve_by_text(const struct turns *t, uint32_t pid, uint64_t hash,
+                                       bool *sure)
 {
-	struct open_turn *o, *found = NULL;
+	struct open_turn *o, *best = NULL;
+	bool asked = false, before;
 
+	*sure = true;
 	TAILQ_FOREACH(o, &t->open, link)
 	{
 		if (!hash || !o->inbound || o->served || o->pid != pid || o->text_hash != hash)
 			continue;
-		if (found)
-			return NULL;
-		found = o;
+		*sure = !best;
+		before = o->newest_ns || !TAILQ_EMPTY(&o->active);
+		if (!best || (asked && !before) || (asked == before && o->t.id < best->t.id)) {
+			best = o;
+			asked = before;
+		}
 	}
-	return found;
+	return best;
+}
+
+bool serve_is_serving(const struct turns *t, uint32_t pid)
+{
+	struct open_turn *o;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	if (o->inbound && !o->served && o->pid == pid)
+		return true;
+	return false;
 }
 
 void serve_call(struct turns *t, struct lane *l, struct record *r)
 {
 	struct open_turn *o = l->turn && !l->shared ? l->turn : NULL;
+	bool sure = true;
 
 	if (!o && r->class == CALL_LLM)
-		o = serve_by_text(t, l->id.pid, r->user);
+		o = serve_by_text(t, l->id.pid, r->user, &sure);
 	if (o) {
+		o->t.attribution_order |= !sure;
 		engine_touch(t, o);
 		share_give(t, o, r);
 	} else if (share_near(t, l->id.pid) || r->class == CALL_LLM) {
@@ -82,9 +101,7 @@ static bool is_turn(struct turns *t, const struct call *c, const struct call_cli
 		return t->spec.kind == TURNS_HTTP ? is_post(c) : brings_message(c) && !llm;
 	if (t->kind != TURNS_LLM || t->spec.kind != TURNS_AUTO || !brings_message(c) || llm)
 		return false;
-	engine_choose(t, TURNS_HTTP,
-	              "requests that bring a message are served here: each is a turn", NULL,
-	              c->start_ns);
+	engine_choose(t, TURNS_HTTP, NULL, c->start_ns);
 	return true;
 }
 

@@ -26,11 +26,10 @@ struct turns {
 	enum turns_kind kind;   /* what is done now */
 	struct sessions *sessions;
 	uint64_t attach_ns, now_ns;
-	uint32_t numbered;      /* sessions that the source named before another rule was chosen */
-	uint64_t ruled;         /* requests the source was asked about where others rule */
-	const char *chosen_why; /* auto: static sentence, NULL: nothing else was seen yet */
-	bool any_call;          /* a call was seen */
-	bool begins;            /* stdout: lines begin turns, they do not end them */
+	uint32_t numbered; /* sessions that the source named before another rule was chosen */
+	uint64_t ruled;    /* requests the source was asked about where others rule */
+	bool any_call;     /* a call was seen */
+	bool begins;       /* stdout: lines begin turns, they do not end them */
 	uint64_t fresh[FRESH_MAX]; /* threads that began under our eyes, by tid: pid << 32 | tid */
 	struct open_turns open;    /* last active first */
 	uint32_t nopen;

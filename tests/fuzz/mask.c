@@ -108,11 +108,11 @@ static void count(void *ctx, const struct event *e)
 {
 	if (e->size > EVENT_SIZE_MAX)
 		abort();
-	*(uint64_t *)ctx += e->type == EV_DATA;
+	*(uint64_t *)ctx += e->type == EV_DATA || e->type == EV_WRITE;
 }
 
-/* The chunks as records of one socket; a gap makes the position jump. */
-static void recording(const char *p, size_t n)
+/* The chunks as records of one socket or file; a gap makes the position jump. */
+static void recording(enum event_type type, const char *p, size_t n)
 {
 	uint64_t out = 0, in = 0, pos[2] = { 0 };
 	struct scrub *s = scrub_new(count, &out, key);
@@ -122,13 +122,15 @@ static void recording(const char *p, size_t n)
 	} u;
 
 	while (n) {
-		int dir = (uint8_t)*p >> 7;
+		int dir = type == EV_WRITE ? DIR_OUT : (uint8_t)*p >> 7;
 		size_t len = *p & 0x7f;
 
 		p++, n--;
 		len = len < n ? len : n;
 		memset(&u, 0, sizeof(u));
-		u.d.h = (struct event){ (uint32_t)(sizeof(u.d) + len), EV_DATA, 0, in, 1, 1 };
+		u.d.h = (struct event){
+			(uint32_t)(sizeof(u.d) + len), (uint16_t)type, 0, in, 1, 1
+		};
 		u.d.sock = 1;
 		u.d.dir = (uint8_t)dir;
 		u.d.pos = pos[dir];
@@ -150,10 +152,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static const struct masker *const maskers[] = { &masker_http, &masker_redis,
 		                                        &masker_postgres, &masker_tls };
-	unsigned what = n ? data[0] - '0' : 99;
+	unsigned what = n ? (unsigned)(data[0] - '0') : 99;
 	char *copy;
 
-	if (what > 8)
+	if (what > 10)
 		return 0;
 	copy = malloc(n);
 	memcpy(copy, data + 1, n - 1);
@@ -161,8 +163,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		protocol(maskers[what], copy, n - 1);
 	else if (what < 8)
 		bodies((enum mask_form)(what - 4), copy, n - 1);
+	else if (what == 8)
+		recording(EV_DATA, copy, n - 1);
+	else if (what == 9)
+		protocol(&masker_lines, copy, n - 1);
 	else
-		recording(copy, n - 1);
+		recording(EV_WRITE, copy, n - 1);
 	free(copy);
 	return 0;
 }

@@ -36,7 +36,9 @@ static void show(void *ctx, const struct event *e)
 
 int main(int argc, char **argv)
 {
-	struct source_config c = { .files = true, .output = true, .tick_ms = 250, .on_event = show };
+	struct source_config c = {
+		.files = true, .output = true, .tick_ms = 250, .on_event = show
+	};
 	struct pollfd in = { .fd = 0, .events = POLLIN };
 	char why[256] = "";
 	int r = 0;

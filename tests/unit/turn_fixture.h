@@ -51,9 +51,9 @@ static void on_booked(struct turn_sink *s, const struct turn *t, const struct ca
 	out.booked += c->class == CALL_LLM;
 }
 
-static void on_chosen(struct turn_sink *s, enum turns_kind kind, const char *why)
+static void on_chosen(struct turn_sink *s, enum turns_kind kind)
 {
-	(void)s, (void)why;
+	(void)s;
 	out.chosen = kind;
 }
 

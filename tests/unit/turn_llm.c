@@ -327,7 +327,7 @@ static void test_stateless(void)
 	llm(1, 90, 99, "uA aA uA2 aA2 uA3");
 	finish(100);
 	CHECK(out.n == 5 && strcmp(out.turns[2].session_id, "s1") == 0 &&
-	      out.turns[2].turn_index == 2);
+	      out.turns[2].turn_index == 1);
 	CHECK(strcmp(out.turns[3].session_id, "s2") == 0 &&
 	      strcmp(out.turns[4].session_id, "s1") == 0);
 }

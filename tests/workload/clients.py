@@ -183,6 +183,8 @@ class Memory:
             import redis
             self.redis = redis.Redis(**split(args.redis))
             self.redis.ping()
+        if args.postgres:
+            import psycopg2  # noqa: F401 - not in the first turn
 
     def open(self):
         """This thread's database connection, before its first turn."""
@@ -193,10 +195,8 @@ class Memory:
         return self
 
     def query(self, turn, sql, values):
-        """A connection that must be opened for it is part of it."""
-        with turn.span("postgres"):
-            self.open()
-            with self.local.connection.cursor() as cursor:
+        with turn.span("postgres"):  # connecting is part of the first one
+            with self.open().local.connection.cursor() as cursor:
                 cursor.execute(sql, values)
                 return cursor.fetchall() if cursor.description else None
 

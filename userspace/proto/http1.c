@@ -145,6 +145,7 @@ static struct exchange *exchange_of(struct side *s)
 static bool exchange_open(struct http1 *h, enum http_method method, const struct stamp *first)
 {
 	struct exchange *x = &h->queue[(h->first + h->n) % PIPELINE_MAX];
+	uint64_t start_ns;
 	struct call *c;
 
 	if (h->n == PIPELINE_MAX) {
@@ -158,9 +159,11 @@ static bool exchange_open(struct http1 *h, enum http_method method, const struct
 	if (!c)
 		return true;
 	c->proto = proto_http1.name;
+	/* who serves had been waiting in its read: a request to it begins when that returns */
+	start_ns = c->inbound ? first->end_ns : first->start_ns;
 	if (!c->start_ns)
-		c->start_ns = first->start_ns;
-	c->request_ns = first->start_ns;
+		c->start_ns = start_ns;
+	c->request_ns = start_ns;
 	c->pid = first->pid;
 	c->tid = first->tid;
 	c->task = first->task;

@@ -16,6 +16,8 @@
 #define HASHES_MAX (1u << 19)
 /* Processes known to move conversations between lanes; further ones are treated like those that do not. */
 #define POOLED_MAX 64
+/* Processes known to send history along; further ones are treated like those that do not. */
+#define CARRYING_MAX 256
 /* Slots to count a request's hashes in: a power of two, at most half full. */
 #define SLOTS (2 * LLM_HISTORY_MAX)
 
@@ -75,9 +77,19 @@ struct llm_source {
 	uint64_t ids;
 	uint32_t pooled[POOLED_MAX];
 	uint32_t npooled;
+	uint32_t carrying[CARRYING_MAX]; /* processes whose requests carry history */
+	uint32_t ncarrying;
 	struct request request;
 	struct slot slots[SLOTS];
 };
+
+static bool has_pid(const uint32_t *list, uint32_t n, uint32_t pid)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i] == pid)
+			return true;
+	return false;
+}
 
 static struct slot *slot_of(struct llm_source *s, uint64_t hash)
 {
@@ -234,6 +246,8 @@ static struct conv *conv_stateless(struct llm_source *s)
 {
 	struct conv *v;
 
+	if (has_pid(s->carrying, s->ncarrying, s->request.lane.pid))
+		return NULL;
 	TAILQ_FOREACH(v, &s->convs, link)
 	{
 		if (!lane_same(v->lane, s->request.lane))
@@ -331,27 +345,56 @@ static struct conv *conv_new(struct llm_source *s, struct session *n)
 	return v;
 }
 
-/* A session of requests without history turns out to be several conversations when a second of its first messages
- * is gone on from: that one gets a session of its own. */
-static void conv_claims_session(struct llm_source *s, struct conv *v)
+/* v gets a session of its own; its open turn goes with it. */
+static void conv_leaves(struct llm_source *s, struct conv *v, struct ruling *r)
 {
-	struct session *n;
+	struct session *n = session_new(s);
+	uint32_t k = 0;
 
-	if (!v->session->owner)
-		v->session->owner = v->id;
-	if (v->session->owner == v->id)
-		return;
-	n = session_new(s);
 	if (!n)
 		return;
+	while (k < RULING_RENAMES_MAX && r->renames[k].turn)
+		k++;
+	if (v->turn && k < RULING_RENAMES_MAX) {
+		v->session->turns--;
+		n->turns = 1;
+		r->renames[k].turn = v->turn;
+		snprintf(r->renames[k].session_id, sizeof(r->renames[k].session_id), "s%u",
+		         n->number);
+	}
 	session_put(v->session);
 	n->refs = 1;
 	n->owner = v->id;
 	v->session = n;
 }
 
+/*
+ * Requests without history on one lane are one session, until a request of the process carries some: then its
+ * conversations are told apart by that, those whose first message was all that was said so far as well. The first of a
+ * session keeps it.
+ */
+static void convs_part(struct llm_source *s, uint32_t pid, struct ruling *r)
+{
+	struct conv *v, *o;
+
+	if (has_pid(s->carrying, s->ncarrying, pid))
+		return;
+	if (s->ncarrying < CARRYING_MAX)
+		s->carrying[s->ncarrying++] = pid;
+	TAILQ_FOREACH(v, &s->convs, link)
+	{
+		if (v->lane.pid != pid || v->session->refs == 1)
+			continue;
+		TAILQ_FOREACH(o, &s->convs, link)
+		if (o->session == v->session && o->id < v->id)
+			break;
+		if (o)
+			conv_leaves(s, v, r);
+	}
+}
+
 /* v's newest request is this one; again: one more attempt at the one before. */
-static void conv_update(struct llm_source *s, struct conv *v, bool again)
+static void conv_update(struct llm_source *s, struct conv *v, bool again, struct ruling *r)
 {
 	const struct request *q = &s->request;
 	uint64_t *hashes;
@@ -371,7 +414,10 @@ static void conv_update(struct llm_source *s, struct conv *v, bool again)
 		return;
 	if (q->history && !v->carried) {
 		v->carried = true;
-		conv_claims_session(s, v);
+		convs_part(s, q->lane.pid, r);
+		if (v->session->owner && v->session->owner != v->id)
+			conv_leaves(s, v, r);
+		v->session->owner = v->id;
 	}
 	hashes = malloc(q->n * sizeof(*hashes));
 	if (!hashes)
@@ -389,10 +435,7 @@ static void conv_update(struct llm_source *s, struct conv *v, bool again)
 
 static bool is_pooled(const struct llm_source *s, uint32_t pid)
 {
-	for (uint32_t i = 0; i < s->npooled; i++)
-		if (s->pooled[i] == pid)
-			return true;
-	return false;
+	return has_pid(s->pooled, s->npooled, pid);
 }
 
 static void note_pool(struct llm_source *s, const struct conv *v)
@@ -464,7 +507,7 @@ static void opens(struct llm_source *s, struct conv *v, bool seen_before, uint64
 	r->follows = v->turn ? v->turn : r->closes[2];
 	if (lane_turn != v->turn && ends_lane_turn(s, v, lane_turn))
 		r->closes[1] = lane_turn;
-	conv_update(s, v, false);
+	conv_update(s, v, false, r);
 	snprintf(r->session_id, sizeof(r->session_id), "s%u", v->session->number);
 	r->turn_index = v->session->turns++;
 	/* A tool's result nobody was seen to ask for, or a repetition of what was not seen: it began earlier. */
@@ -483,7 +526,7 @@ static void joins(struct llm_source *s, struct conv *v, enum ruling_kind kind, s
 	r->turn = v->turn;
 	if (kind == RULING_RETRIES)
 		r->failed_ns = v->ended_ns;
-	conv_update(s, v, kind == RULING_RETRIES);
+	conv_update(s, v, kind == RULING_RETRIES, r);
 	r->logical = v->logical;
 	r->attempt = v->attempt;
 }

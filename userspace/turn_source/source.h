@@ -26,6 +26,8 @@ enum ruling_kind {
 };
 
 #define RULING_CLOSES_MAX 3
+/* Turns that a ruling can give another session; more keep the one they have. */
+#define RULING_RENAMES_MAX 16
 
 struct ruling {
 	enum ruling_kind kind;
@@ -34,6 +36,12 @@ struct ruling {
 	uint64_t closes[RULING_CLOSES_MAX]; /* turns that end here; 0 none */
 	uint64_t
 		follows; /* one of them: what was done since for its end or for the new start; 0 none */
+	/* Open turns that turn out to be of another session; turn 0 ends the list. Holds before all else. */
+	struct ruling_rename {
+		uint64_t turn;
+		char session_id[64];
+		uint32_t turn_index;
+	} renames[RULING_RENAMES_MAX];
 	char session_id[64];
 	uint32_t turn_index;
 	enum llm_role role;

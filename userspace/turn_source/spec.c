@@ -123,7 +123,7 @@ void turns_hint(struct turns_hints *h, const struct event *e)
 static void reason_auto(const struct turns_hints *h, char *text)
 {
 	int n = snprintf(text, TURNS_REASON_MAX,
-	                 "auto, by the requests to LLMs so far: nothing else was seen yet");
+	                 "by llm (auto), the requests to LLMs: nothing better was seen yet");
 
 	if (h->profile)
 		n += snprintf(text + n, TURNS_REASON_MAX - (size_t)n,
@@ -146,19 +146,19 @@ char *turns_reason(const struct turns_spec *s, const struct turns_hints *h,
 		snprintf(text, TURNS_REASON_MAX, "by what is written to %s, as --profile %s asks",
 		         s->arg, s->profile->name);
 	else if (s->kind == TURNS_JSONL)
-		snprintf(text, TURNS_REASON_MAX, "by the lines written to %s, as --turns asks",
-		         s->arg);
+		snprintf(text, TURNS_REASON_MAX,
+		         "by jsonl, the lines written to %s, as --turns asks", s->arg);
 	else if (s->kind == TURNS_STDOUT)
 		snprintf(text, TURNS_REASON_MAX,
-		         "by the lines of output that match '%s', as --turns asks", s->arg);
+		         "by stdout, the lines of output that match '%s', as --turns asks", s->arg);
 	else if (s->kind == TURNS_IDLE)
 		snprintf(text, TURNS_REASON_MAX,
-		         "by gaps of %llu ms without a call, as --turns asks",
+		         "by idle, gaps of %llu ms without a call, as --turns asks",
 		         (unsigned long long)(s->idle_ns / 1000000));
 	else if (s->kind == TURNS_HTTP)
 		snprintf(text, TURNS_REASON_MAX,
-		         "by the requests that are served, as --turns asks");
+		         "by http, the requests that are served, as --turns asks");
 	else
-		snprintf(text, TURNS_REASON_MAX, "by the requests to LLMs, as --turns asks");
+		snprintf(text, TURNS_REASON_MAX, "by llm, the requests to LLMs, as --turns asks");
 	return text;
 }
