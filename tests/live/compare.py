@@ -3,7 +3,8 @@
 
 A time on the wire lies between two that are known: what the LLM server saw, or the sum of the sleeps, is the least;
 what the client saw is the most, for its own Python runs before its first byte and after its last. Each bound holds
-within 2 ms or 2 %, for each call. Counts, tokens, sessions and order are exact, and so are the books, to the last digit.
+within 2 ms or 2 %, for each call. Counts, tokens, sessions and order are exact, and so are the books, to the last
+digit.
 """
 import contextlib
 import datetime

@@ -60,7 +60,7 @@ class Servers(SourcesTest):
         self.run_split(runner, agent, observer)
         self.check_pairs(self.by_session(self.joined(runner, agent).values(), observer.turns()), server,
                          self.from_request_to_reply)
-        self.check_source(observer, "http", "requests")
+        self.check_source(observer, "http", "/run_turn")
         self.check_end(observer)
 
     def test_auto_changes_its_mind_at_a_boundary_and_says_so(self):

@@ -94,7 +94,7 @@ class Sources(SourcesTest):
         server = self.server(PLAN)
         runner, observer = self.goodai(server)
         self.check_goodai(runner, observer, server)
-        self.check_source(observer, "jsonl", "log")
+        self.check_source(observer, "jsonl", "master_log.jsonl")
 
     def test_auto_takes_the_llm_requests_where_nothing_else_fits(self):
         server = self.server(PLAN)

@@ -9,8 +9,9 @@ without a test, some with a supplied reply that no agent is asked for; waits, in
 LLM calls of the runner's own. runstats.json is written anew after every action.
 
 Truth: truth.py's lines; `turn` has also t_logged (before, after its lines were written), fill, supplied, `key` (how the
-agent knows the conversation), t_sent and t_received around what it asked a server; `aside` is an evaluation. With --parallel N, N such runs, each on a thread, with its own directory and tests. With --gate it stops
-after the last action, at `gate`, until a line comes on stdin.
+agent knows the conversation), t_sent and t_received around what it asked a server; `aside` is an evaluation.
+With --parallel N, N such runs, each on a thread, with its own directory and tests. With --gate it stops after the last
+action, at `gate`, until a line comes on stdin.
 """
 import argparse
 import contextlib
