@@ -19,7 +19,7 @@ from harness import EXIT_OK, EXIT_S, Observer, wait_until
 
 KILLS = 100
 FIELDS = {"schema", "timestamp", "session_id", "turn_index", "turn_id", "wall_ms", "status"}
-OPTIONS = ("--rotate-size", "4096", "--rotate-keep", "10000", "--calls")
+OPTIONS = ("--rotate-size", "4096", "--rotate-keep", "1000", "--calls")
 
 
 def unheld():

@@ -14,7 +14,9 @@ class Servers(SourcesTest):
                 with self.subTest(variant=variant, parallel=parallel):
                     server = self.server("latency=150,spacing=5")
                     agent = self.agent(variant, server)
-                    runner = self.split_runner(agent, server, "--tests", "3", "--parallel", str(parallel))
+                    # between requests the server waits, which is in no turn
+                    runner = self.split_runner(agent, server, "--tests", "2", "--parallel", str(parallel), "--pause",
+                                               "100")
                     observer = self.watch(agent.pid, "--turns", "http")
                     self.run_split(runner, agent, observer)
                     pairs = self.by_session(self.joined(runner, agent).values(), observer.turns())
@@ -47,7 +49,7 @@ class Servers(SourcesTest):
         observer = self.watch([runner.pid, agent.pid], "--turns", "http")
         self.run_split(runner, agent, observer)
         pairs = self.by_session(self.joined(runner, agent).values(), observer.turns())
-        self.check_pairs(pairs, server, self.from_request_to_reply, pid=False)
+        self.check_pairs(pairs, server, self.from_asking_to_reply, pid=False)
         self.check_end(observer, outside=len(runner.events("aside")))
 
     def test_auto_takes_the_requests_to_a_server_and_says_why(self):
@@ -58,7 +60,7 @@ class Servers(SourcesTest):
         self.run_split(runner, agent, observer)
         self.check_pairs(self.by_session(self.joined(runner, agent).values(), observer.turns()), server,
                          self.from_request_to_reply)
-        self.assertIn("/run_turn", self.check_source(observer, "http"))
+        self.check_source(observer, "http", "/run_turn")
         self.check_end(observer)
 
     def test_auto_changes_its_mind_at_a_boundary_and_says_so(self):
@@ -73,8 +75,8 @@ class Servers(SourcesTest):
         turns, truth = observer.turns(), self.joined(runner, agent).values()
         self.assertEqual(len(turns), 1 + len(truth), "the one before any request, and each request")
         self.check_pairs(self.by_session(truth, turns[1:]), server, self.from_request_to_reply)
-        said = [x for x in observer.err.all if "turns" in x and re.search(r"\b(llm|http)\b", x)]
-        self.assertTrue(len(said) >= 2 and "llm" in said[0] and "http" in said[-1], observer.describe())
+        said = [x for x in observer.err.all if "turns" in x and re.search(r"LLMs|\bhttp\b", x)]
+        self.assertTrue(len(said) >= 2 and "LLMs" in said[0] and "http" in said[-1], observer.describe())
         self.check_all_books(observer)
 
 

@@ -94,13 +94,13 @@ class Sources(SourcesTest):
         server = self.server(PLAN)
         runner, observer = self.goodai(server)
         self.check_goodai(runner, observer, server)
-        self.assertIn("master_log.jsonl", self.check_source(observer, "goodai-ltm"))
+        self.check_source(observer, "jsonl", "master_log.jsonl")
 
     def test_auto_takes_the_llm_requests_where_nothing_else_fits(self):
         server = self.server(PLAN)
         workload, observer, _ = self.linelog(server=server)
         self.assertEqual(len(observer.turns()), len(workload.turns()))
-        self.check_source(observer, "llm")
+        self.check_source(observer, "auto", "LLMs")
 
     def test_check_says_which_source_a_process_would_have(self):
         server = self.server(PLAN)

@@ -9,8 +9,9 @@ without a test, some with a supplied reply that no agent is asked for; waits, in
 LLM calls of the runner's own. runstats.json is written anew after every action.
 
 Truth: truth.py's lines; `turn` has also t_logged (before, after its lines were written), fill, supplied, `key` (how the
-agent knows the conversation), t_sent and t_received around what it asked a server; `aside` is an evaluation. With --parallel N, N such runs, each on a thread, with its own directory and tests. With --gate it stops
-after the last action, at `gate`, until a line comes on stdin.
+agent knows the conversation), t_sent and t_received around what it asked a server; `aside` is an evaluation.
+With --parallel N, N such runs, each on a thread, with its own directory and tests. With --gate it stops after the last
+action, at `gate`, until a line comes on stdin.
 """
 import argparse
 import contextlib
@@ -119,7 +120,7 @@ class Run:
         turn.end(t_logged=[before, time.monotonic_ns()])
 
     def fill(self, supplied=None):
-        self.turn("", prompt(self.number + 40, self.counts.get("", 0)), fill=True, supplied=supplied)
+        self.turn("", prompt(40 + self.number, self.counts.get("", 0)), fill=True, supplied=supplied)
 
     def wait(self, test, seconds):
         Clock.jump(seconds)
@@ -145,7 +146,7 @@ class Run:
             if left[test] == self.args.turns:
                 yield self.begin, test
             left[test] -= 1
-            yield self.turn, test, prompt(tests[test], left[test]), False, not left[test]
+            yield self.turn, test, prompt(10 * self.number + tests[test], left[test]), False, not left[test]
             if self.dice.random() < 0.3:
                 yield self.fill, None if self.dice.random() < 0.5 else "got it"
             if self.dice.random() < 0.3:

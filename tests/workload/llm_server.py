@@ -445,6 +445,19 @@ class Encoder:
         await self.raw(data)
 
 
+class Stamped:
+    """A writer that knows when it was last given something: the other end has no byte of it sooner, and may have all of
+    it long before this process runs again."""
+
+    def __init__(self, writer):
+        self.writer, self.last_ns = writer, 0
+        self.drain, self.close = writer.drain, writer.close
+
+    def write(self, data):
+        self.last_ns = time.monotonic_ns()
+        self.writer.write(data)
+
+
 class Server:
     def __init__(self, plan, log):
         self.plan, self.log = plan, log
@@ -458,6 +471,7 @@ class Server:
         self.released = asyncio.Event()
 
     async def connection(self, reader, writer):
+        writer = Stamped(writer)
         try:
             while await self.exchange(reader, writer):
                 pass
@@ -487,7 +501,8 @@ class Server:
         try:
             return await self.answer(writer, route(json.loads(body), path), headers, call, keep)
         finally:
-            self.log(dict(call, event="done", end_ns=time.monotonic_ns()))
+            replied = writer.last_ns > call["recv_ns"]
+            self.log(dict(call, event="done", end_ns=writer.last_ns if replied else time.monotonic_ns()))
 
     async def answer(self, writer, api, headers, call, keep):
         model, _, suffix = api.model().partition("@")
