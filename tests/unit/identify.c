@@ -57,9 +57,7 @@ static void edge(struct world *w, bool begin)
 /* Options first, then the snapshot is open. */
 static struct world *begin_with(char kind, const char *spec)
 {
-	struct pipeline_config c = {
-		.look = true, .dirfd = -1, .style = STYLE_NONE
-	};
+	struct pipeline_config c = { .look = true, .dirfd = -1, .style = STYLE_NONE };
 	struct ev_hello hello = { .magic = EVENT_MAGIC, .version = EVENT_VERSION };
 	struct world *w = calloc(1, sizeof(*w));
 
