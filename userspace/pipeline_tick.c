@@ -25,28 +25,39 @@ static void row_waits(struct pipeline *p, const struct turn *t, struct progress_
 	}
 }
 
-/* The turns that are open, as rows; how many. *more: further ones there are. */
-static size_t rows_fill(struct pipeline *p, struct progress_row *rows, size_t *more)
+/* Room for the rows of one frame, and for names of those whose session is not known yet. */
+struct rows {
+	struct progress_row v[PROGRESS_ROWS_MAX];
+	char names[PROGRESS_ROWS_MAX][32];
+	size_t n, more;
+};
+
+/* The turns that are open, as rows. */
+static void rows_fill(struct pipeline *p, struct rows *rows)
 {
 	const struct turn *open[PROGRESS_ROWS_MAX];
-	size_t n = turns_open_list(p->turns, open, PROGRESS_ROWS_MAX);
+	size_t all = turns_open_list(p->turns, p->now_ns, open, PROGRESS_ROWS_MAX);
 
-	*more = turns_open_count(p->turns) > n ? turns_open_count(p->turns) - n : 0;
-	for (size_t i = 0; i < n; i++) {
-		rows[i] = (struct progress_row){
-			.name = open[i]->session_id,
-			.turns = turns_session_count(p->turns, open[i]->session_id),
-			.turn_ns = open[i]->start_ns,
-			.at_least = open[i]->at_least,
+	rows->n = all < PROGRESS_ROWS_MAX ? all : PROGRESS_ROWS_MAX;
+	rows->more = all - rows->n;
+	for (size_t i = 0; i < rows->n; i++) {
+		const struct turn *t = open[i];
+
+		snprintf(rows->names[i], sizeof(rows->names[i]), "thread %u", t->tid);
+		rows->v[i] = (struct progress_row){
+			.name = *t->session_id ? t->session_id : rows->names[i],
+			.turns = turns_session_count(p->turns, t->session_id),
+			.turn_ns = t->start_ns,
+			.at_least = t->at_least,
+			.unnamed = !*t->session_id,
 		};
-		row_waits(p, open[i], &rows[i]);
+		row_waits(p, t, &rows->v[i]);
 	}
-	return n;
 }
 
 void tick_progress(struct pipeline *p, bool last)
 {
-	struct progress_row rows[PROGRESS_ROWS_MAX];
+	struct rows rows;
 	struct progress_state s = {
 		.turns = p->nturns,
 		.total = p->options->total,
@@ -77,8 +88,10 @@ void tick_progress(struct pipeline *p, bool last)
 		s.oldest_at_least = t->call.at_least;
 		s.oldest_slow = t->slow;
 	}
-	s.rows = rows;
-	s.nrows = rows_fill(p, rows, &s.rows_more);
+	rows_fill(p, &rows);
+	s.rows = rows.v;
+	s.nrows = rows.n;
+	s.rows_more = rows.more;
 	if (stall_stuck(p->stall) && period) {
 		s.stuck_ns = period->since_ns;
 		s.stuck_on = p->stuck_on[0] ? p->stuck_on : NULL;

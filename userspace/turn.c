@@ -16,6 +16,8 @@
 
 /* Ids of the source's own where turns are told by another: above all of ours. */
 #define RULED_BASE (1ull << 48)
+/* A turn with nothing open for so long is not shown as in flight. */
+#define REST_NS 10000000000ull
 
 static bool waits_on(const struct open_turn *o, struct lane_id id)
 {
@@ -429,19 +431,32 @@ enum turns_kind turns_kind(const struct turns *t)
 	return t->kind;
 }
 
-size_t turns_open_list(const struct turns *t, const struct turn **list, size_t n)
+/* By requests a turn is open until the next of its conversation: one at rest for long is probably over. */
+static bool in_flight(const struct turns *t, const struct open_turn *o, uint64_t now_ns)
 {
-	size_t found = 0;
-	uint64_t id = 0;
+	if (o->errand)
+		return false;
+	return t->kind != TURNS_LLM || !TAILQ_EMPTY(&o->active) || o->t.end_ns + REST_NS > now_ns;
+}
 
-	for (struct open_turn *o; (o = turn_next(t, 0, id)); id = o->t.id) {
-		if (o->errand)
+size_t turns_open_list(const struct turns *t, uint64_t now_ns, const struct turn **list, size_t n)
+{
+	const struct open_turn *o;
+	size_t found = 0, k;
+
+	TAILQ_FOREACH(o, &t->open, link)
+	{
+		if (!in_flight(t, o, now_ns))
 			continue;
-		if (found < n)
-			list[found] = &o->t;
+		k = found < n ? found : n;
 		found++;
-		if (found >= n)
-			break;
+		/* those that opened first, in order */
+		if (k == n && (!n || list[n - 1]->id < o->t.id))
+			continue;
+		k -= k == n;
+		for (; k > 0 && list[k - 1]->id > o->t.id; k--)
+			list[k] = list[k - 1];
+		list[k] = &o->t;
 	}
 	return found;
 }

@@ -135,9 +135,8 @@ void turns_end(struct turns *t, uint64_t ts_ns, bool stalled);
 const struct turn *turns_last(const struct turns *t);
 const struct turn *turns_open(const struct turns *t);
 uint32_t turns_open_count(const struct turns *t);
-/* The open turns, the one that opened first first; at most n. Returns how many there are. */
-size_t turns_open_list(const struct turns *t, const struct turn **list, size_t n);
-/* Turns of that session that have closed. */
+/* The turns in flight, the one that opened first first: at most n are listed. Returns how many there are. */
+size_t turns_open_list(const struct turns *t, uint64_t now_ns, const struct turn **list, size_t n);
 /* Sessions with turns so far. */
 uint64_t turns_sessions(const struct turns *t);
 uint64_t turns_session_count(const struct turns *t, const char *session_id);

@@ -25,7 +25,7 @@ struct turns {
 	struct turns_spec spec; /* what the user asked for */
 	enum turns_kind kind;   /* what is done now */
 	struct sessions *sessions;
-	uint64_t attach_ns, now_ns;
+	uint64_t attach_ns;
 	uint32_t numbered; /* sessions that the source named before another rule was chosen */
 	uint64_t ruled;    /* requests the source was asked about where others rule */
 	bool any_call;     /* a call was seen */

@@ -594,6 +594,10 @@ static void add_session(struct line *l, const char *name, size_t columns, bool u
 
 static void add_closed(struct line *l, const struct progress_row *r, bool bar, bool utf8)
 {
+	if (r->unnamed) {
+		add(l, "turn");
+		return;
+	}
 	if (!total_known(r->turns, r->total)) {
 		add(l, "%" PRIu64 "turn", r->turns);
 		return;

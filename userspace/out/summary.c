@@ -154,7 +154,7 @@ void summary_turn(struct summary *s, const struct turn *t)
 	add_stores(s, t);
 	add_count(&s->tokens_in, t->tokens.in);
 	add_count(&s->tokens_out, t->tokens.out);
-	s->without_tokens += t->tokens.in < 0 || t->tokens.out < 0;
+	s->without_tokens += t->llm_calls && (t->tokens.in < 0 || t->tokens.out < 0);
 }
 
 void summary_call(struct summary *s, const struct call *c)
