@@ -123,8 +123,8 @@ static void test_replace(void)
 	CHECK(gives("{\"turn_metrics_summary2\": 1, \"turn_metrics_summar\": 2, \"\": 3}",
 	            "{\"turn_metrics_summary2\": 1, \"turn_metrics_summar\": 2, \"\": 3, "
 	            "\"turn_metrics_summary\": " SPACED "}"));
-	CHECK(gives("{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\\u0000\": 2}",
-	            "{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\\u0000\": 2, "
+	CHECK(gives("{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\\u0001\": 2}",
+	            "{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\\u0001\": 2, "
 	            "\"turn_metrics_summary\": " SPACED "}"));
 }
 
