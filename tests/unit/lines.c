@@ -595,6 +595,7 @@ static void test_kills(void)
 
 int main(void)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!mkdtemp(dir))
 		return 1;
 	folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -123,8 +123,9 @@ static void test_replace(void)
 	CHECK(gives("{\"turn_metrics_summary2\": 1, \"turn_metrics_summar\": 2, \"\": 3}",
 	            "{\"turn_metrics_summary2\": 1, \"turn_metrics_summar\": 2, \"\": 3, "
 	            "\"turn_metrics_summary\": " SPACED "}"));
-	CHECK(gives("{\"turn\\nmetrics_summary\": 1}",
-	            "{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\": " SPACED "}"));
+	CHECK(gives("{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\\u0001\": 2}",
+	            "{\"turn\\nmetrics_summary\": 1, \"turn_metrics_summary\\u0001\": 2, "
+	            "\"turn_metrics_summary\": " SPACED "}"));
 }
 
 static void test_verbatim(void)

@@ -48,7 +48,7 @@ struct lines {
 
 /* ---- opening ---- */
 
-/* 0, -EAGAIN when NAME has become another file meanwhile, or -errno. */
+/* 0, -ESTALE when NAME has become another file meanwhile, or -errno. */
 static int lock_named(const struct lines *l, int fd)
 {
 	struct stat mine, there;
@@ -59,7 +59,7 @@ static int lock_named(const struct lines *l, int fd)
 		return -EINVAL;
 	if (fstatat(l->dirfd, l->name, &there, AT_SYMLINK_NOFOLLOW) ||
 	    mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)
-		return -ESTALE; /* not -EAGAIN: that is EWOULDBLOCK, another one's lock */
+		return -ESTALE;
 	return 0;
 }
 
