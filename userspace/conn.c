@@ -74,8 +74,9 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 	if (!t)
 		return NULL;
 	t->buckets = calloc(BUCKETS, sizeof(*t->buckets));
+	t->by_ends = calloc(BUCKETS, sizeof(*t->by_ends));
 	t->threads = calloc(THREAD_BUCKETS, sizeof(*t->threads));
-	if (!t->buckets || !t->threads) {
+	if (!t->buckets || !t->by_ends || !t->threads) {
 		conns_free(t);
 		return NULL;
 	}
@@ -110,6 +111,64 @@ void conn_part(struct conn *c)
 	c->peer = NULL;
 }
 
+static void end_make(uint16_t family, const uint8_t *addr, uint16_t port, uint8_t end[static 18])
+{
+	memset(end, 0, 18);
+	if (!port || (family != AF_INET && family != AF_INET6))
+		return;
+	if (family == AF_INET6) {
+		memcpy(end, addr, 16);
+	} else { /* RFC 4291, 2.5.5.2 */
+		end[10] = end[11] = 0xff;
+		memcpy(end + 12, addr, 4);
+	}
+	memcpy(end + 16, &port, 2);
+}
+
+static bool ends_known(const struct conn *c)
+{
+	static const uint8_t none[sizeof(c->ends[0])];
+
+	return memcmp(c->ends[0], none, sizeof(none)) != 0 &&
+	       memcmp(c->ends[1], none, sizeof(none)) != 0;
+}
+
+/* The bucket of the socket that sees these ends as its own and the other's. */
+static struct conn **ends_bucket(struct conns *t, const uint8_t own[static 18],
+                                 const uint8_t other[static 18])
+{
+	uint64_t h = bytes_hash(0, (struct bytes){ (const char *)own, 18 });
+
+	return &t->by_ends[bytes_hash(h, (struct bytes){ (const char *)other, 18 }) % BUCKETS];
+}
+
+static void ends_forget(struct conn *c)
+{
+	struct conn **p = ends_known(c) ? ends_bucket(c->table, c->ends[0], c->ends[1]) : NULL;
+
+	while (p && *p && *p != c)
+		p = &(*p)->ends_next;
+	if (p && *p)
+		*p = c->ends_next;
+	if (c->far)
+		c->far->far = NULL;
+	c->far = NULL;
+}
+
+static void ends_set(struct conn *c, const struct ev_socket *e)
+{
+	struct conn **p;
+
+	ends_forget(c);
+	end_make(e->family, e->local, e->local_port, c->ends[0]);
+	end_make(e->family, e->remote, e->remote_port, c->ends[1]);
+	if (!ends_known(c))
+		return;
+	p = ends_bucket(c->table, c->ends[0], c->ends[1]);
+	c->ends_next = *p;
+	*p = c;
+}
+
 static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 {
 	struct conns *t = c->table;
@@ -118,8 +177,7 @@ static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 	conn_stop(c, why, at);
 	t->ops.gone(t->ops.ctx, c);
 	conn_part(c);
-	if (c->far)
-		c->far->far = NULL;
+	ends_forget(c);
 	held_forget(t, c);
 	while (*p != c)
 		p = &(*p)->next;
@@ -139,6 +197,7 @@ void conns_free(struct conns *t)
 			conn_free(t->buckets[i], DONE_DETACHED, &at);
 	threads_free(t);
 	free(t->buckets);
+	free(t->by_ends);
 	free(t);
 }
 
@@ -309,39 +368,19 @@ static bool outstanding(const struct ev_socket *e)
 	return !e->tcp_bytes_recv || e->tcp_last_sent_ns < e->tcp_last_recv_ns;
 }
 
-static void end_make(uint16_t family, const uint8_t *addr, uint16_t port, uint8_t end[static 18])
-{
-	memset(end, 0, 18);
-	if (!port || (family != AF_INET && family != AF_INET6))
-		return;
-	if (family == AF_INET6) {
-		memcpy(end, addr, 16);
-	} else { /* RFC 4291, 2.5.5.2 */
-		end[10] = end[11] = 0xff;
-		memcpy(end + 12, addr, 4);
-	}
-	memcpy(end + 16, &port, 2);
-}
-
 struct conn *conn_far_end(struct conn *c)
 {
-	static const uint8_t none[18];
-	struct conn *s = c->sock ? c : c->peer;
+	struct conn *s = c->sock ? c : c->peer, *o;
 
-	if (!s || s->far)
+	if (!s || s->far || !ends_known(s))
 		return s ? s->far : NULL;
-	if (memcmp(s->ends[0], none, 18) == 0 || memcmp(s->ends[1], none, 18) == 0)
-		return NULL;
-	for (size_t i = 0; i < BUCKETS; i++) {
-		for (struct conn *o = s->table->buckets[i]; o; o = o->next) {
-			if (!o->sock || o == s || o->far ||
-			    memcmp(o->ends[0], s->ends[1], 18) != 0 ||
-			    memcmp(o->ends[1], s->ends[0], 18) != 0)
-				continue;
-			s->far = o;
-			o->far = s;
-			return o;
-		}
+	for (o = *ends_bucket(s->table, s->ends[1], s->ends[0]); o; o = o->ends_next) {
+		if (o == s || o->far || memcmp(o->ends[0], s->ends[1], sizeof(o->ends[0])) != 0 ||
+		    memcmp(o->ends[1], s->ends[0], sizeof(o->ends[1])) != 0)
+			continue;
+		s->far = o;
+		o->far = s;
+		return o;
 	}
 	return NULL;
 }
@@ -355,8 +394,7 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 	if (!c->endpoint.addr[0] || e->h.type != EV_SOCKET) {
 		address_text(e, c->endpoint.addr, sizeof(c->endpoint.addr));
 		c->port = e->remote_port;
-		end_make(e->family, e->local, e->local_port, c->ends[0]);
-		end_make(e->family, e->remote, e->remote_port, c->ends[1]);
+		ends_set(c, e);
 		conn_rename(c);
 	}
 	if (e->role != ROLE_UNKNOWN)

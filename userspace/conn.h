@@ -51,14 +51,14 @@ struct conn {
 	uint8_t ends
 		[2]
 		[18]; /* TCP: address (as IPv6) and port, our own end's and the other's; 0 unknown */
-	struct conn *
-		far; /* the socket that is the other end, watched too; NULL not, or not looked for */
-	uint8_t role;        /* enum socket_role */
-	bool from_start;     /* seen from its first byte */
-	bool ciphertext;     /* a socket that carries TLS */
-	bool shared;         /* used by more than one process: the end of one is not its own */
-	bool ignored;        /* datagrams, unnamed unix sockets: nothing to parse */
-	bool plaintext_seen; /* ciphertext: its TLS object was found */
+	struct conn *far; /* the socket that is the other end, watched too; NULL none was found */
+	struct conn *ends_next; /* in its bucket by ends */
+	uint8_t role;           /* enum socket_role */
+	bool from_start;        /* seen from its first byte */
+	bool ciphertext;        /* a socket that carries TLS */
+	bool shared;            /* used by more than one process: the end of one is not its own */
+	bool ignored;           /* datagrams, unnamed unix sockets: nothing to parse */
+	bool plaintext_seen;    /* ciphertext: its TLS object was found */
 	enum call_class
 		carries; /* the class of the newest call on it that is LLM or storage: the owner's */
 	uint64_t connect_ns; /* entry of connect(), 0 not seen */

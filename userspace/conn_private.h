@@ -15,6 +15,7 @@ struct conns {
 	struct conn_ops ops;
 	const struct endpoint_rules *rules;
 	struct conn **buckets;
+	struct conn **by_ends; /* TCP sockets whose both ends are known */
 	struct flow_thread **threads;
 	size_t n;
 	uint64_t ids, forgotten;

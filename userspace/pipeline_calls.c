@@ -62,8 +62,12 @@ static void tell_other(struct pipeline *p, struct tracked *t, bool done)
 {
 	struct call_place place = place_of(t);
 
+	/* what turns out to be a health check is taken back */
+	if (t->call.class == CALL_HEARTBEAT && t->other_told && done)
+		turns_call_done(p->turns, &t->call, &place);
 	if (t->call.class != CALL_OTHER || t->call.inbound)
 		return;
+	t->other_told = true;
 	turns_call_sent(p->turns, &t->call, &place);
 	if (done)
 		turns_call_done(p->turns, &t->call, &place);
@@ -200,10 +204,11 @@ static void settle(struct pipeline *p, struct tracked *t)
 		t->call.class = CALL_HEARTBEAT;
 	coverage_call(p->coverage, &t->call);
 	tell(p, t, true);
-	if (t->call.inbound)
-		turns_inbound_done(p->turns, &t->call);
-	else
+	/* at the end of the watch a request goes on, for all we know */
+	if (!t->call.inbound)
 		tell_other(p, t, true);
+	else if (!p->ended || t->call.status != CALL_UNKNOWN)
+		turns_inbound_done(p->turns, &t->call);
 	if (t->opened) {
 		place = place_of(t);
 		turns_call_done(p->turns, &t->call, &place);

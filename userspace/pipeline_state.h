@@ -36,6 +36,7 @@ struct tracked {
 	bool first;           /* of its connection, log-ins aside */
 	bool start_known;     /* whether setting up the connection is part of it was decided */
 	bool opened, sent;    /* the turn engine knows */
+	bool other_told;      /* ... of it as a call to a server of unknown kind */
 	bool slow, slow_said; /* now; in the log */
 	uint64_t content_ns;  /* newest content already counted as progress */
 	struct tracked *prev, *next;

@@ -69,7 +69,7 @@ static void turn_open(struct turns *t, struct lane *l, struct record *r,
 		.ns = r->start_ns,
 		.at_least = ruling->at_least,
 	};
-	struct open_turn *before = turn_before(t, l, ruling), *o = engine_new(t, &start), *old;
+	struct open_turn *o = engine_new(t, &start), *before = turn_before(t, l, ruling), *old;
 
 	if (!o) {
 		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
@@ -208,7 +208,7 @@ static struct record *record_update(struct turns *t, const struct call *c,
 {
 	struct record *r = record_find(&t->ledger, c->id);
 
-	if (r && r->class != c->class && r->state != RECORD_CLOSED) {
+	if (r && r->class != c->class && (r->state != RECORD_CLOSED || r->class == CALL_OTHER)) {
 		record_free(&t->ledger, r);
 		r = NULL;
 	}
@@ -345,7 +345,7 @@ static void mark_stalled(struct turns *t, struct open_turn *newest)
 
 	TAILQ_FOREACH(o, &t->open, link)
 	{
-		if (!engine_hangs(t, o))
+		if (o->served || !engine_hangs(t, o))
 			continue;
 		o->t.status = TURN_STALLED;
 		any = true;
@@ -365,6 +365,8 @@ void turns_end(struct turns *t, uint64_t ts_ns, bool stalled)
 			serve_errand_done(t, o, ts_ns);
 	}
 	newest = TAILQ_FIRST(&t->open);
+	while (newest && newest->served)
+		newest = TAILQ_NEXT(newest, link);
 
 	settle_strays(t, 0);
 	for (o = turn_next(t, 0, 0); o; o = turn_next(t, 0, o->t.id))

@@ -111,7 +111,7 @@ struct call_client {
 	uint64_t start_ns;
 };
 
-/* A request to the target, complete, and its reply, complete or given up. client: who asked. A call of
+/* A request to the target, complete, and its reply, complete or given up; one that goes on when the watch ends is not told. client: who asked. A call of
  * class OTHER that is a client's is also told to turns_call_*(). */
 void turns_inbound_sent(struct turns *t, const struct call *c, const struct call_client *client);
 void turns_inbound_done(struct turns *t, const struct call *c);

@@ -238,12 +238,13 @@ void books_merge(struct open_turn *o, const struct open_turn *from)
 	t->attribution_order |= f->attribution_order;
 }
 
-bool books_keep(struct open_turn *o, struct record *r)
+bool books_keep(struct open_turn *o, struct record *r, uint32_t most)
 {
+	if (o->nkept >= most)
+		return false;
 	if (o->nkept == o->kept_room) {
 		uint32_t room = o->kept_room ? o->kept_room * 2 : 16;
-		struct record **more = room <= KEPT_MAX ? realloc(o->kept, room * sizeof(*more))
-		                                        : NULL;
+		struct record **more = realloc(o->kept, room * sizeof(*more));
 
 		if (!more)
 			return false;

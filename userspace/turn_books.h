@@ -8,8 +8,12 @@
 #include "base/spans.h"
 #include "turn_lanes.h"
 
-/* Ended calls an open turn keeps until it closes, where that is wanted; the rest is told as it ends. */
+/*
+ * Ended calls an open turn keeps until it closes, the rest is told as it ends; and all turns together, 45 MB: so many
+ * keeps one that may yet turn out to be none.
+ */
 #define KEPT_MAX 256
+#define KEPT_ALL_MAX 65536
 
 struct open_turn {
 	TAILQ_ENTRY(open_turn) link;
@@ -22,6 +26,7 @@ struct open_turn {
 	uint64_t
 		client; /* ... of the watched client's own call of which that is the other end, 0 none ... */
 	uint64_t text_hash; /* ... and of the message it brings, 0 not known */
+	uint64_t owner;     /* errand: the turn whose it is */
 	bool errand; /* it is no turn: its calls are those of the turn the client's call is in */
 	bool served; /* its reply is complete, the client's call is not */
 	bool marked; /* the run said that it was a turn */
@@ -44,8 +49,8 @@ struct open_turn {
 void books_add(struct open_turn *o, const struct record *r, uint64_t end_ns);
 /* Adds all that was counted in `from`, which is left as it is. */
 void books_merge(struct open_turn *o, const struct open_turn *from);
-/* Keeps r, which is in no ledger and o's from here on; false: there are KEPT_MAX, or no memory. */
-bool books_keep(struct open_turn *o, struct record *r);
+/* Keeps r, which is in no ledger and o's from here on; false: there are `most` already, or no memory. */
+bool books_keep(struct open_turn *o, struct record *r, uint32_t most);
 /* Says once why a part of o was not seen. */
 void books_partial(struct open_turn *o, enum partial why);
 /* Brings the sums of o->t up to date. */

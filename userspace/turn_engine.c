@@ -46,7 +46,7 @@ struct open_turn *engine_new(struct turns *t, const struct turn_start *s)
 	TAILQ_INSERT_HEAD(&t->open, o, link);
 	t->nopen++;
 	if (t->nopen > OPEN_MAX)
-		engine_close(t, TAILQ_LAST(&t->open, open_turns), s->ns, NULL, false);
+		engine_abandon(t, TAILQ_LAST(&t->open, open_turns), s->ns, false);
 	return o;
 }
 
@@ -68,6 +68,7 @@ void engine_forget(struct turns *t, struct open_turn *o)
 {
 	TAILQ_REMOVE(&t->open, o, link);
 	t->nopen--;
+	t->nkept -= o->nkept;
 	books_free(o);
 }
 
@@ -107,11 +108,15 @@ void engine_drop(struct turns *t, struct open_turn *o, enum outside_why why)
 
 void engine_abandon(struct turns *t, struct open_turn *o, uint64_t ts_ns, bool last)
 {
+	bool exits = !last && t->nopen <= OPEN_MAX;
+
 	if (o->errand) {
 		serve_errand_done(t, o, ts_ns);
 		return;
 	}
 	share_gather(t, o, ts_ns, NULL, last);
+	if (exits && !runs_counts(t, o))
+		return;
 	if (t->stalled && engine_hangs(t, o))
 		o->t.status = TURN_STALLED;
 	if (o->t.status != TURN_STALLED && !runs_counts(t, o))
@@ -124,6 +129,11 @@ void engine_choose(struct turns *t, enum turns_kind kind, struct open_turn *but,
 {
 	struct open_turn *o, *next;
 
+	for (o = TAILQ_FIRST(&t->open); o; o = next) {
+		next = TAILQ_NEXT(o, link);
+		if (o->errand)
+			serve_errand_done(t, o, ts_ns);
+	}
 	for (o = TAILQ_FIRST(&t->open); o; o = next) {
 		next = TAILQ_NEXT(o, link);
 		if (o != but)

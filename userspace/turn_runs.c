@@ -236,7 +236,7 @@ void turns_tick(struct turns *t, uint64_t ts_ns)
 		return;
 	for (o = TAILQ_FIRST(&t->open); o; o = next) {
 		next = TAILQ_NEXT(o, link);
-		if (!TAILQ_EMPTY(&o->active) || o->t.end_ns + t->spec.idle_ns > ts_ns)
+		if (o->inbound || !TAILQ_EMPTY(&o->active) || o->t.end_ns + t->spec.idle_ns > ts_ns)
 			continue;
 		runs_name(t, o);
 		engine_close(t, o, ts_ns, NULL, true);

@@ -91,7 +91,9 @@ static struct open_turn *client_turn(struct turns *t, const struct call_client *
 
 	if (!r)
 		return NULL;
-	return r->turn ? r->turn : r->lane ? r->lane->turn : NULL;
+	if (r->turn)
+		return r->turn;
+	return r->lane && !r->lane->shared ? r->lane->turn : NULL;
 }
 
 /* Whether a request is a turn. A client of ours that calls it an LLM has an LLM here, not a runner's agent. */
@@ -140,6 +142,7 @@ void turns_inbound_sent(struct turns *t, const struct call *c, const struct call
 		.at_least = c->at_least,
 	};
 	struct open_turn *o, *errand = client_turn(t, client);
+	uint64_t owner = errand ? errand->t.id : 0;
 	struct session_entry *e = NULL;
 	char key[SESSION_NAME_MAX];
 
@@ -161,6 +164,7 @@ void turns_inbound_sent(struct turns *t, const struct call *c, const struct call
 	o->inbound = c->id;
 	o->client = client->call;
 	o->errand = errand != NULL;
+	o->owner = owner;
 	o->text_hash = f ? f->text_hash : 0;
 	o->marked = true;
 	engine_crowd(t, o);
@@ -191,8 +195,14 @@ void serve_errand_done(struct turns *t, struct open_turn *o, uint64_t ts_ns)
 {
 	struct call_client client = { .call = o->client };
 	struct open_turn *to = client_turn(t, &client);
+	struct open_turn *other;
 	uint64_t end_ns;
 
+	if (!to || to == o)
+		to = share_find(t, o->owner);
+	TAILQ_FOREACH(other, &t->open, link)
+	if (other->owner == o->t.id)
+		other->owner = to ? to->t.id : 0;
 	if (!to) {
 		engine_drop(t, o, OUTSIDE_NONE_NEAR);
 		return;
@@ -202,7 +212,8 @@ void serve_errand_done(struct turns *t, struct open_turn *o, uint64_t ts_ns)
 	books_merge(to, o);
 	to->outside_llm += o->outside_llm;
 	for (uint32_t i = 0; i < o->nkept; i++)
-		if (!books_keep(to, o->kept[i])) {
+		if (!books_keep(to, o->kept[i], share_keeps(t, to))) {
+			t->nkept--;
 			to->outside_llm += o->kept[i]->class == CALL_LLM;
 			share_booked(t, to, o->kept[i]);
 			free(o->kept[i]);
@@ -218,7 +229,7 @@ void turns_inbound_done(struct turns *t, const struct call *c)
 	struct open_turn *o = serve_find(t, c->id);
 	struct lane *l;
 
-	if (!o || o->served || c->status == CALL_UNKNOWN) /* it goes on, for all we know */
+	if (!o || o->served)
 		return;
 	l = c->reply_tid
 	            ? lane_use(&t->ledger, (struct lane_id){ c->pid, c->reply_tid, c->reply_task })
@@ -252,10 +263,14 @@ void serve_client_done(struct turns *t, const struct call *c)
 	if (t->kind == TURNS_LLM)
 		return;
 	TAILQ_FOREACH(o, &t->open, link)
-	if (o->served && o->client == c->id)
+	if (!o->errand && o->client == c->id)
 		break;
 	if (!o)
 		return;
+	if (!o->served) { /* the reply is complete a moment later, or nobody waits for it any more */
+		o->client = 0;
+		return;
+	}
 	if (c->end_ns > o->t.end_ns)
 		o->t.end_ns = c->end_ns;
 	if (c->status != CALL_OK)

@@ -19,7 +19,7 @@ struct open_turn *share_near(const struct turns *t, uint32_t pid)
 	struct open_turn *o;
 
 	TAILQ_FOREACH(o, &t->open, link)
-	if (o->pid == pid)
+	if (o->pid == pid && !o->served)
 		return o;
 	return NULL;
 }
@@ -45,13 +45,28 @@ void share_booked(struct turns *t, struct open_turn *o, const struct record *r)
 	t->sink->booked(t->sink, &o->t, &c, &r->place, &a);
 }
 
+uint32_t share_keeps(const struct turns *t, const struct open_turn *o)
+{
+	if (t->nkept >= KEPT_ALL_MAX)
+		return 0;
+	return o->errand || (!o->marked && t->kind != TURNS_LLM) ? KEPT_ALL_MAX : KEPT_MAX;
+}
+
+static bool keep(struct turns *t, struct open_turn *o, struct record *r)
+{
+	if (!books_keep(o, r, share_keeps(t, o)))
+		return false;
+	t->nkept++;
+	return true;
+}
+
 /* r has ended, or is cut off at end_ns: it is added to o's books, which keep it until o closes. */
 static void record_book(struct turns *t, struct open_turn *o, struct record *r, uint64_t end_ns)
 {
 	r->end_ns = end_ns;
 	books_add(o, r, end_ns);
 	record_take(&t->ledger, r);
-	if (books_keep(o, r))
+	if (keep(t, o, r))
 		return;
 	o->outside_llm += r->class == CALL_LLM;
 	share_booked(t, o, r);
@@ -96,7 +111,7 @@ static void give_by_order(struct turns *t, struct open_turn *o, struct record *r
 {
 	r->lane->settled = true;
 	note_order(t, o);
-	if (r->near == 0 && o->alone && r->op_known && !r->write)
+	if (r->near == 0 && o->alone && r->op_known && !r->write && !o->inbound)
 		r->read_ahead = true;
 	if (r->read_ahead && r->start_ns < o->t.start_ns)
 		o->t.start_ns = r->start_ns;
@@ -133,7 +148,7 @@ static struct open_turn *turn_first(const struct turns *t, uint32_t pid)
 	struct open_turn *o;
 
 	TAILQ_FOREACH(o, &t->open, link)
-	if (o->t.pid == pid && o->alone)
+	if (o->pid == pid && o->alone && !o->served)
 		return o;
 	return NULL;
 }
@@ -144,7 +159,7 @@ void share_settle(struct turns *t, struct record *r)
 
 	if (!o)
 		o = r->near ? share_find(t, r->near) : turn_first(t, r->lane_id.pid);
-	if (!o)
+	if (!o || o->served)
 		o = share_near(t, r->lane_id.pid);
 	if (o)
 		give_by_order(t, o, r);
@@ -322,14 +337,13 @@ static struct record *helper_reads(struct lane *l, const struct open_turn *o, ui
 	return tail;
 }
 
-/* Another turn of the process that r may have been made for, for all that is known: the newest; NULL none. */
-static struct open_turn *turn_beside(const struct turns *t, const struct open_turn *o,
-                                     const struct record *r)
+/* Another turn of the process that a call made at ns may have been made for, for all that is known: the newest; NULL none. */
+static struct open_turn *turn_beside(const struct turns *t, const struct open_turn *o, uint64_t ns)
 {
 	struct open_turn *p, *best = NULL;
 
 	TAILQ_FOREACH(p, &t->open, link)
-	if (p != o && p->pid == o->pid && !p->served && p->t.start_ns <= r->start_ns &&
+	if (p != o && p->pid == o->pid && !p->served && p->t.start_ns <= ns &&
 	    (!best || p->t.id > best->t.id))
 		best = p;
 	return best;
@@ -337,7 +351,7 @@ static struct open_turn *turn_beside(const struct turns *t, const struct open_tu
 
 /* A lane with no turn of its own: what it did near o is o's by order; reads behind its end wait for the next turn. */
 static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, uint64_t end_ns,
-                         struct open_turn *heir)
+                         struct open_turn *heir, struct open_turn *newest)
 {
 	struct record *reads = heir ? helper_reads(l, o, end_ns) : NULL, *r, *next;
 	struct open_turn *beside;
@@ -346,7 +360,10 @@ static void close_helper(struct turns *t, struct lane *l, struct open_turn *o, u
 	for (r = TAILQ_FIRST(&l->pending); r; r = next) {
 		next = TAILQ_NEXT(r, link);
 		/* a task may yet write the reply of another request: then all it did is that one's */
-		beside = t->kind != TURNS_LLM && l->id.task ? turn_beside(t, o, r) : NULL;
+		beside = t->kind == TURNS_LLM || !l->id.task ? NULL
+		         : newest && newest->t.start_ns <= r->start_ns
+		                 ? newest
+		                 : turn_beside(t, o, r->start_ns);
 		if (beside) {
 			r->near = r->near == o->t.id ? beside->t.id : r->near;
 			continue;
@@ -377,7 +394,7 @@ static void cut_off(struct turns *t, struct open_turn *o, struct record *r, uint
 	books_add(o, r, end_ns);
 	if (copy)
 		*copy = *r;
-	if (!copy || !books_keep(o, copy)) {
+	if (!copy || !keep(t, o, copy)) {
 		o->outside_llm += r->class == CALL_LLM;
 		share_booked(t, o, r);
 		free(copy);
@@ -398,6 +415,7 @@ static void close_active(struct turns *t, struct open_turn *o, uint64_t ts_ns)
 void share_gather(struct turns *t, struct open_turn *o, uint64_t ts_ns, struct open_turn *heir,
                   bool last)
 {
+	struct open_turn *newest = t->kind == TURNS_LLM ? NULL : turn_beside(t, o, UINT64_MAX);
 	struct lane *l, *next;
 	uint64_t end_ns;
 
@@ -410,7 +428,8 @@ void share_gather(struct turns *t, struct open_turn *o, uint64_t ts_ns, struct o
 	for (l = TAILQ_FIRST(&t->ledger.lanes); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		if (l->id.pid == o->pid && (!l->turn || l->shared) && l->npending)
-			close_helper(t, l, o, end_ns, heir && heir->pid == o->pid ? heir : NULL);
+			close_helper(t, l, o, end_ns, heir && heir->pid == o->pid ? heir : NULL,
+			             newest);
 		if (l->gone && !l->npending)
 			share_drop(t, l);
 	}

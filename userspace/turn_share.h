@@ -27,6 +27,7 @@ struct turns {
 	struct sessions *sessions;
 	uint64_t attach_ns;
 	uint32_t numbered; /* sessions that the source named before another rule was chosen */
+	uint32_t nkept;    /* calls that open turns keep */
 	uint64_t ruled;    /* requests the source was asked about where others rule */
 	bool any_call;     /* a call was seen */
 	bool begins;       /* stdout: lines begin turns, they do not end them */
@@ -63,6 +64,8 @@ void share_give_own(struct turns *t, struct open_turn *o, struct record *r);
 void share_give_nobody(struct turns *t, struct record *r, enum outside_why why);
 /* Tells that r is in no turn, nothing else. */
 void share_outside(struct turns *t, const struct record *r, enum outside_why why);
+/* How many calls o may keep now. */
+uint32_t share_keeps(const struct turns *t, const struct open_turn *o);
 /* Tells that r is o's, nothing else. */
 void share_booked(struct turns *t, struct open_turn *o, const struct record *r);
 /* A pending call that can wait no longer: its lane's turn, else the one that was near (when none was, the first), else

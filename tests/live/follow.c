@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a source reports of files, from a command line: follow PID [N [PATTERN]]. Prints "attached", then "file INO PATH" and
- * "write INO N TOTAL"; of files whose path has PATTERN in it ("" all) no more than N bytes of a write are taken, 0: none is reported.
- * Ends with PID, or when stdin does.
+ * What a source reports of files, from a command line: follow PID [N [PATTERN]], or follow PID record FILE. Prints "attached", then
+ * "file INO PATH" and "write INO N TOTAL"; of files whose path has PATTERN in it ("" all) no more than N bytes of a write are taken,
+ * 0: none is reported. Or records the whole stream, of the process and its children. Ends with PID, or when stdin does.
  */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "recording.h"
 #include "source.h"
 
 static struct source *source;
 static uint32_t most;
 static const char *pattern;
+static struct recording *recording;
 
 static void show(void *ctx, const struct event *e)
 {
@@ -21,6 +23,11 @@ static void show(void *ctx, const struct event *e)
 	const struct ev_data *d = (const void *)e;
 
 	(void)ctx;
+	if (recording) {
+		if (recording_write(recording, e))
+			abort();
+		return;
+	}
 	if (e->type == EV_FILE) {
 		size_t n = e->size - sizeof(*f);
 
@@ -48,6 +55,12 @@ int main(int argc, char **argv)
 	c.pid = (uint32_t)strtoul(argv[1], NULL, 10);
 	most = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
 	pattern = argc > 2 ? (argc > 3 ? argv[3] : "") : NULL;
+	if (argc > 3 && strcmp(argv[2], "record") == 0) {
+		recording = recording_create(argv[3]);
+		if (!recording)
+			return 2;
+		c.tree = true;
+	}
 	source = source_bpf_open(&c, why, sizeof(why));
 	if (!source) {
 		fprintf(stderr, "%s\n", why);
@@ -58,5 +71,5 @@ int main(int argc, char **argv)
 	while (!r && poll(&in, 1, 0) == 0)
 		r = source->poll(source, 20);
 	source->close(source);
-	return r < 0;
+	return recording_close(recording) || r < 0;
 }

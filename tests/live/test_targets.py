@@ -69,7 +69,8 @@ class Targets(LiveTest):
     def observe(self, pids, *options, wait=True):
         """The observer on several PIDs, or none."""
         first, *more = map(str, pids or [f"--match={self.name}"])
-        return self.started(Observer("watch", first, self.new_dir(), *more, "--record", self.record, *options, wait=wait))
+        return self.started(Observer("watch", first, self.new_dir(), *more, "--record", self.record, "--turns", "jsonl:*",
+                                     *options, wait=wait))
 
     def written(self):
         """PIDs that wrote into the file, as they stand in it."""

@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
 import records  # noqa: E402
-from harness import EXIT_OK, LiveTest, Process  # noqa: E402
+from harness import LiveTest, Process  # noqa: E402
 
 CAPTURED_MAX = 256 << 10  # of one write, while nobody has said how much is wanted
 FOLLOW = os.environ.get("FOLLOW_BIN")
@@ -59,6 +59,15 @@ class Writer(Process):
                     pass
 
 
+def follow(test, pid, *arguments):
+    """A source alone, of which nothing is asked but what the arguments say."""
+    if not FOLLOW or not os.path.exists(FOLLOW):
+        test.skipTest("tests/live/follow.c is not built (FOLLOW_BIN)")
+    p = Process([FOLLOW, pid, *arguments])
+    test.assertTrue(p.out.wait_for(lambda x: x == "attached\n", harness.ATTACH_S), p.describe())
+    return p
+
+
 class Writes(LiveTest):
     stores_used = ()
 
@@ -68,12 +77,11 @@ class Writes(LiveTest):
     def watched(self, writer, *operations, shared=False):
         """Does the operations under watch, and returns what the recording has of files."""
         record = self.path("record")
-        observer = self.watch(writer.pid, "--record", record)
+        source = self.started(follow(self, writer.pid, "record", record))
         for operation in operations:
             writer.do(*operation)
         writer.end()
-        self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
-        self.assertNotIn("were lost", observer.said())
+        self.assertEqual(source.wait(), 0, source.describe())
         return records.files(record, shared)
 
     def path(self, name):
@@ -166,11 +174,7 @@ class Follow(LiveTest):
     stores_used = ()
 
     def follow(self, pid, *arguments):
-        if not FOLLOW or not os.path.exists(FOLLOW):
-            self.skipTest("tests/live/follow.c is not built (FOLLOW_BIN)")
-        p = self.started(Process([FOLLOW, pid, *arguments]))
-        self.assertTrue(p.out.wait_for(lambda x: x == "attached\n", harness.ATTACH_S), p.describe())
-        return p
+        return self.started(follow(self, pid, *arguments))
 
     def written(self, writer, follow, path, sizes):
         for size in sizes:

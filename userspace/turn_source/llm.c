@@ -34,6 +34,7 @@ struct conv {
 	struct session *session;
 	struct lane_id lane;    /* of its newest request */
 	uint64_t turn;          /* open one, 0 none */
+	uint32_t turn_index;    /* its place in its session */
 	uint64_t turn_user;     /* hash of the user message the turn is about */
 	uint64_t call, conn;    /* newest, and its connection */
 	uint64_t logical;       /* the call that is an attempt of ... */
@@ -356,7 +357,9 @@ static void conv_leaves(struct llm_source *s, struct conv *v, struct ruling *r)
 	while (k < RULING_RENAMES_MAX && r->renames[k].turn)
 		k++;
 	if (v->turn && k < RULING_RENAMES_MAX) {
-		v->session->turns--;
+		/* unless a later one has its number already */
+		v->session->turns -= v->turn_index + 1 == v->session->turns;
+		v->turn_index = 0;
 		n->turns = 1;
 		r->renames[k].turn = v->turn;
 		snprintf(r->renames[k].session_id, sizeof(r->renames[k].session_id), "s%u",
@@ -509,7 +512,7 @@ static void opens(struct llm_source *s, struct conv *v, bool seen_before, uint64
 		r->closes[1] = lane_turn;
 	conv_update(s, v, false, r);
 	snprintf(r->session_id, sizeof(r->session_id), "s%u", v->session->number);
-	r->turn_index = v->session->turns++;
+	r->turn_index = v->turn_index = v->session->turns++;
 	/* A tool's result nobody was seen to ask for, or a repetition of what was not seen: it began earlier. */
 	r->at_least = !seen_before && (q->last == LLM_ROLE_TOOL || q->c->retry_count > 0);
 	if (q->known && q->last != LLM_ROLE_TOOL && q->user)

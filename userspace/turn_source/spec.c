@@ -143,8 +143,9 @@ char *turns_reason(const struct turns_spec *s, const struct turns_hints *h,
 	if (s->kind == TURNS_AUTO)
 		reason_auto(h, text);
 	else if (s->profile)
-		snprintf(text, TURNS_REASON_MAX, "by jsonl, what is written to %s, as --profile %s asks",
-		         s->arg, s->profile->name);
+		snprintf(text, TURNS_REASON_MAX,
+		         "by jsonl, what is written to %s, as --profile %s asks", s->arg,
+		         s->profile->name);
 	else if (s->kind == TURNS_JSONL)
 		snprintf(text, TURNS_REASON_MAX,
 		         "by jsonl, the lines written to %s, as --turns asks", s->arg);
