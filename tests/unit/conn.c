@@ -738,8 +738,36 @@ static void crowds(void)
 	end(f);
 }
 
+static struct ev_socket end_event(struct fixture *f, enum event_type type, uint64_t sock,
+                                  uint16_t local, uint16_t remote)
+{
+	struct ev_socket e = socket_event(f, type, sock, remote);
+
+	memcpy(e.local, "\x7f\0\0\1", 4);
+	e.local_port = local;
+	conns_socket(f->t, &e);
+	return e;
+}
+
+static void far_again(void)
+{
+	struct fixture *f = begin();
+
+	TEST("a socket that connects again has another far end");
+	end_event(f, EV_CONNECT, 10, 40000, 8000);
+	end_event(f, EV_ACCEPT, 20, 8000, 40000);
+	CHECK(conn_far_end(conns_by_sock(f->t, 20)) == conns_by_sock(f->t, 10));
+	end_event(f, EV_CONNECT, 10, 40001,
+	          8000); /* connects again, the server has not yet closed 20 */
+	end_event(f, EV_ACCEPT, 30, 8000, 40001);
+	CHECK(conn_far_end(conns_by_sock(f->t, 20)) == NULL);
+	CHECK(conn_far_end(conns_by_sock(f->t, 30)) == conns_by_sock(f->t, 10));
+	end(f);
+}
+
 int main(void)
 {
+	far_again();
 	plain_http();
 	split();
 	losses();
