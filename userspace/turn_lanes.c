@@ -58,6 +58,7 @@ void record_call(const struct record *r, struct call *c, struct llm_call *llm)
 	c->task = r->lane_id.task;
 	c->start_ns = r->start_ns;
 	c->request_ns = r->request_ns;
+	c->first_byte_ns = r->first_byte_ns;
 	c->end_ns = r->end_ns;
 	c->at_least = r->at_least;
 	c->bytes_out = r->bytes_out;
@@ -132,6 +133,7 @@ void record_fill(struct record *r, const struct call *c, const struct call_place
 	snprintf(r->op, sizeof(r->op), "%s", c->op);
 	r->proto = c->proto;
 	r->request_ns = asked;
+	r->first_byte_ns = c->first_byte_ns;
 	r->bytes_out = c->bytes_out;
 	r->bytes_in = c->bytes_in;
 	r->retry_after_s = c->retry_after_s;

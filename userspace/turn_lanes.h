@@ -55,7 +55,7 @@ struct record {
 	/* For who counts calls one by one: */
 	char op[CALL_OP_MAX];
 	const char *proto; /* static */
-	uint64_t request_ns, bytes_out, bytes_in;
+	uint64_t request_ns, first_byte_ns, bytes_out, bytes_in;
 	double retry_after_s; /* < 0 none */
 	uint64_t user;        /* hash of the user's message it carries last, 0 not known */
 	uint64_t logical;     /* the call it is an attempt of */
