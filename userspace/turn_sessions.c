@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 
-#define BUCKETS 16384
+#define BUCKETS 4096
 
 struct node {
 	TAILQ_ENTRY(node) link;

@@ -4,8 +4,8 @@
 #define TURN_SESSIONS_H
 #include <stdint.h>
 
-/* Sessions remembered, 10 MB; the one not used for longest is forgotten and would count from 0 again. */
-#define SESSIONS_MAX 65536
+/* Sessions remembered, 4 MB; the one not used for longest is forgotten and would count from 0 again. */
+#define SESSIONS_MAX 16384
 #define SESSION_NAME_MAX 64
 
 struct sessions;
