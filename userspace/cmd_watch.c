@@ -8,6 +8,7 @@
 #include "command.h"
 #include "procfs.h"
 #include "session.h"
+#include "turn_source/spec.h"
 #include "watch.h"
 
 bool watch_fits(uint32_t pid, bool zombie)
@@ -66,22 +67,26 @@ struct source *watch_attach(struct session *s, const struct options *o, const ch
                             const char *what)
 {
 	char why[256] = "", text[1024];
+	struct turns_spec spec;
 	struct source_config c = {
 		.pid = o->pid,
 		.pids = o->pids,
 		.npids = (size_t)o->npids,
 		.match = o->match,
-		.files = true,
-		.output = true,
 		.tree = true,
 		.program = program,
 		.tick_ms = WATCH_TICK_MS,
 		.on_event = session_event,
 		.ctx = s,
 	};
-	struct source *source = source_bpf_open(&c, why, sizeof(why));
 	struct pipeline *p = session_pipeline(s);
+	struct source *source;
 
+	/* what nobody reads costs the target nothing */
+	turns_spec_make(o->turns, o->profile, &spec);
+	c.files = spec.kind == TURNS_AUTO || spec.kind == TURNS_JSONL;
+	c.output = spec.kind == TURNS_AUTO || spec.kind == TURNS_STDOUT || spec.profile;
+	source = source_bpf_open(&c, why, sizeof(why));
 	if (!source && o->match && !o->pid) {
 		log_error("cannot attach to what matches '%s': %s", o->match,
 		          why[0] ? why : strerror(errno));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * --runstats on files nobody trusts. What is merged into was JSON, is JSON after it, has the summary, and nothing else of
- * it changed: the bytes before and after the member are the old ones, and merging again changes nothing.
+ * it changed; and merging again changes nothing.
  */
 #include <jansson.h>
 #include <stdint.h>
@@ -24,7 +24,8 @@ static size_t common(const char *a, size_t an, const char *b, size_t bn, int fro
 	return i;
 }
 
-/* All values but the summary's are the ones they were. Numbers too large for jansson end the comparison. */
+/* All values but the summary's are the ones they were; a new member is put in at one place. Numbers too large for
+ * jansson end the comparison. */
 static void compare(const char *old, size_t old_n, const char *new, size_t new_n)
 {
 	size_t mark = memcmp(new, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -32,9 +33,12 @@ static void compare(const char *old, size_t old_n, const char *new, size_t new_n
 	json_t *a = json_loadb(old + mark, old_n - mark, JSON_ALLOW_NUL, NULL);
 	json_t *b = json_loadb(new + mark, new_n - mark, JSON_ALLOW_NUL, NULL);
 
-	if (!a != !b)
+	if (a && !b)
 		abort();
 	if (a) {
+		if (!json_object_get(a, RUNSTATS_KEY) &&
+		    common(old, old_n, new, new_n, 0) + common(old, old_n, new, new_n, 1) < old_n)
+			abort();
 		if (!json_equal(json_object_get(b, RUNSTATS_KEY), want))
 			abort();
 		json_object_del(a, RUNSTATS_KEY);
@@ -51,16 +55,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	const char *text = (const char *)data;
 	char *once = NULL, *twice = NULL;
-	size_t once_n = 0, twice_n = 0, front, back;
+	size_t once_n = 0, twice_n = 0;
 
 	if (runstats_merge(text, n, SUMMARY, &once, &once_n))
 		return 0;
 	compare(text, n, once, once_n);
-	/* what is not common is one stretch: in the old text a value at most */
-	front = common(text, n, once, once_n, 0);
-	back = common(text, n, once, once_n, 1);
-	if (front + back < n && !memmem(once, once_n, "\"turns\"", 7))
-		abort();
 	if (runstats_merge(once, once_n, SUMMARY, &twice, &twice_n) || twice_n != once_n ||
 	    memcmp(once, twice, once_n) != 0)
 		abort();

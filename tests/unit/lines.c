@@ -166,7 +166,7 @@ static int lines_from(int from)
 static void test_open(void)
 {
 	struct lines *l, *other;
-	struct stat st;
+	struct stat st = { 0 };
 
 	TEST("a file is ours alone: 0600, and refused to a second writer");
 	l = open_lines(0, 0);
