@@ -26,7 +26,6 @@ static void show(void *ctx, const struct event *e)
 	if (recording) {
 		if (recording_write(recording, e))
 			abort();
-		return;
 	}
 	if (e->type == EV_FILE) {
 		size_t n = e->size - sizeof(*f);

@@ -10,7 +10,7 @@ from compare import SourcesTest
 class Servers(SourcesTest):
     def test_requests_to_the_target_are_turns(self):
         for variant in ("threads", "tasks", "to_thread"):
-            for parallel in (1, 3):
+            for parallel in (1, 3) if variant == "threads" else (3,):
                 with self.subTest(variant=variant, parallel=parallel):
                     server = self.server("latency=150,spacing=5")
                     agent = self.agent(variant, server)

@@ -68,6 +68,9 @@ def follow(test, pid, *arguments):
     return p
 
 
+LAST = 777  # bytes of the last write
+
+
 class Writes(LiveTest):
     stores_used = ()
 
@@ -79,7 +82,13 @@ class Writes(LiveTest):
         record = self.path("record")
         source = self.started(follow(self, writer.pid, "record", record))
         for operation in operations:
-            writer.do(*operation)
+            if operation[0] == "await":  # until a file of that path was announced
+                source.out.wait_for(lambda x, path=operation[1]: x.endswith(f" {path}\n"), harness.EXIT_S)
+            else:
+                writer.do(*operation)
+        # where files are is asked of the process that wrote them: it stays until that is done
+        writer.do("write", 1, "." * LAST)
+        source.out.wait_for(lambda x: x.startswith("write ") and x.endswith(f" {LAST} {LAST}\n"), harness.EXIT_S)
         writer.end()
         self.assertEqual(source.wait(), 0, source.describe())
         return records.files(record, shared)
@@ -128,7 +137,7 @@ class Writes(LiveTest):
             self.assertEqual(self.only(found, new).data, b"moved\n")
         with self.subTest("output: pipes, files, sockets; a child's, a program's; and no other pipe"):
             pipes = [w[0] for name, w in found.items() if name.startswith("pipe:[")]
-            self.assertEqual(sorted(w.data for w in pipes), [b"err\n", b"out\nforked\na program\n"])
+            self.assertEqual(sorted(w.data for w in pipes), [b"err\n", b"out\nforked\na program\n" + b"." * LAST])
             self.assertEqual(self.only(found, file).data, b"to file\n")
             sockets = [w[0].data for name, w in found.items() if name.startswith("socket:[")]
             self.assertEqual(sockets, [b"to socket\n"])
@@ -151,6 +160,7 @@ class Writes(LiveTest):
         for directory in (blank, jail + "/logs", jail + "/tmp"):
             os.makedirs(directory)
         found = self.watched(self.writer(), ["mount", blank], ["append", blank + "/log", "in tmpfs\n"],
+                             ["await", blank + "/log"],  # then its root is another one
                              ["mount", jail + "/tmp"], ["chroot", jail], ["append", "/logs/log", "in\n"],
                              ["append", "/tmp/other", "in the root's tmpfs\n"])
         self.assertEqual(self.only(found, blank + "/log").data, b"in tmpfs\n")
@@ -166,7 +176,7 @@ class Writes(LiveTest):
         found = self.watched(writer, ["write", 1, "shown\n"], ["fork", "forked\n"])
         os.close(ours)
         got = self.only(found, name)
-        self.assertEqual((got.data, stat.S_ISCHR(got.mode)), (b"shown\nforked\n", True))
+        self.assertEqual((got.data, stat.S_ISCHR(got.mode)), (b"shown\nforked\n" + b"." * LAST, True))
 
 
 class Follow(LiveTest):
