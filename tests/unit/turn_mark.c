@@ -311,7 +311,7 @@ static void test_threads(void)
 static void test_generic(void)
 {
 	begin("jsonl:logs/*.jsonl", NULL);
-	announce(7, 5, "/home/logs/run/log.jsonl");
+	announce(7, 5, "/data/logs/run/log.jsonl");
 	TEST("an object is a turn, whatever it says");
 	put("{}\n{\"id\":\"x\"}\n");
 	CHECK(saw("T: T:"));
