@@ -385,14 +385,16 @@ struct ev_fd {
 	char text[]; /* what /proc/PID/fd/N points to */
 };
 
-enum lib_state { LIB_HOOKED = 1, LIB_NO_SYMBOLS, LIB_FAILED };
+/* LIB_NO_SYMBOLS: of old recordings. LIB_OPAQUE: found, its plaintext cannot be read. */
+enum lib_state { LIB_HOOKED = 1, LIB_NO_SYMBOLS, LIB_FAILED, LIB_OPAQUE };
 
 struct ev_tls_lib {
 	struct event h;
 	__u16 state;     /* enum lib_state */
 	__u16 err;       /* errno of LIB_FAILED */
 	__u32 functions; /* hooked */
-	char text[];     /* path as the target sees it */
+	char text[]; /* path as the target sees it NUL family NUL how its functions were found, or why its
+			 * plaintext cannot be read; old recordings: the path alone */
 };
 
 struct ev_lost {

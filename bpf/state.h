@@ -2,6 +2,7 @@
 /* Values of the maps that kernel programs and loader both read. */
 #ifndef WHYSTUCK_STATE_H
 #define WHYSTUCK_STATE_H
+#include "event.h"
 
 #define TARGETS_MAX 8192   /* processes of a tree */
 #define THREADS_MAX 32768  /* threads of a tree */

@@ -7,6 +7,8 @@
 #define TLS_CODE_H
 #include <stddef.h>
 #include <stdint.h>
+#include "event.h"
+#include "state.h"
 
 /* The kernel programs that TLS code can run into. */
 enum tls_program {
@@ -36,10 +38,14 @@ struct tls_code {
 	struct tls_place places[TLS_PLACES_MAX];
 };
 
+/* Adds a C function: its entry, and its return where that tells something. */
+void tls_code_add(struct tls_code *to, uint64_t offset, enum tls_function function);
+
 /* Looks at the open file fd; name: its path, a hint only. 0, or -errno: the file cannot be read or is no ELF file of this
  * machine's kind. The file is not trusted: it may be cut, or lie. */
 int tls_code_find(int fd, const char *name, struct tls_code *to);
 
 /* The finders: 0 whether or not anything was found (to->family NULL: not this family), or -errno. */
+int tls_code_symbols(int fd, const char *name, struct tls_code *to);
 int tls_code_go(int fd, const char *name, struct tls_code *to);
 #endif

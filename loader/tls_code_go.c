@@ -249,18 +249,17 @@ static void text_find(const struct program *p, struct go_table *t, uint64_t addr
 	t->text = text;
 }
 
-static size_t table_find(struct program *p, struct go_function *to, const char **how)
+/* How many were found, or -errno: there is no table that is understood. */
+static int table_find(struct program *p, struct go_function *to)
 {
 	struct go_table t;
 	uint64_t addr = 0;
+	int err = table_open(p, &t, &addr);
 
-	if (table_open(p, &t, &addr)) {
-		*how = "a Go program without symbols or a table of functions that is understood";
-		return 0;
-	}
+	if (err)
+		return err;
 	text_find(p, &t, addr);
-	*how = "a Go program without crypto/tls";
-	return go_table_find(&t, names, NAMES, to);
+	return (int)go_table_find(&t, names, NAMES, to);
 }
 
 /* ---- places ---- */
@@ -269,12 +268,12 @@ static const char *body_failure(int err)
 {
 	switch (err) {
 	case -ENOTSUP:
-		return "a Go program, and this whystuck was built without Capstone to find where "
-		       "its functions return";
+		return "this whystuck was built without Capstone, which finds where Go functions "
+		       "return";
 	case -E2BIG:
-		return "a Go program whose functions return in too many places";
+		return "its functions return in too many places";
 	default:
-		return "a Go program whose functions could not be read to their end";
+		return "its functions could not be read to their end";
 	}
 }
 
@@ -303,8 +302,7 @@ static const char *function_add(const struct program *p, enum tls_function which
 	if (err)
 		return body_failure(err);
 	if (!body.registers)
-		return "a Go program of before 1.17, whose functions take their arguments on the "
-		       "stack";
+		return "it is of before Go 1.17, where arguments are on the stack";
 	if (body.kept)
 		cookie |= TLS_KEPT;
 	if (to->n + 1 + body.nrets > TLS_PLACES_MAX)
@@ -315,27 +313,37 @@ static const char *function_add(const struct program *p, enum tls_function which
 	return NULL;
 }
 
+/* The functions, by symbol or else by the table. False: it has none of them. */
+static bool functions_find(struct program *p, struct go_function *to, const char **how)
+{
+	int found;
+
+	*how = "symbols";
+	if (symbols_find(p, to))
+		return true;
+	found = table_find(p, to);
+	*how = found < 0 ? "its table of functions is of no kind that is understood"
+	                 : "the program's own table of functions";
+	return found != 0;
+}
+
 static void places_add(struct program *p, struct tls_code *to)
 {
 	struct go_function found[NAMES] = { 0 };
-	const char *how = "symbols", *why = NULL;
+	const char *why = NULL;
 
-	if (!symbols_find(p, found)) {
-		if (!table_find(p, found, &how)) {
-			to->how = how;
-			return;
-		}
-		how = "the program's own table of functions";
-	}
+	if (!functions_find(p, found, &to->how))
+		return;
+	to->family = "go";
 	for (size_t k = 0; k < NAMES && !why; k++) {
 		to->functions += found[k].end != 0;
 		if (found[k].end)
 			why = function_add(p, functions[k], &found[k], to);
 	}
-	/* half of a connection would be worse than none */
-	if (why)
-		to->n = 0;
-	to->how = why ? why : how;
+	if (!why)
+		return;
+	to->n = 0; /* half of a connection would be worse than none */
+	to->how = why;
 }
 
 int tls_code_go(int fd, const char *name, struct tls_code *to)
@@ -351,10 +359,8 @@ int tls_code_go(int fd, const char *name, struct tls_code *to)
 	if (elf_kind(p.elf) == ELF_K_ELF && gelf_getclass(p.elf) == ELFCLASS64 &&
 	    gelf_getehdr(p.elf, &header) && header.e_machine == MACHINE) {
 		err = 0;
-		if (is_go(&p)) {
-			to->family = "go";
+		if (is_go(&p))
 			places_add(&p, to);
-		}
 	}
 	elf_end(p.elf);
 	free(p.table);

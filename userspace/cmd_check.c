@@ -33,25 +33,23 @@ struct tally {
 	unsigned found, usable;
 };
 
-static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
-                   const char *path)
+static void report(void *ctx, const struct tls_found *found)
 {
 	struct tally *t = ctx;
 	char name[512];
 
-	(void)pid;
-	text_clean(name, sizeof(name), path, false);
+	text_clean(name, sizeof(name), found->path, false);
 	t->found++;
-	if (state == LIB_NO_SYMBOLS) {
-		printf("  %s: no SSL_read or SSL_write in it; its plaintext is not seen, times "
-		       "are\n",
-		       name);
-	} else if (state == LIB_FAILED) {
+	if (found->state == LIB_OPAQUE) {
+		printf("  %s: %s, %s; its plaintext is not seen, times are\n", name, found->family,
+		       found->how);
+	} else if (found->state == LIB_FAILED) {
 		printf("  %s: cannot be read: %s; its plaintext is not seen, times are\n", name,
-		       strerror(err));
+		       strerror(found->err));
 	} else {
 		t->usable++;
-		printf("  %s: %u functions to hook\n", name, functions);
+		printf("  %s: %s, %u functions to hook, found by %s\n", name, found->family,
+		       found->functions, found->how);
 	}
 }
 
