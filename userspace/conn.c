@@ -686,10 +686,18 @@ static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
 		conn_stop(c->peer, why, &at);
 }
 
+/* The connection of the record; before it, so that neither can cost the other its place, the TLS object above it. */
+static struct conn *conn_of(struct conns *t, const struct ev_data *e)
+{
+	if (e->tls)
+		make(t, 0, e->tls, e->h.pid);
+	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid)
+	                            : find(t, 0, e->tls, e->h.pid);
+}
+
 void conns_data(struct conns *t, const struct ev_data *e)
 {
-	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0,
-	                      e->h.type == EV_TLS ? e->tls : 0, e->h.pid);
+	struct conn *c = conn_of(t, e);
 	struct stamp at = stamp_of(e);
 	struct bytes b = { (const char *)e->data, e->n };
 	uint64_t missing, rest = 0;
@@ -703,6 +711,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	held_flush(t, e->h.tid, e);
 	if (e->h.type == EV_TLS)
 		tls_found(t, c, e);
+	else if (e->tls)
+		tls_above(c, find(t, 0, e->tls, e->h.pid));
 	if (e->off == 0) {
 		c->bytes[e->dir] += e->total;
 		c->last_ns[e->dir] = e->h.ts_ns;
