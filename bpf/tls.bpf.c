@@ -27,7 +27,22 @@ static __always_inline __u64 moved_add(struct tls_key *key, __u32 dir, __u64 n)
 
 static __always_inline __u8 tls_dir(__u64 which)
 {
-	return which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
+	return which == TLS_READ || which == TLS_READ_EX || which == TLS_READ_FLAGS ? DIR_IN
+	                                                                            : DIR_OUT;
+}
+
+/* The object is no more, or another one has its address. */
+static __always_inline void object_gone(const struct thread_state *t, __u64 object)
+{
+	struct tls_key key = { .tgid = t->tgid, .tls = object };
+	struct ev_close e = {};
+
+	header(&e.h, EV_TLS_FREE, 0, sizeof(e));
+	e.tls = object;
+	e.fd = -1;
+	e.timed_out_ns = t->timed_out_ns;
+	bpf_map_delete_elem(&tls_moved, &key);
+	emit(&e, sizeof(e));
 }
 
 SEC("uprobe")
@@ -35,7 +50,6 @@ int tls_enter(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx),
 	      which = bpf_get_attach_cookie(ctx);
-	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 	struct tls_call *c;
 
@@ -45,23 +59,17 @@ int tls_enter(struct pt_regs *ctx)
 	if (!t)
 		return 0;
 	if (which == TLS_FREE) {
-		struct ev_close e = {};
-
-		header(&e.h, EV_TLS_FREE, 0, sizeof(e));
-		e.tls = PT_REGS_PARM1(ctx);
-		e.fd = -1;
-		e.timed_out_ns = t->timed_out_ns;
-		key.tls = e.tls;
-		bpf_map_delete_elem(&tls_moved, &key);
-		emit(&e, sizeof(e));
+		object_gone(t, PT_REGS_PARM1(ctx));
 		return 0;
 	}
 	c = &t->tls[tls_dir(which) & 1];
 	if (c->sp && sp < c->sp)
 		return 0;
-	c->sp = sp;
+	/* what is shown now is read, and counted, later */
+	c->sp = which == TLS_READ_FLAGS && (PT_REGS_PARM4(ctx) & TLS_PEEK) ? 0 : sp;
 	c->object = PT_REGS_PARM1(ctx);
 	c->buf = PT_REGS_PARM2(ctx);
+	c->len = PT_REGS_PARM3(ctx);
 	/* two plain loads: the verifier refuses a context pointer chosen by a branch */
 	c->out = PT_REGS_PARM4(ctx);
 	barrier_var(ctx);
@@ -92,6 +100,11 @@ int tls_exit(struct pt_regs *ctx)
 	t = thread_state((__u32)id, id >> 32);
 	if (!t)
 		return 0;
+	if (which == TLS_NEW) {
+		if (PT_REGS_RC(ctx))
+			object_gone(t, PT_REGS_RC(ctx));
+		return 0;
+	}
 	dir = tls_dir(which);
 	c = &t->tls[dir & 1];
 	if (!c->sp || sp < c->sp || sp > c->sp + 16)
@@ -100,11 +113,12 @@ int tls_exit(struct pt_regs *ctx)
 	ret = (__s32)PT_REGS_RC(ctx);
 	if (ret <= 0)
 		return 0;
-	if (which == TLS_READ || which == TLS_WRITE)
+	if (which == TLS_READ || which == TLS_WRITE || which == TLS_READ_FLAGS)
 		n = ret;
 	else if (bpf_probe_read_user(&n, sizeof(n), (const void *)c->out))
 		return 0;
-	if (n == 0 || n > 0x7fffffff)
+	/* more than there was room for was not moved; GnuTLS is told to go on with what it has by no buffer */
+	if (n == 0 || n > 0x7fffffff || (c->buf && n > c->len))
 		return 0;
 	key.tls = c->object;
 	pos = moved_add(&key, dir, n);
@@ -123,7 +137,7 @@ int tls_exit(struct pt_regs *ctx)
 	d->dir = dir;
 	d->pos = pos;
 	d->total = n;
-	data_send(s, c->buf, n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
+	data_send(s, c->buf, !c->buf ? 0 : n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)n, 0);
 	slot_put(s);
 	return 0;
 }
