@@ -393,7 +393,8 @@ struct ev_tls_lib {
 	__u16 state;     /* enum lib_state */
 	__u16 err;       /* errno of LIB_FAILED */
 	__u32 functions; /* hooked */
-	char text[]; /* path as the target sees it NUL family NUL how its functions were found, or why its
+	char text
+		[]; /* path as the target sees it NUL family NUL how its functions were found, or why its
 			 * plaintext cannot be read; old recordings: the path alone */
 };
 

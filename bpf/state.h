@@ -37,6 +37,7 @@ struct tls_call {
 	__u64 sp; /* stack pointer at its entry, 0 none */
 	__u64 object;
 	__u64 buf;
+	__u64 len; /* of buf */
 	__u64 out; /* address of the _ex forms' result */
 	__u64 start_ns;
 	__u64 sock; /* inode of the socket used inside, 0 none */
@@ -134,15 +135,19 @@ struct python {
 	__u16 pad;
 };
 
-/* Attach cookie of a hooked TLS function. */
+/* Attach cookie of a hooked TLS function: how it is called and what it returns. The first argument is the TLS object, the second the
+ * buffer, the third its length; where nothing else is said the bytes moved are returned, less than 1 is an error. */
 enum tls_function {
 	TLS_READ = 1,
-	TLS_READ_EX,
+	TLS_READ_EX, /* returns 1; bytes moved at the fourth argument */
 	TLS_WRITE,
-	TLS_WRITE_EX,
-	TLS_WRITE_EX2,
-	TLS_FREE,
+	TLS_WRITE_EX,   /* as TLS_READ_EX */
+	TLS_WRITE_EX2,  /* ... at the fifth argument */
+	TLS_FREE,       /* the object goes: at its entry */
+	TLS_NEW,        /* an object is returned, whatever was at its address is gone */
+	TLS_READ_FLAGS, /* the fourth argument's bit TLS_PEEK: the bytes stay to be read */
 };
+#define TLS_PEEK 2 /* PR_MSG_PEEK of nspr/prio.h */
 /* On it, of Go: the function keeps its arguments in its caller's frame, where they still are when it returns. */
 #define TLS_KEPT (1 << 8)
 

@@ -39,7 +39,11 @@ int tls_send(struct tls_done *c)
 	d->dir = c->dir;
 	d->pos = pos;
 	d->total = c->n;
-	data_send(s, c->buf, c->n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT : (__u32)c->n, 0);
+	data_send(s, c->buf,
+	          !c->buf                  ? 0
+	          : c->n > CAPTURE_DEFAULT ? CAPTURE_DEFAULT
+	                                   : (__u32)c->n,
+	          0);
 	slot_put(s);
 	return 0;
 }
@@ -49,7 +53,6 @@ int tls_enter(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx),
 	      which = bpf_get_attach_cookie(ctx);
-	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 	struct tls_call *c;
 
@@ -66,9 +69,11 @@ int tls_enter(struct pt_regs *ctx)
 	c = &t->tls[tls_dir(which) & 1];
 	if (c->sp && sp < c->sp)
 		return 0;
-	c->sp = sp;
+	/* what is shown now is read, and counted, later */
+	c->sp = which == TLS_READ_FLAGS && (PT_REGS_PARM4(ctx) & TLS_PEEK) ? 0 : sp;
 	c->object = PT_REGS_PARM1(ctx);
 	c->buf = PT_REGS_PARM2(ctx);
+	c->len = PT_REGS_PARM3(ctx);
 	/* two plain loads: the verifier refuses a context pointer chosen by a branch */
 	c->out = PT_REGS_PARM4(ctx);
 	barrier_var(ctx);
@@ -85,6 +90,7 @@ int tls_exit(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx),
 	      which = bpf_get_attach_cookie(ctx), n = 0;
+	struct tls_key key = { .tgid = id >> 32 };
 	struct tls_done done = {};
 	struct thread_state *t;
 	struct tls_call *c;
@@ -96,6 +102,12 @@ int tls_exit(struct pt_regs *ctx)
 	t = thread_state((__u32)id, id >> 32);
 	if (!t)
 		return 0;
+	if (which == TLS_NEW) {
+		key.tls = PT_REGS_RC(ctx);
+		if (key.tls)
+			tls_freed(&key, t->timed_out_ns);
+		return 0;
+	}
 	dir = tls_dir(which);
 	c = &t->tls[dir & 1];
 	if (!c->sp || sp < c->sp || sp > c->sp + 16)
@@ -104,9 +116,12 @@ int tls_exit(struct pt_regs *ctx)
 	ret = (__s32)PT_REGS_RC(ctx);
 	if (ret <= 0)
 		return 0;
-	if (which == TLS_READ || which == TLS_WRITE)
+	if (which == TLS_READ || which == TLS_WRITE || which == TLS_READ_FLAGS)
 		n = ret;
 	else if (bpf_probe_read_user(&n, sizeof(n), (const void *)c->out))
+		return 0;
+	/* more than there was room for was not moved; GnuTLS is told to go on with what it has by no buffer */
+	if (c->buf && n > c->len)
 		return 0;
 	done.object = c->object;
 	done.buf = c->buf;

@@ -30,13 +30,14 @@ static __always_inline struct tls_state *tls_state(struct tls_key *key)
 
 static __always_inline __u8 tls_dir(__u64 which)
 {
-	return which == TLS_READ || which == TLS_READ_EX ? DIR_IN : DIR_OUT;
+	return which == TLS_READ || which == TLS_READ_EX || which == TLS_READ_FLAGS ? DIR_IN
+	                                                                            : DIR_OUT;
 }
 
 /* A call of a TLS function that moved bytes. */
 struct tls_done {
 	__u64 object;
-	__u64 buf;
+	__u64 buf;      /* 0: the bytes are not to be had */
 	__u64 n;        /* moved */
 	__u64 start_ns; /* of the call, 0 unknown */
 	__u64 sock;     /* inode of the socket used inside, 0 unknown */
@@ -47,7 +48,7 @@ struct tls_done {
 /* Its records. Like data_send, a function of its own to the verifier. Returns 0. */
 int tls_send(struct tls_done *c);
 
-/* The object is gone: EV_TLS_FREE. */
+/* The object is no more, or another one has its address: EV_TLS_FREE. */
 static __always_inline void tls_freed(struct tls_key *key, __u64 timed_out_ns)
 {
 	struct ev_close e = {};

@@ -4,11 +4,12 @@
 
 #include <string.h>
 
-#include "elf_sym.h"
-
 static int (*const finders[])(int fd, const char *name, struct tls_code *to) = {
 	tls_code_symbols,
 	tls_code_go,
+	tls_code_nss,
+	tls_code_static,
+	tls_code_opaque,
 };
 
 int tls_code_find(int fd, const char *name, struct tls_code *to)
@@ -19,4 +20,32 @@ int tls_code_find(int fd, const char *name, struct tls_code *to)
 	for (size_t i = 0; i < sizeof(finders) / sizeof(finders[0]) && !err && !to->family; i++)
 		err = finders[i](fd, name, to);
 	return err;
+}
+
+static void place_add(struct tls_code *to, uint64_t offset, enum tls_function function,
+                      enum tls_program program)
+{
+	if (to->n < TLS_PLACES_MAX)
+		to->places[to->n++] = (struct tls_place){ offset, function, program };
+}
+
+bool tls_function_reads(enum tls_function function)
+{
+	return function == TLS_READ || function == TLS_READ_EX || function == TLS_READ_FLAGS;
+}
+
+bool tls_function_writes(enum tls_function function)
+{
+	return function == TLS_WRITE || function == TLS_WRITE_EX || function == TLS_WRITE_EX2;
+}
+
+void tls_code_add(struct tls_code *to, uint64_t offset, enum tls_function function)
+{
+	if (!offset)
+		return;
+	to->functions++;
+	if (function != TLS_NEW)
+		place_add(to, offset, function, TLS_AT_ENTRY);
+	if (function != TLS_FREE)
+		place_add(to, offset, function, TLS_AT_RETURN);
 }

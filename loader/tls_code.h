@@ -5,6 +5,7 @@
  */
 #ifndef TLS_CODE_H
 #define TLS_CODE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "event.h"
@@ -38,7 +39,9 @@ struct tls_code {
 	struct tls_place places[TLS_PLACES_MAX];
 };
 
-/* Adds a C function: its entry, and its return where that tells something. */
+bool tls_function_reads(enum tls_function function);
+bool tls_function_writes(enum tls_function function);
+/* Adds a C function: its entry, its return, or both, as it needs. offset 0: nothing is added. */
 void tls_code_add(struct tls_code *to, uint64_t offset, enum tls_function function);
 
 /* Looks at the open file fd; name: its path, a hint only. 0, or -errno: the file cannot be read or is no ELF file of this
@@ -47,5 +50,8 @@ int tls_code_find(int fd, const char *name, struct tls_code *to);
 
 /* The finders: 0 whether or not anything was found (to->family NULL: not this family), or -errno. */
 int tls_code_symbols(int fd, const char *name, struct tls_code *to);
+int tls_code_nss(int fd, const char *name, struct tls_code *to);
+int tls_code_static(int fd, const char *name, struct tls_code *to);
+int tls_code_opaque(int fd, const char *name, struct tls_code *to);
 int tls_code_go(int fd, const char *name, struct tls_code *to);
 #endif

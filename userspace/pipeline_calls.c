@@ -36,7 +36,9 @@ static struct call *call_opened(void *ctx, struct conn *conn, const struct stamp
 	t->call.task = at->task;
 	t->call.inbound = conn->role == ROLE_SERVER;
 	t->conn = conn;
-	t->first = conn->real_calls == 0 && conn->open == 0;
+	/* a TLS object that was found late: its socket may have had calls already */
+	t->first = conn->real_calls == 0 && conn->open == 0 &&
+	           (!conn_socket(conn) || conn_socket(conn)->real_calls == 0);
 	t->next = p->open;
 	if (p->open)
 		p->open->prev = t;

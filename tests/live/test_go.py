@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Go's own TLS: net/http clients with and without symbols, watched from before or after their connections were made, and
 under a load that moves stacks and collects garbage while probes come and go."""
+import contextlib
+import glob
 import json
 import os
 import shutil
@@ -16,6 +18,15 @@ CYCLES = int(os.environ.get("WHYSTUCK_ATTACH_CYCLES", "50"))
 BUILD_S = 600  # with nothing in the compiler's cache, on a busy machine
 STRIPPED = ("-ldflags", "-s -w")
 REQUESTS, WARM = 30, 6
+
+
+def probes(observer):
+    """Links of uprobes that the observer holds: one a kernel program and file."""
+    n = 0
+    for info in glob.glob(f"/proc/{observer.pid}/fdinfo/*"):
+        with contextlib.suppress(OSError), open(info, encoding="ascii") as f:
+            n += "uprobe_multi" in f.read()
+    return n
 
 
 def calls_of(observer):
@@ -141,8 +152,11 @@ class Go(GoTest):
             with self.subTest(how=how):
                 server = self.server()
                 shell = self.started(Process(["sh", "-c", "read line; " + how, "sh",
-                                              *self.command(self.stripped, server, "-n", 12)]))
+                                              *self.command(self.stripped, server, "-n", 12, "-gate", 0)]))
                 observer = self.watch(shell.pid, "--calls")
+                shell.say()
+                self.event(shell, "gate")
+                harness.wait_until(lambda: probes(observer) == 2, what="probes on entries and on returns")
                 shell.say()
                 self.check_calls(self.finish(shell, observer), server, observer)
 
