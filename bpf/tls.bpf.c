@@ -53,6 +53,7 @@ int tls_enter(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), sp = PT_REGS_SP(ctx),
 	      which = bpf_get_attach_cookie(ctx);
+	struct tls_key key = { .tgid = id >> 32 };
 	struct thread_state *t;
 	struct tls_call *c;
 

@@ -147,6 +147,20 @@ class Go(GoTest):
         truth = self.finish(client, observer)
         self.check_calls([t for t in truth if int(t["id"][3:]) >= 8], server, observer)
 
+    def test_a_program_with_c_libraries_is_read_by_both(self):
+        program = self.build("cgo")
+        server = self.server()
+        client = self.client(program, server, "-n", 3)
+        observer = self.watch(client.pid, "--calls")
+        client.say()
+        truth = self.finish(client, observer)
+        self.assertEqual({t["status"] for t in truth}, {200}, client.describe())
+        # the stand-in counts the role's word, too
+        self.assertEqual(sorted(c["tokens_in"] for c in calls_of(observer)), sorted(t["words"] + 1 for t in truth))
+        states = {os.path.basename(x["path"]): x["state"] for x in observer.summary()["coverage"]["tls_libraries"]}
+        self.assertEqual(states.pop(os.path.basename(program)), "hooked", states)
+        self.assertIn("hooked", states.values())
+
     def test_a_go_child_of_a_shell_is_read(self):
         for how in ("\"$@\"", "exec \"$@\""):
             with self.subTest(how=how):
