@@ -747,10 +747,12 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	missing = missing_before(c, e);
 	if (missing)
 		c->gaps++;
+	c->dropped += c->ciphertext ? 0 : missing;
 	if (!(e->h.flags & EVF_MORE) && e->off + e->n < e->total) {
 		rest = e->total - e->off - e->n;
 		c->pos[e->dir] += rest;
 		c->gaps += !c->ciphertext;
+		c->dropped += c->ciphertext ? 0 : rest;
 	}
 	if (c->ciphertext) {
 		if (e->off == 0)

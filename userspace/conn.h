@@ -70,6 +70,7 @@ struct conn {
 	uint64_t bytes[2]; /* by direction, as moved (ciphertext where it is that) */
 	uint64_t last_ns[2];
 	uint64_t gaps;       /* places where bytes were not seen */
+	uint64_t dropped;    /* bytes of those, where it is not ciphertext */
 	unsigned calls;      /* opened so far */
 	unsigned open;       /* calls open */
 	unsigned real_calls; /* done so far that are no log-ins */

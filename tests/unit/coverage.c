@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The ledger: what is said of endpoints, read and unread, and what is not said of more than fit. */
+#include "coverage.h"
+
+#include "test.h"
+
+static struct conn *conn(const char *name, enum call_class class)
+{
+	static struct conn c;
+
+	memset(&c, 0, sizeof(c));
+	snprintf(c.endpoint.name, sizeof(c.endpoint.name), "%s", name);
+	c.carries = class;
+	c.sock = 1;
+	c.calls = 1;
+	c.bytes[0] = 100;
+	c.bytes[1] = 20;
+	return &c;
+}
+
+static json_t *entry(json_t *all, const char *list, const char *name)
+{
+	json_t *a = json_object_get(all, list), *e;
+	size_t i;
+
+	json_array_foreach(a, i, e) if (strcmp(json_string_value(json_object_get(e, "endpoint")),
+	                                       name) == 0) return e;
+	return NULL;
+}
+
+static int64_t number(const json_t *o, const char *name)
+{
+	return json_is_integer(json_object_get(o, name))
+	               ? json_integer_value(json_object_get(o, name))
+	               : -1;
+}
+
+static void endpoints(void)
+{
+	struct coverage *v = coverage_new();
+	struct conn *c = conn("db:5432", CALL_STORAGE);
+	json_t *all, *e;
+
+	c->dropped = 7;
+	coverage_conn(v, c);
+	coverage_conn(v, c);
+	c = conn("api.test", CALL_LLM); /* its socket, joined with its TLS object */
+	c->ciphertext = c->plaintext_seen = true;
+	coverage_conn(v, c);
+	c = conn("api.test", CALL_LLM);
+	c->sock = 0;
+	c->tls = 1;
+	c->bytes[0] = 70;
+	coverage_conn(v, c);
+	c = conn("blind.test", CALL_OTHER);
+	c->ciphertext = true;
+	coverage_conn(v, c);
+	c = conn("silent.test", CALL_OTHER);
+	c->bytes[0] = c->bytes[1] = 0;
+	coverage_conn(v, c);
+	all = coverage_json(v, 0, 0);
+
+	TEST("an endpoint has the bytes of all its connections, and what of them was not captured");
+	e = entry(all, "endpoints", "db:5432");
+	CHECK(number(e, "connections") == 2 && number(e, "bytes") == 240);
+	CHECK(number(e, "bytes_plaintext") == 240 && number(e, "bytes_dropped") == 14);
+	TEST("with TLS the wire's bytes and the plaintext's are two numbers of one endpoint");
+	e = entry(all, "endpoints", "api.test");
+	CHECK(number(e, "connections") == 1 && number(e, "bytes") == 120);
+	CHECK(number(e, "bytes_plaintext") == 90 && !entry(all, "no_plaintext", "api.test"));
+	TEST("what was not read says why");
+	e = entry(all, "endpoints", "blind.test");
+	CHECK(number(e, "bytes") == 120 && number(e, "bytes_plaintext") == 0);
+	e = entry(all, "no_plaintext", "blind.test");
+	CHECK(number(e, "connections") == 1 && number(e, "bytes") == 120);
+	CHECK(strstr(json_string_value(json_object_get(e, "why")), "no TLS library"));
+	TEST("a connection that moved nothing is none");
+	CHECK(!entry(all, "endpoints", "silent.test"));
+	json_decref(all);
+	coverage_free(v);
+}
+
+static void too_many(void)
+{
+	struct coverage *v = coverage_new();
+	char name[32];
+	json_t *all;
+
+	TEST("of more endpoints than are named the connections are counted");
+	for (int i = 0; i < 300; i++) {
+		struct conn *c;
+
+		snprintf(name, sizeof(name), "host%d", i);
+		c = conn(name, CALL_OTHER);
+		c->ciphertext = i >= 290;
+		coverage_conn(v, c);
+	}
+	all = coverage_json(v, 0, 0);
+	CHECK(json_array_size(json_object_get(all, "endpoints")) == 256);
+	CHECK(number(all, "endpoints_more_connections") == 44);
+	CHECK(number(all, "no_plaintext_more") == 10);
+	json_decref(all);
+	coverage_free(v);
+}
+
+int main(void)
+{
+	endpoints();
+	too_many();
+	return DONE();
+}
