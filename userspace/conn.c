@@ -708,8 +708,10 @@ static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
 }
 
 /* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */
-static void ignored_data(struct conns *t, const struct conn *c, const struct ev_data *e)
+static void ignored_data(struct conns *t, struct conn *c, const struct ev_data *e)
 {
+	if (!e->off)
+		c->bytes[e->dir] += e->total;
 	if (c->datagram && e->dir == DIR_IN && (c->port == DNS_PORT || !c->port) && !e->off &&
 	    e->n == e->total)
 		dns_answer(t->dns, (struct bytes){ (const char *)e->data, e->n });

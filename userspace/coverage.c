@@ -10,6 +10,7 @@
 
 #define ENDPOINTS_MAX 256 /* named; the connections of the rest are counted */
 #define LIBRARIES_MAX 64
+#define QUIC_PORT 443 /* RFC 9114, 3.1: HTTP/3 by the port of its https URL */
 
 struct seen {
 	char name[140];
@@ -119,6 +120,13 @@ static void seen_add(struct coverage *v, const struct conn *c, struct seen *e)
 	if (c->tls || !c->ciphertext)
 		e->plaintext += bytes;
 	e->dropped += c->dropped;
+	if (c->datagram) {
+		e->plaintext -= bytes;
+		e->unread++;
+		e->unread_bytes += bytes;
+		e->why = "QUIC (UDP port 443): its streams are not read";
+		return;
+	}
 	if (!c->sock || !c->ciphertext || c->plaintext_seen || !c->calls)
 		return;
 	e->unread++;
@@ -137,7 +145,9 @@ void coverage_conn(struct coverage *v, const struct conn *c)
 		v->llm_bytes += bytes;
 	if (c->carries == CALL_LLM && (c->tls || !c->ciphertext))
 		v->llm_plaintext += bytes;
-	if (!bytes || c->ignored || !c->endpoint.name[0])
+	if (!bytes || !c->endpoint.name[0])
+		return;
+	if (c->ignored && !(c->datagram && c->port == QUIC_PORT))
 		return;
 	e = seen_of(v, c);
 	if (e) {

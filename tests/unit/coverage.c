@@ -55,6 +55,14 @@ static void endpoints(void)
 	c = conn("blind.test", CALL_OTHER);
 	c->ciphertext = true;
 	coverage_conn(v, c);
+	c = conn("h3.test", CALL_OTHER);
+	c->ignored = c->datagram = true;
+	c->port = 443;
+	coverage_conn(v, c);
+	c = conn("dns.test", CALL_OTHER);
+	c->ignored = c->datagram = true;
+	c->port = 53;
+	coverage_conn(v, c);
 	c = conn("silent.test", CALL_OTHER);
 	c->bytes[0] = c->bytes[1] = 0;
 	coverage_conn(v, c);
@@ -74,6 +82,13 @@ static void endpoints(void)
 	e = entry(all, "no_plaintext", "blind.test");
 	CHECK(number(e, "connections") == 1 && number(e, "bytes") == 120);
 	CHECK(strstr(json_string_value(json_object_get(e, "why")), "no TLS library"));
+	TEST("QUIC is named, and that it is not read");
+	e = entry(all, "no_plaintext", "h3.test");
+	CHECK(number(e, "bytes") == 120 &&
+	      strstr(json_string_value(json_object_get(e, "why")), "QUIC"));
+	e = entry(all, "endpoints", "h3.test");
+	CHECK(number(e, "bytes") == 120 && number(e, "bytes_plaintext") == 0);
+	CHECK(!entry(all, "endpoints", "dns.test"));
 	TEST("a connection that moved nothing is none");
 	CHECK(!entry(all, "endpoints", "silent.test"));
 	json_decref(all);
