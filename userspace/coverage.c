@@ -6,10 +6,12 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "file_store.h"
 #include "out/metrics.h"
 
 #define ENDPOINTS_MAX 256 /* named; the connections of the rest are counted */
 #define LIBRARIES_MAX 64
+#define FILES_MAX 16  /* databases in files */
 #define QUIC_PORT 443 /* RFC 9114, 3.1: HTTP/3 by the port of its https URL */
 
 struct seen {
@@ -37,6 +39,8 @@ struct coverage {
 	struct library libraries[LIBRARIES_MAX];
 	size_t nlibraries;
 	unsigned hooked;
+	char files[FILES_MAX][256];
+	size_t nfiles;
 };
 
 struct coverage *coverage_new(void)
@@ -72,8 +76,24 @@ static void library_seen(struct coverage *v, const struct ev_tls_lib *e)
 	l->processes = 1;
 }
 
+static void file_seen(struct coverage *v, const char *text, size_t n)
+{
+	struct bytes path = file_store_path((struct bytes){ text, n });
+
+	if (!path.n || path.n >= sizeof(v->files[0]) || v->nfiles == FILES_MAX)
+		return;
+	for (size_t i = 0; i < v->nfiles; i++)
+		if (bytes_equal(path, v->files[i]))
+			return;
+	memcpy(v->files[v->nfiles], path.p, path.n);
+	v->files[v->nfiles++][path.n] = '\0';
+}
+
 void coverage_event(struct coverage *v, const struct event *e)
 {
+	const struct ev_file *file = (const void *)e;
+	const struct ev_fd *fd = (const void *)e;
+
 	if (e->type == EV_LOST) {
 		const struct ev_lost *l = (const void *)e;
 
@@ -83,6 +103,10 @@ void coverage_event(struct coverage *v, const struct event *e)
 		v->faults = l->faults;
 	} else if (e->type == EV_TLS_LIB) {
 		library_seen(v, (const void *)e);
+	} else if (e->type == EV_FD) {
+		file_seen(v, fd->text, e->size - sizeof(*fd));
+	} else if (e->type == EV_FILE) {
+		file_seen(v, file->text, e->size - sizeof(*file));
 	}
 }
 
@@ -257,10 +281,19 @@ static json_t *libraries_json(const struct coverage *v)
 	return a;
 }
 
+static json_t *files_json(const struct coverage *v)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < v->nfiles; i++)
+		json_array_append_new(a, metrics_text(v->files[i]));
+	return a;
+}
+
 json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten)
 {
 	return json_pack("{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, "
-	                 "s:I, s:o, s:I, s:o, s:I, s:o, s:I, s:I}",
+	                 "s:I, s:o, s:I, s:o, s:I, s:o, s:o, s:I, s:I}",
 	                 "events_seen", (json_int_t)v->events, "events_lost", "ring_full",
 	                 (json_int_t)v->ring, "no_slot", (json_int_t)v->slots, "unreadable",
 	                 (json_int_t)v->faults, "calls", "llm", (json_int_t)v->calls[CALL_LLM],
@@ -273,6 +306,6 @@ json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t for
 	                 unread_json(v), "no_plaintext_more", (json_int_t)v->unread_more,
 	                 "endpoints", endpoints_json(v), "endpoints_more_connections",
 	                 (json_int_t)v->connections_more, "tls_libraries", libraries_json(v),
-	                 "connections_forgotten", (json_int_t)forgotten, "turns_unwritten",
-	                 (json_int_t)unwritten);
+	                 "file_databases", files_json(v), "connections_forgotten",
+	                 (json_int_t)forgotten, "turns_unwritten", (json_int_t)unwritten);
 }

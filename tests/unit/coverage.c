@@ -118,9 +118,53 @@ static void too_many(void)
 	coverage_free(v);
 }
 
+static void opened(struct coverage *v, const char *path)
+{
+	char room[sizeof(struct ev_fd) + 300] __attribute__((aligned(8))) = { 0 };
+	struct ev_fd *e = (void *)room;
+
+	e->h.type = EV_FD;
+	e->h.size = (uint32_t)(sizeof(*e) + strlen(path));
+	memcpy(e->text, path, strlen(path));
+	coverage_event(v, &e->h);
+}
+
+static void files(void)
+{
+	struct coverage *v = coverage_new();
+	json_t *all, *list;
+	char name[32];
+
+	TEST("databases in files are named once, with their companions");
+	opened(v, "/srv/memory.sqlite3");
+	opened(v, "/srv/memory.sqlite3-wal");
+	opened(v, "/srv/notes.db-journal");
+	opened(v, ".db");
+	opened(v, "/srv/notes.dbx");
+	opened(v, "pipe:[1.db]");
+	opened(v, "/srv/log-wal");
+	opened(v, "");
+	all = coverage_json(v, 0, 0);
+	list = json_object_get(all, "file_databases");
+	CHECK(json_array_size(list) == 2);
+	CHECK(strcmp(json_string_value(json_array_get(list, 0)), "/srv/memory.sqlite3") == 0);
+	CHECK(strcmp(json_string_value(json_array_get(list, 1)), "/srv/notes.db") == 0);
+	json_decref(all);
+	TEST("no more than fit");
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "/srv/%d.db", i);
+		opened(v, name);
+	}
+	all = coverage_json(v, 0, 0);
+	CHECK(json_array_size(json_object_get(all, "file_databases")) == 16);
+	json_decref(all);
+	coverage_free(v);
+}
+
 int main(void)
 {
 	endpoints();
 	too_many();
+	files();
 	return DONE();
 }
