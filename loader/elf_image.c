@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PHDRS_MAX 64     /* that are looked at */
+#define PHDRS_MAX 64            /* that are looked at */
+#define SECTIONS_MAX 256        /* ... usual are 40 */
+#define FUNCTIONS_MAX (1 << 20) /* of .eh_frame; a browser has 600,000 */
 #define DYNAMICS_MAX 256 /* entries of the dynamic section that are looked at; usual are 30 */
 
 /* DWARF's pointer encodings, those that linkers use: all else is refused. */
@@ -62,6 +64,29 @@ static void segment_add(struct elf_image *im, const Elf64_Phdr *p, uint64_t size
 	im->n++;
 }
 
+/* .eh_frame by its name: an executable without a dynamic linker has no .eh_frame_hdr, but strip(1) leaves section headers. */
+static void sections_look(struct elf_image *im, const Elf64_Ehdr *h)
+{
+	Elf64_Shdr names, sh;
+	char name[sizeof(".eh_frame")];
+
+	if (h->e_shentsize != sizeof(sh) ||
+	    read_at(im->fd, &names, sizeof(names), h->e_shoff + h->e_shstrndx * sizeof(sh)) !=
+	            sizeof(names))
+		return;
+	for (size_t i = 0; i < h->e_shnum && i < SECTIONS_MAX; i++) {
+		if (read_at(im->fd, &sh, sizeof(sh), h->e_shoff + i * sizeof(sh)) != sizeof(sh))
+			return;
+		if (sh.sh_name < names.sh_size &&
+		    read_at(im->fd, name, sizeof(name), names.sh_offset + sh.sh_name) ==
+		            sizeof(name) &&
+		    memcmp(name, ".eh_frame", sizeof(name)) == 0) {
+			im->unwind = sh.sh_addr;
+			im->unwind_n = sh.sh_size;
+		}
+	}
+}
+
 int elf_image_open(struct elf_image *im, int fd)
 {
 	struct stat st;
@@ -90,6 +115,8 @@ int elf_image_open(struct elf_image *im, int fd)
 		else if (p.p_type == PT_DYNAMIC)
 			im->dynamic = p.p_vaddr;
 	}
+	if (!im->frames)
+		sections_look(im, &h);
 	return 0;
 }
 
@@ -98,6 +125,8 @@ void elf_image_close(struct elf_image *im)
 	for (size_t i = 0; i < im->n; i++)
 		free(im->segments[i].data);
 	im->n = 0;
+	free(im->functions);
+	im->functions = NULL;
 }
 
 const uint8_t *elf_image_load(struct elf_image *im, struct elf_segment *s)
@@ -183,6 +212,57 @@ static uint32_t frame_length(struct elf_image *im, uint64_t entry, uint64_t star
 	return (uint32_t)le32(p + 12);
 }
 
+static int function_compare(const void *a, const void *b)
+{
+	const struct elf_function *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Each entry of .eh_frame that tells a function in the encoding linkers use. */
+static void functions_read(struct elf_image *im)
+{
+	const uint8_t *p = elf_image_at(im, im->unwind, im->unwind_n);
+	uint64_t at = 0, length;
+
+	im->functions = p ? calloc(im->unwind_n / 16 + 1, sizeof(*im->functions)) : NULL;
+	for (; im->functions && at + 16 <= im->unwind_n && im->nfunctions < FUNCTIONS_MAX;
+	     at += 4 + length) {
+		uint64_t start = im->unwind + at + 8 + (uint64_t)(int64_t)le32(p + at + 8);
+
+		length = (uint32_t)le32(p + at);
+		if (length < 4 || length == UINT32_MAX)
+			break;
+		/* a CIE is marked by 0 */
+		if (length >= 12 && le32(p + at + 4) && elf_image_offset(im, start))
+			im->functions[im->nfunctions++] =
+				(struct elf_function){ start, start + (uint32_t)le32(p + at + 12) };
+	}
+	if (im->nfunctions)
+		qsort(im->functions, im->nfunctions, sizeof(*im->functions), function_compare);
+}
+
+/* The same by .eh_frame itself. */
+static bool function_search(struct elf_image *im, uint64_t addr, struct elf_function *f)
+{
+	size_t low = 0;
+
+	if (!im->functions && im->unwind_n)
+		functions_read(im);
+	if (!im->nfunctions)
+		return false;
+	for (size_t high = im->nfunctions; high - low > 1;) {
+		size_t middle = low + (high - low) / 2;
+
+		if (im->functions[middle].start <= addr)
+			low = middle;
+		else
+			high = middle;
+	}
+	*f = im->functions[low];
+	return addr >= f->start && addr < f->end;
+}
+
 bool elf_image_function(struct elf_image *im, uint64_t addr, struct elf_function *f)
 {
 	const uint8_t *h = im->frames ? elf_image_at(im, im->frames, 12) : NULL;
@@ -190,6 +270,8 @@ bool elf_image_function(struct elf_image *im, uint64_t addr, struct elf_function
 	uint32_t n, low = 0, high;
 	uint64_t start;
 
+	if (!im->frames)
+		return function_search(im, addr, f);
 	if (!h || h[0] != 1 || h[1] != ENCODED_PCREL_SDATA4 || h[2] != ENCODED_UDATA4 ||
 	    h[3] != ENCODED_DATAREL_SDATA4)
 		return false;
@@ -263,6 +345,20 @@ bool elf_image_called(struct elf_image *im, const struct elf_function *f)
 				return true;
 		}
 	}
+	return false;
+}
+
+bool elf_image_leads(struct elf_image *im, uint64_t from, uint64_t to)
+{
+	const uint8_t *p = NULL;
+	struct elf_function f;
+
+	if (elf_image_function(im, from, &f) && f.start == from)
+		p = elf_image_at(im, f.start, f.end - f.start);
+	for (uint64_t i = 0; p && i + 5 <= f.end - f.start; i++)
+		if ((p[i] == 0xe8 || p[i] == 0xe9) &&
+		    f.start + i + 5 + (uint64_t)(int64_t)le32(p + i + 1) == to)
+			return true;
 	return false;
 }
 

@@ -13,6 +13,10 @@
 /* The most of a file that is searched: node's is 60 MiB, a browser's 200 MiB. */
 #define ELF_BYTES_MAX (512ull << 20)
 
+struct elf_function {
+	uint64_t start, end;
+};
+
 struct elf_segment {
 	uint64_t addr, offset, n; /* n: bytes of it in the file */
 	bool exec, write;
@@ -26,12 +30,11 @@ struct elf_image {
 	bool cut;   /* ELF_BYTES_MAX was reached: not all of it can be searched */
 	struct elf_segment segments[ELF_SEGMENTS_MAX];
 	size_t n;
-	uint64_t frames;  /* address of .eh_frame_hdr, 0 none */
-	uint64_t dynamic; /* address of the dynamic section, 0 none */
-};
-
-struct elf_function {
-	uint64_t start, end;
+	uint64_t frames;                /* address of .eh_frame_hdr, 0 none */
+	uint64_t dynamic;               /* address of the dynamic section, 0 none */
+	uint64_t unwind, unwind_n;      /* .eh_frame, looked for where there is no .eh_frame_hdr */
+	struct elf_function *functions; /* of .eh_frame, by address, once asked for */
+	size_t nfunctions;
 };
 
 /* 0 or -errno: -ENOEXEC no ELF file of 64 bits. fd must outlive the image. */
@@ -45,7 +48,7 @@ const uint8_t *elf_image_at(struct elf_image *im, uint64_t addr, size_t n);
 uint64_t elf_image_offset(const struct elf_image *im, uint64_t addr);
 /* Address of the next text after the address `after` (0: the first) in what is neither code nor written to; 0 none. */
 uint64_t elf_image_find(struct elf_image *im, const char *text, size_t n, uint64_t after);
-/* The function that has the address, by the table of .eh_frame_hdr, which strip(1) leaves. */
+/* The function that has the address, by .eh_frame_hdr or .eh_frame, which strip(1) leaves. */
 bool elf_image_function(struct elf_image *im, uint64_t addr, struct elf_function *f);
 /*
  * x86-64: calls fn for each instruction that makes one of the n addresses in a register (lea relative to rip; in a file linked for
@@ -56,6 +59,8 @@ void elf_image_references(struct elf_image *im, const uint64_t *addrs, size_t n,
 /* x86-64: does a call from outside of it lead to the function's first instruction? A part of a function that was split off is only
  * jumped to. */
 bool elf_image_called(struct elf_image *im, const struct elf_function *f);
+/* x86-64: does the function that begins at `from` call `to`, or end by jumping to it? */
+bool elf_image_leads(struct elf_image *im, uint64_t from, uint64_t to);
 /* Calls fn for each place in the file's data that the dynamic linker puts an address of its code to (DT_RELA), until it returns
  * false. */
 void elf_image_code_pointers(struct elf_image *im,

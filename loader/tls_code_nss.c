@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * NSS. Programs call PR_Read and PR_Write of NSPR, which serve plain files and sockets as well; only a descriptor with an SSL layer
- * leads from there to NSS, through the layer's table of functions (struct PRIOMethods, nspr/prio.h). That table is in libssl3 as it was
- * compiled (ssl_methods, lib/ssl/sslsock.c), and its functions are called for nothing but TLS.
+ * NSS. Programs call PR_Read and PR_Write of NSPR, which serve plain files and sockets as well. Only a descriptor with an SSL layer
+ * leads to NSS, and there through one of two tables of functions (struct sslSocketOpsStr, lib/ssl/sslimpl.h): ssl_secure_ops, whose
+ * functions are called for nothing but TLS, and ssl_default_ops for what is no TLS yet or ever. They are found by their shape, and told
+ * apart by that read leads to recv in the first alone (lib/ssl/sslsecur.c, ssldef.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,10 +13,24 @@
 #include "elf_sym.h"
 #include "tls_code.h"
 
-#define DESC_LAYERED 4 /* PR_DESC_LAYERED: the table's first field */
-/* Places in the table, the type being 0; all up to the last one hold a function. */
-enum { CLOSE = 1, READ, WRITE, RECV = 17, SEND, TABLE_LAST = SEND };
+/* Places in a table; there is none in ACCEPT. */
+enum {
+	CONNECT,
+	ACCEPT,
+	BIND,
+	LISTEN,
+	SHUTDOWN,
+	CLOSE,
+	RECV,
+	SEND,
+	READ,
+	WRITE,
+	PEER,
+	NAME,
+	PLACES
+};
 
+#define TABLES_MAX 16          /* of that shape; libssl3 has two */
 #define POINTERS_MAX (1 << 16) /* to code, that are looked at; libssl3 has about 500 */
 
 struct pointer {
@@ -42,48 +57,74 @@ static int pointer_compare(const void *a, const void *b)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* Does a table of functions begin with this pointer? Its type is in front. */
-static bool table_at(struct elf_image *im, const struct pointers *l, size_t i)
+/* Does a table begin with this pointer? to: its functions. */
+static bool table_read(const struct pointers *l, size_t i, uint64_t *to)
 {
-	const uint8_t *type = elf_image_at(im, l->p[i].at - 8, 8);
-	const uint8_t layered[8] = { DESC_LAYERED };
-
-	if (!type || memcmp(type, layered, sizeof(layered)) != 0 || l->n - i < TABLE_LAST)
+	if (l->n - i < PLACES - 1)
 		return false;
-	for (size_t k = 1; k < TABLE_LAST; k++)
-		if (l->p[i + k].at != l->p[i].at + 8 * k)
+	for (size_t k = 0; k < PLACES; k++) {
+		/* ACCEPT's is missing in the list */
+		const struct pointer *p = &l->p[k > ACCEPT ? i + k - 1 : i + k];
+
+		to[k] = 0;
+		if (k == ACCEPT)
+			continue;
+		if (p->at != l->p[i].at + 8 * k)
 			return false;
+		to[k] = p->addr;
+	}
 	return true;
+}
+
+/* What both tables have in common. */
+static bool related(const uint64_t *a, const uint64_t *b)
+{
+	return a[BIND] == b[BIND] && a[LISTEN] == b[LISTEN] && a[PEER] == b[PEER] &&
+	       a[NAME] == b[NAME] && a[RECV] != b[RECV] && a[SEND] != b[SEND];
+}
+
+static bool secure(struct elf_image *im, const uint64_t *t)
+{
+	return elf_image_leads(im, t[READ], t[RECV]) && elf_image_leads(im, t[WRITE], t[SEND]);
+}
+
+static const uint64_t *table_choose(struct elf_image *im, uint64_t (*tables)[PLACES], size_t n)
+{
+	const uint64_t *found = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n; k++) {
+			if (!related(tables[i], tables[k]) || !secure(im, tables[i]) ||
+			    secure(im, tables[k]))
+				continue;
+			if (found && found != tables[i])
+				return NULL;
+			found = tables[i];
+		}
+	return found;
 }
 
 static void table_find(struct elf_image *im, struct pointers *l, struct tls_code *to)
 {
-	const struct pointer *table = NULL; /* its places from CLOSE on */
+	uint64_t tables[TABLES_MAX][PLACES];
+	const uint64_t *t;
+	size_t n = 0;
 
 	elf_image_code_pointers(im, pointer_take, l);
 	qsort(l->p, l->n, sizeof(*l->p), pointer_compare);
+	for (size_t i = 0; i < l->n && n < TABLES_MAX; i++)
+		n += table_read(l, i, tables[n]);
+	t = table_choose(im, tables, n);
 	to->family = "nss";
-	for (size_t i = 0; i < l->n; i++) {
-		if (!table_at(im, l, i))
-			continue;
-		if (table) {
-			to->how =
-				"it has several tables of functions, and which is the SSL layer's "
-				"is not known";
-			return;
-		}
-		table = &l->p[i];
-	}
-	if (!table) {
-		to->how = "the table of functions of its SSL layer was not found";
+	to->how = "the table of functions of its SSL layer";
+	if (!t) {
+		to->how = "which functions its SSL layer reads and writes with could not be proven";
 		return;
 	}
-	to->how = "the table of functions of its SSL layer";
-	tls_code_add(to, elf_image_offset(im, table[READ - CLOSE].addr), TLS_READ);
-	tls_code_add(to, elf_image_offset(im, table[WRITE - CLOSE].addr), TLS_WRITE);
-	tls_code_add(to, elf_image_offset(im, table[RECV - CLOSE].addr), TLS_READ_FLAGS);
-	tls_code_add(to, elf_image_offset(im, table[SEND - CLOSE].addr), TLS_WRITE);
-	tls_code_add(to, elf_image_offset(im, table[CLOSE - CLOSE].addr), TLS_FREE);
+	/* its read and write end in recv and send */
+	tls_code_add(to, elf_image_offset(im, t[RECV]), TLS_READ_FLAGS);
+	tls_code_add(to, elf_image_offset(im, t[SEND]), TLS_WRITE);
+	tls_code_add(to, elf_image_offset(im, t[CLOSE]), TLS_FREE);
 }
 
 int tls_code_nss(int fd, const char *name, struct tls_code *to)

@@ -156,6 +156,11 @@ static int result_argument(struct elf_image *im, const struct elf_function *call
 		            callee->start)
 			continue;
 		for (uint64_t k = i; k-- > (i > ARGUMENTS_BYTES ? i - ARGUMENTS_BYTES : 0);) {
+			/* mov rcx, rsp and mov r8, rsp */
+			if (p[k] == 0x48 && p[k + 1] == 0x89 && p[k + 2] == 0xe1)
+				return 4;
+			if (p[k] == 0x49 && p[k + 1] == 0x89 && p[k + 2] == 0xe0)
+				return 5;
 			/* lea to, [rsp + disp] or [rbp + disp]: REX.W 8d ModRM, mod 1 or 2 (or 0 with rsp) */
 			uint8_t base = p[k + 2] & 7, mod = p[k + 2] >> 6;
 
