@@ -29,7 +29,7 @@ static __always_inline bool go_key(struct go_key *key, __u64 g, __u64 sp)
 /* ---- the descriptor beneath a connection ---- */
 
 /*
- * Go's description of a type, the same from 1.17 to 1.25 (internal/abi/type.go, before it reflect/type.go): what all
+ * Go's description of a type from 1.17 on (internal/abi/type.go, before it reflect/type.go; seen with 1.19 and 1.24): what all
  * types have takes 48 bytes, with the kind at 23; then a pointer has what it points to, a struct its package's path and its
  * fields. A name is a byte of flags, its length, its characters.
  */

@@ -17,6 +17,10 @@
 #define FUNCTIONS_MAX (1 << 20) /* of .eh_frame; a browser has 600,000 */
 #define DYNAMICS_MAX 256 /* entries of the dynamic section that are looked at; usual are 30 */
 
+/* Constants are searched in pieces of this size, each with what a text that begins in it may have in the next. */
+#define PIECE (256 << 10)
+#define TEXT_MAX 64
+
 /* DWARF's pointer encodings, those that linkers use: all else is refused. */
 #define ENCODED_UDATA4 0x03
 #define ENCODED_PCREL_SDATA4 0x1b
@@ -171,6 +175,36 @@ static bool constants(const struct elf_image *im, const struct elf_segment *s)
 		if (!im->segments[i].exec && !im->segments[i].write)
 			return false;
 	return true;
+}
+
+/* A segment in pieces, into one room: most files have nothing we look for, and are not worth the memory. */
+static void segment_search(const struct elf_image *im, const struct elf_segment *s,
+                           const struct elf_text *texts, size_t n, uint8_t *room, bool *has)
+{
+	for (uint64_t at = 0; at < s->n; at += PIECE) {
+		uint64_t want = s->n - at < PIECE + TEXT_MAX ? s->n - at : PIECE + TEXT_MAX;
+		size_t got = read_at(im->fd, room, want, s->offset + at);
+
+		for (size_t i = 0; i < n; i++)
+			has[i] = has[i] || memmem(room, got, texts[i].p, texts[i].n);
+		if (got < want)
+			return;
+	}
+}
+
+bool elf_image_search(const struct elf_image *im, const struct elf_text *texts, size_t n, bool *has)
+{
+	uint8_t *room = malloc(PIECE + TEXT_MAX);
+	bool any = false;
+
+	memset(has, 0, n * sizeof(*has));
+	for (size_t i = 0; room && i < im->n; i++)
+		if (constants(im, &im->segments[i]))
+			segment_search(im, &im->segments[i], texts, n, room, has);
+	free(room);
+	for (size_t i = 0; i < n; i++)
+		any |= has[i];
+	return any;
 }
 
 uint64_t elf_image_find(struct elf_image *im, const char *text, size_t n, uint64_t after)

@@ -17,6 +17,11 @@ struct elf_function {
 	uint64_t start, end;
 };
 
+struct elf_text {
+	const char *p;
+	size_t n; /* at most 64 */
+};
+
 struct elf_segment {
 	uint64_t addr, offset, n; /* n: bytes of it in the file */
 	bool exec, write;
@@ -46,6 +51,9 @@ const uint8_t *elf_image_load(struct elf_image *im, struct elf_segment *s);
 const uint8_t *elf_image_at(struct elf_image *im, uint64_t addr, size_t n);
 /* File offset of an address in an executable segment; 0 it is in none. */
 uint64_t elf_image_offset(const struct elf_image *im, uint64_t addr);
+/* Which of n texts are in what is neither code nor written to; false: none. Reads the file, keeps nothing of it. */
+bool elf_image_search(const struct elf_image *im, const struct elf_text *texts, size_t n,
+                      bool *has);
 /* Address of the next text after the address `after` (0: the first) in what is neither code nor written to; 0 none. */
 uint64_t elf_image_find(struct elf_image *im, const char *text, size_t n, uint64_t after);
 /* The function that has the address, by .eh_frame_hdr or .eh_frame, which strip(1) leaves. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Two layouts: of Go 1.16 and 1.17, where places are addresses of 8 bytes, and from 1.18 on: 4 bytes from where code begins. */
+/* Two layouts: of Go 1.16 and 1.17, where places are addresses of 8 bytes, and from 1.18 on (1.20 but for its mark the same): 4
+ * bytes from where code begins. */
 #include "go_table.h"
 
 #include <errno.h>

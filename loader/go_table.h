@@ -28,8 +28,8 @@ struct go_function {
 
 /* Does a table of a kind we read begin at p? */
 bool go_table_begins(const uint8_t *p, size_t n);
-/* 0; -ENOENT: no table of a kind we read begins there (before Go 1.16, after 1.25, not of 64 bits); -EBADMSG: it says of itself
- * what cannot be. */
+/* 0; -ENOENT: no table of a kind we read begins there (those of before Go 1.16, of 32 bits); -EBADMSG: it says of itself what
+ * cannot be. */
 int go_table_open(struct go_table *t, const uint8_t *p, size_t n);
 /* Looks names[n] up; returns how many were found. */
 size_t go_table_find(const struct go_table *t, const char *const *names, size_t n,

@@ -11,6 +11,8 @@
 #include "event.h"
 #include "state.h"
 
+struct elf_image;
+
 /* The kernel programs that TLS code can run into. */
 enum tls_program {
 	TLS_AT_ENTRY,  /* tls_enter: at a C function's first instruction */
@@ -51,7 +53,12 @@ int tls_code_find(int fd, const char *name, struct tls_code *to);
 /* The finders: 0 whether or not anything was found (to->family NULL: not this family), or -errno. */
 int tls_code_symbols(int fd, const char *name, struct tls_code *to);
 int tls_code_nss(int fd, const char *name, struct tls_code *to);
-int tls_code_static(int fd, const char *name, struct tls_code *to);
 int tls_code_opaque(int fd, const char *name, struct tls_code *to);
 int tls_code_go(int fd, const char *name, struct tls_code *to);
+
+/* Part of tls_code_opaque(): OpenSSL without symbols. Fills in `to` only what can be proven. */
+void tls_code_static(struct elf_image *im, struct tls_code *to);
+/* Part of tls_code_nss(): the tables of functions. 0 or -ENOMEM. */
+int tls_code_nss_tables(struct elf_image *im, struct tls_code *to);
+
 #endif

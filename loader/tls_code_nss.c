@@ -104,7 +104,7 @@ static const uint64_t *table_choose(struct elf_image *im, uint64_t (*tables)[PLA
 	return found;
 }
 
-static void table_find(struct elf_image *im, struct pointers *l, struct tls_code *to)
+static void table_hook(struct elf_image *im, struct pointers *l, struct tls_code *to)
 {
 	uint64_t tables[TABLES_MAX][PLACES];
 	const uint64_t *t;
@@ -127,10 +127,20 @@ static void table_find(struct elf_image *im, struct pointers *l, struct tls_code
 	tls_code_add(to, elf_image_offset(im, t[CLOSE]), TLS_FREE);
 }
 
+int tls_code_nss_tables(struct elf_image *im, struct tls_code *to)
+{
+	struct pointers l = { .p = calloc(POINTERS_MAX, sizeof(*l.p)) };
+
+	if (!l.p)
+		return -ENOMEM;
+	table_hook(im, &l, to);
+	free(l.p);
+	return 0;
+}
+
 int tls_code_nss(int fd, const char *name, struct tls_code *to)
 {
 	static const char *const exports[] = { "SSL_ImportFD" };
-	struct pointers l = { 0 };
 	struct elf_image im;
 	uint64_t offset;
 	int err = elf_sym_offsets(fd, exports, 1, &offset);
@@ -141,12 +151,7 @@ int tls_code_nss(int fd, const char *name, struct tls_code *to)
 	err = elf_image_open(&im, fd);
 	if (err)
 		return err;
-	l.p = calloc(POINTERS_MAX, sizeof(*l.p));
-	if (l.p)
-		table_find(&im, &l, to);
-	else
-		err = -ENOMEM;
-	free(l.p);
+	err = tls_code_nss_tables(&im, to);
 	elf_image_close(&im);
 	return err;
 }

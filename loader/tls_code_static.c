@@ -196,7 +196,6 @@ static void functions_choose(struct search *s, struct tls_code *to)
 
 	if (proven(s, READ_INTERNAL) && proven(s, WRITE_INTERNAL) && s->found[WRITE].start)
 		argument = result_argument(s->im, &s->found[WRITE], &s->found[WRITE_INTERNAL]);
-	to->family = "openssl";
 	if (argument) {
 		function_add(s, READ_INTERNAL, TLS_READ_EX, to);
 		function_add(s, WRITE_INTERNAL, argument == 4 ? TLS_WRITE_EX : TLS_WRITE_EX2, to);
@@ -207,9 +206,6 @@ static void functions_choose(struct search *s, struct tls_code *to)
 		to->how = "the names of functions and files its code refers to; SSL_read_ex and "
 			  "SSL_write_ex are not seen";
 	} else {
-		to->how =
-			"it has no symbols, and which of its functions read and write could not be "
-			"proven";
 		return;
 	}
 	/* a new object may have a dead one's address; SSL_free notes no error by which to find it */
@@ -236,17 +232,10 @@ static void search_run(struct search *s, struct tls_code *to)
 	functions_choose(s, to);
 }
 
-int tls_code_static(int fd, const char *name, struct tls_code *to)
+void tls_code_static(struct elf_image *im, struct tls_code *to)
 {
-	struct elf_image im;
-	struct search s = { .im = &im };
-	int err = elf_image_open(&im, fd);
+	struct search s = { .im = im };
 
-	(void)name;
-	if (err)
-		return err;
-	if (im.machine == EM_X86_64)
+	if (im->machine == EM_X86_64)
 		search_run(&s, to);
-	elf_image_close(&im);
-	return 0;
 }
