@@ -6,6 +6,10 @@
 #ifndef ENDPOINT_H
 #define ENDPOINT_H
 #include "call.h"
+#include "endpoint_table.h"
+
+/* The user's lines of the table; more are refused. */
+#define ENDPOINT_FACTS_MAX 512
 
 struct endpoint {
 	enum call_class class;
@@ -28,11 +32,16 @@ void endpoint_rules_free(struct endpoint_rules *r);
 int endpoint_rules_add_llm(struct endpoint_rules *r, const char *spec, const char **why);
 int endpoint_rules_add_storage(struct endpoint_rules *r, const char *spec, const char **why);
 int endpoint_rules_add_heartbeat(struct endpoint_rules *r, const char *spec, const char **why);
+/* A line of the table, as endpoint_table.h reads it. */
+int endpoint_rules_add_fact(struct endpoint_rules *r, const char *line, const char **why);
 
 /* Fills e's class, label, system and name from what is known: e->host and e->addr are set by the caller, port and proto
- * ("http", "redis", ..., "" unknown) tell the rest. */
+ * ("http", "redis", ..., "" unknown) tell the rest, and store, the system that an exchange showed ("" none did). */
 void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port,
-                   const char *proto);
+                   const char *proto, const char *store);
+/* What the user calls the provider there, NULL nothing. */
+const char *endpoint_provider(const struct endpoint_rules *r, const struct endpoint *e,
+                              uint16_t port);
 
 /* The class of one call at e: LLM paths on unknown hosts are LLM calls, health checks are heartbeats. Sets c->class. */
 void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e, struct call *c);

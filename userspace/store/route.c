@@ -29,7 +29,7 @@ const char *const store_names[STORE_SYSTEMS] = {
 #define M ROUTE_MISS
 
 static const struct route qdrant[] = {
-	/* api.qdrant.tech */
+/* api.qdrant.tech */
 #define Q(methods, path, op, flags)                                       \
 	{                                                                 \
 		STORE_QDRANT, methods, path, NULL, op, flags, RULE_QDRANT \
@@ -88,7 +88,7 @@ static const struct route qdrant[] = {
 };
 
 static const struct route typesense[] = {
-	/* typesense.org/docs */
+/* typesense.org/docs */
 #define T(methods, path, op, flags, rules)                                                \
 	{                                                                                 \
 		STORE_TYPESENSE, methods, path, NULL, op, flags, RULE_TYPESENSE | (rules) \
@@ -138,7 +138,7 @@ static const struct route typesense[] = {
 };
 
 static const struct route meilisearch[] = {
-	/* meilisearch.com/docs/reference/api */
+/* meilisearch.com/docs/reference/api */
 #define T(methods, path, op, flags, rules)                                                    \
 	{                                                                                     \
 		STORE_MEILISEARCH, methods, path, NULL, op, flags, RULE_MEILISEARCH | (rules) \
@@ -181,7 +181,7 @@ static const struct route meilisearch[] = {
 };
 
 static const struct route elasticsearch[] = {
-	/* elastic.co/docs/api, opensearch.org/docs */
+/* elastic.co/docs/api, opensearch.org/docs */
 #define T(methods, path, op, flags, rules)                                                  \
 	{                                                                                   \
 		STORE_ELASTICSEARCH, methods, path, NULL, op, flags, RULE_ELASTIC | (rules) \
@@ -265,7 +265,7 @@ static const struct route opensearch[] = {
 };
 
 static const struct route weaviate[] = {
-	/* docs.weaviate.io/weaviate/api/rest */
+/* docs.weaviate.io/weaviate/api/rest */
 #define T(methods, path, op, flags, rules)                                              \
 	{                                                                               \
 		STORE_WEAVIATE, methods, path, NULL, op, flags, RULE_WEAVIATE | (rules) \
@@ -302,7 +302,7 @@ static const struct route weaviate[] = {
 };
 
 static const struct route milvus[] = {
-	/* milvus.io/api-reference/restful/v2.4.x */
+/* milvus.io/api-reference/restful/v2.4.x */
 #define T(path, op, flags)                                                                     \
 	{                                                                                      \
 		STORE_MILVUS, "POST", "/v2/vectordb/" path, NULL, op, (flags) | S, RULE_MILVUS \
@@ -358,7 +358,7 @@ static const struct route milvus[] = {
 };
 
 static const struct route chroma[] = {
-	/* docs.trychroma.com/reference */
+/* docs.trychroma.com/reference */
 #define DATABASE "/api/v2/tenants/{}/databases/{}"
 #define T(methods, path, op, flags)                                                        \
 	{                                                                                  \
@@ -412,7 +412,7 @@ static const struct route chroma[] = {
 };
 
 static const struct route neo4j[] = {
-	/* neo4j.com/docs/http-api, neo4j.com/docs/query-api */
+/* neo4j.com/docs/http-api, neo4j.com/docs/query-api */
 #define T(methods, path, op, flags)                                     \
 	{                                                               \
 		STORE_NEO4J, methods, path, NULL, op, flags, RULE_NEO4J \

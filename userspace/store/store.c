@@ -177,6 +177,11 @@ static bool settled(const struct store *s)
 	return !(v->rules & (RULES_HIDDEN | RULE_ELASTIC_INFO)) || verdict_good(v);
 }
 
+bool store_reads(const struct store *s)
+{
+	return !settled(s);
+}
+
 /* A line is lost: it, and what follows up to the next one, is not read. */
 static void line_lost(struct store *s)
 {
