@@ -804,6 +804,13 @@ void conns_end(struct conns *t, uint64_t ts_ns)
 			conn_stop(c, DONE_DETACHED, &at);
 }
 
+void conns_rename(struct conns *t)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			conn_rename(c);
+}
+
 void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx)
 {
 	for (size_t i = 0; i < BUCKETS; i++)

@@ -124,6 +124,9 @@ void conns_tick(struct conns *t, uint64_t ts_ns);
 /* The watch ends: every open call is done, with status unknown. */
 void conns_end(struct conns *t, uint64_t ts_ns);
 
+/* What the rules say of endpoints changed: names all anew. */
+void conns_rename(struct conns *t);
+
 /* By socket inode; NULL unknown. */
 struct conn *conns_by_sock(struct conns *t, uint64_t sock);
 /* The host name of c became known (Host header): names it anew. */

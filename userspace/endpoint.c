@@ -5,15 +5,20 @@
  */
 #include "endpoint.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/layer.h"
+#include "event.h"
+#include "evidence.h"
 #include "llm/llm.h"
 
-#define RULES_MAX 64 /* options of each kind; more are refused */
+#define LAYERS_MAX 64 /* servers that variables give a layer; more go without */
+#define RULES_MAX 64  /* options of each kind; more are refused */
 
 struct rule {
 	char label[32]; /* storage only */
@@ -27,8 +32,18 @@ struct rules {
 	size_t n;
 };
 
+/* A server that a variable of the target gives a layer. */
+struct layer {
+	char label[3]; /* "L3"; "": variables disagree */
+	char host[128];
+	char addr[64]; /* "" not known */
+	uint16_t port;
+};
+
 struct endpoint_rules {
 	struct rules llm, storage, heartbeat;
+	struct layer layers[LAYERS_MAX];
+	size_t nlayers;
 	struct endpoint_fact *facts; /* the user's, nfacts */
 	size_t nfacts;
 };
@@ -125,6 +140,62 @@ int endpoint_rules_add_fact(struct endpoint_rules *r, const char *line, const ch
 	return 0;
 }
 
+static bool same_server(const struct layer *l, const char *host, const char *addr, uint16_t port)
+{
+	return l->port == port &&
+	       (strcasecmp(l->host, host) == 0 || (*addr && strcmp(l->addr, addr) == 0));
+}
+
+bool endpoint_rules_add_variable(struct endpoint_rules *r, const char *host, const char *addr,
+                                 uint16_t port, const char *variable)
+{
+	char layer = layer_of(bytes_of(variable));
+	struct layer new = { .label = { 'L', layer, '\0' }, .port = port };
+
+	if (!layer)
+		return false;
+	for (size_t i = 0; i < r->nlayers; i++) {
+		struct layer *l = &r->layers[i];
+
+		if (!same_server(l, host, addr, port))
+			continue;
+		if (!l->label[0] || strcmp(l->label, new.label) == 0)
+			return false;
+		l->label[0] = '\0';
+		return true;
+	}
+	if (r->nlayers == LAYERS_MAX)
+		return false;
+	snprintf(new.host, sizeof(new.host), "%s", host);
+	snprintf(new.addr, sizeof(new.addr), "%s", addr);
+	r->layers[r->nlayers++] = new;
+	return true;
+}
+
+bool endpoint_rules_add_name(struct endpoint_rules *r, const struct ev_name *name)
+{
+	struct name_text text = name_text(name);
+	char addr[INET6_ADDRSTRLEN] = "", host[128], variable[80];
+
+	if (name->family == AF_INET || name->family == AF_INET6)
+		inet_ntop(name->family, name->addr, addr, sizeof(addr));
+	snprintf(host, sizeof(host), "%.*s", (int)(text.host.n < 127 ? text.host.n : 127),
+	         text.host.p);
+	snprintf(variable, sizeof(variable), "%.*s",
+	         (int)(text.variable.n < 79 ? text.variable.n : 79), text.variable.p);
+	return endpoint_rules_add_variable(r, host, addr, name->port, variable);
+}
+
+size_t endpoint_rules_each_layer(const struct endpoint_rules *r,
+                                 void (*fn)(void *ctx, const char *host, uint16_t port,
+                                            const char *label),
+                                 void *ctx)
+{
+	for (size_t i = 0; i < r->nlayers; i++)
+		fn(ctx, r->layers[i].host, r->layers[i].port, r->layers[i].label);
+	return r->nlayers;
+}
+
 /* The address without its port; "[::1]:80" gives "::1". */
 static void addr_host(const char *addr, char *to, size_t n)
 {
@@ -194,6 +265,26 @@ static const char *store_system(const struct endpoint_rules *r, const struct end
 	return fact ? fact->name : NULL;
 }
 
+/* What the target's variables call the store, "" nothing. */
+static const char *layer_label(const struct endpoint_rules *r, const struct endpoint *e,
+                               uint16_t port)
+{
+	char addr[128];
+
+	addr_host(e->addr, addr, sizeof(addr));
+	for (size_t i = 0; i < r->nlayers; i++) {
+		const struct layer *l = &r->layers[i];
+
+		if (l->port != port)
+			continue;
+		if ((*e->host && strcasecmp(l->host, e->host) == 0) || strcmp(l->host, addr) == 0 ||
+		    (*l->addr && strcmp(l->addr, addr) == 0) ||
+		    (strcasecmp(l->host, "localhost") == 0 && is_loopback(addr)))
+			return l->label;
+	}
+	return "";
+}
+
 static void set_name(struct endpoint *e, uint16_t port)
 {
 	if (!e->host[0])
@@ -234,11 +325,12 @@ void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t 
 	else if (rule_find(&r->llm, e, port))
 		set_llm(e, provider);
 	else if (storage && (!llm || storage < llm))
-		set_storage(e, storage->label, system);
+		set_storage(e, storage->label[0] ? storage->label : layer_label(r, e, port),
+		            system);
 	else if (provider)
 		set_llm(e, provider);
 	else if (system)
-		set_storage(e, "", system);
+		set_storage(e, layer_label(r, e, port), system);
 }
 
 const char *endpoint_provider(const struct endpoint_rules *r, const struct endpoint *e,

@@ -266,6 +266,10 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		if (!(e->flags & EVF_SEEDED))
 			stall_activity(p->stall, (const void *)e);
 		break;
+	case EV_NAME:
+		if (endpoint_rules_add_name(p->rules, (const void *)e))
+			conns_rename(p->conns);
+		break;
 	case EV_SNAPSHOT:
 		on_snapshot(p, e);
 		break;

@@ -267,10 +267,10 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 		llm_response_gap(x->llm, n);
 }
 
-/* Of what is read for its turn alone a missing part changes no time and no outcome. */
+/* Of what is read for its turn alone, or only to learn who answers, a missing part changes no time and no outcome. */
 void http_exchange_partial(struct http_exchange *x, enum partial why)
 {
-	if (x->llm || x->store)
+	if (x->llm || (x->store && store_known(x->store)))
 		call_partial(x->call, why);
 }
 

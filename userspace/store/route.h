@@ -27,6 +27,7 @@ enum route_flag {
 	ROUTE_HEALTH = 1 << 2, /* only asks how the server is: no progress */
 	ROUTE_BLOCKS = 1 << 3, /* meant to wait */
 	ROUTE_SURE = 1 << 4,   /* nobody else has such a path */
+	ROUTE_KNOWN = 1 << 6,  /* anybody may have such a path: only of a store that is known */
 	ROUTE_MISS = 1 << 5,   /* 404 is an answer: there is no such thing */
 };
 
