@@ -536,3 +536,17 @@ const struct route *route_find(enum store_system system, const struct store_requ
 	}
 	return NULL;
 }
+
+unsigned route_rules(struct bytes method, struct bytes target)
+{
+	struct store_request r = { .method = method, .path = target };
+	unsigned rules = 0;
+
+	for (int i = 0; i < STORE_SYSTEMS; i++) {
+		const struct route *route = i == STORE_S3 ? NULL
+		                                          : route_find((enum store_system)i, &r);
+
+		rules |= route ? route->rules : 0;
+	}
+	return rules;
+}

@@ -166,6 +166,41 @@ static bool path_is(const struct json_scan *s, const char *path)
 	return level == s->depth;
 }
 
+/* Is path that of the row, or with more to come its beginning? */
+static bool row_has(const struct row *r, const struct bytes *path, size_t n, bool more)
+{
+	struct bytes rest = bytes_of(r->path);
+	size_t k = 0;
+
+	for (; rest.n && k < n; k++) {
+		struct bytes part = bytes_to(&rest, '.');
+
+		if (bytes_equal(part, "[]") != !path[k].p)
+			return false;
+		if (path[k].p && !bytes_equal(part, "*") &&
+		    (part.n != path[k].n || memcmp(part.p, path[k].p, part.n) != 0))
+			return false;
+	}
+	return k == n && (more || !rest.n);
+}
+
+bool rule_path_known(unsigned rules, const struct bytes *path, size_t n)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].rule & rules && row_has(&rows[i], path, n, true))
+			return true;
+	return false;
+}
+
+bool rule_string_known(unsigned rules, const struct bytes *path, size_t n, struct bytes text)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].rule & rules && row_has(&rows[i], path, n, false) &&
+		    (rows[i].test == IS_STRING || rows[i].test == IS_TEXT))
+			return is_identifier(text);
+	return false;
+}
+
 static bool test_is(const struct row *r, const struct json_token *t)
 {
 	bool number = t->kind == JSON_NUMBER && t->text.n;
