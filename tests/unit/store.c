@@ -454,6 +454,8 @@ static void test_s3(void)
 		{ "s3", "POST /bucket?delete=", 200,
 		  XML "<DeleteResult><Deleted><Key>Error</Key></Deleted></DeleteResult>", "s3",
 		  "DeleteObjects", "w", CALL_OK },
+		{ "s3", "POST /bucket?delete", 200, XML "<Other></Other>", "s3", "DeleteObjects",
+		  "w", CALL_UNKNOWN },
 		{ "s3", "HEAD /bucket", 404, "", "s3", "HeadBucket", "h", CALL_OK },
 		{ "s3", "HEAD /bucket/key", 404, "", "s3", "HeadObject", "", CALL_OK },
 		{ "s3", "GET /", 200, XML "<ListAllMyBucketsResult/>", "s3", "ListBuckets", "",

@@ -351,7 +351,7 @@ static bool whole(const struct store *s)
 	if (rules & (RULE_MILVUS_GRPC | RULE_WEAVIATE_GRPC))
 		return s->messages_good;
 	if (rules & RULES_XML)
-		return s->xml.done;
+		return s->xml.done && s->xml.result;
 	if (has_lines(s))
 		return !s->lost && !s->in_line;
 	return s->json.state == JSON_DONE;
