@@ -278,7 +278,7 @@ void conn_rename(struct conn *c)
 	struct endpoint *e = &c->endpoint;
 	const struct conn_told *told = &c->told;
 
-	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "");
+	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "", c->store);
 	e->how = NULL;
 	if (!told->how ||
 	    (told->class != CALL_OTHER && e->class != CALL_OTHER && told->class != e->class))
@@ -317,6 +317,18 @@ void conn_host(struct conn *c, const char *host)
 	conn_rename(c);
 	if (c->peer) {
 		snprintf(c->peer->endpoint.host, sizeof(c->peer->endpoint.host), "%s", name);
+		conn_rename(c->peer);
+	}
+}
+
+void conn_store(struct conn *c, const char *system)
+{
+	if (strcmp(system, c->endpoint.system) == 0 || strcmp(system, c->store) == 0)
+		return;
+	snprintf(c->store, sizeof(c->store), "%s", system);
+	conn_rename(c);
+	if (c->peer) {
+		snprintf(c->peer->store, sizeof(c->peer->store), "%s", system);
 		conn_rename(c->peer);
 	}
 }
@@ -425,6 +437,7 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 		struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
 
 		c->told = (struct conn_told){ 0 };
+		c->store[0] = '\0';
 		/* a socket that connects again carries a new stream */
 		if (c->bytes[0] || c->bytes[1])
 			conn_stop(c, DONE_SWITCHED, &at);
@@ -834,6 +847,13 @@ void conns_end(struct conns *t, uint64_t ts_ns)
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct conn *c = t->buckets[i]; c; c = c->next)
 			conn_stop(c, DONE_DETACHED, &at);
+}
+
+void conns_rename(struct conns *t)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			conn_rename(c);
 }
 
 void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx)
