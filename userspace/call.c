@@ -2,6 +2,7 @@
 /* Calls as plain data: made, freed and named here; filled by the parsers. */
 #include "call.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -20,6 +21,17 @@ void llm_call_free(struct llm_call *l)
 		return;
 	free(l->history.messages);
 	free(l);
+}
+
+void llm_request_id(char to[LLM_REQUEST_ID_MAX], struct bytes id)
+{
+	if (!id.n || id.n >= LLM_REQUEST_ID_MAX)
+		return;
+	for (size_t i = 0; i < id.n; i++)
+		if (!isalnum((unsigned char)id.p[i]) && !memchr("._:-", id.p[i], 4))
+			return;
+	memcpy(to, id.p, id.n);
+	to[id.n] = '\0';
 }
 
 void call_init(struct call *c)
@@ -111,8 +123,8 @@ enum llm_role llm_role_of_name(const char *name)
 		{ "system", LLM_ROLE_SYSTEM },       { "developer", LLM_ROLE_SYSTEM },
 		{ "user", LLM_ROLE_USER },           { "human", LLM_ROLE_USER },
 		{ "assistant", LLM_ROLE_ASSISTANT }, { "model", LLM_ROLE_ASSISTANT },
-		{ "ai", LLM_ROLE_ASSISTANT },        { "tool", LLM_ROLE_TOOL },
-		{ "function", LLM_ROLE_TOOL },
+		{ "ai", LLM_ROLE_ASSISTANT },        { "chatbot", LLM_ROLE_ASSISTANT },
+		{ "tool", LLM_ROLE_TOOL },           { "function", LLM_ROLE_TOOL },
 	};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)

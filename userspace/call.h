@@ -63,6 +63,10 @@ struct llm_history {
 	struct llm_message *messages; /* n of them, oldest first */
 };
 
+/* The reply's name at its provider, which its support asks for. */
+#define LLM_REQUEST_ID_MAX 80
+#define LLM_FINISH_MAX 48
+
 struct llm_call {
 	enum llm_kind kind;
 	char provider[24]; /* "openai", "anthropic", "gemini", "ollama", ... "" unknown */
@@ -74,6 +78,9 @@ struct llm_call {
 	uint64_t first_content_ns; /* first content of the reply: no ping, no role-only chunk */
 	uint64_t last_content_ns;
 	bool finished; /* the reply said it is complete */
+	char finish_reason
+		[LLM_FINISH_MAX]; /* the API's word for why it ended, in lower case; "" not told */
+	char request_id[LLM_REQUEST_ID_MAX]; /* "" not told */
 	struct llm_tokens tokens;
 };
 
@@ -146,6 +153,8 @@ struct call *call_new(void);
 void call_free(struct call *c);
 struct llm_call *llm_call_new(void);
 void llm_call_free(struct llm_call *l);
+/* Takes over a request id if it is an identifier (letters, digits, . _ : -) that fits; else leaves to as it was. */
+void llm_request_id(char to[LLM_REQUEST_ID_MAX], struct bytes id);
 
 /* An LLM or storage call: of those the books, clocks and causes are made. */
 bool call_counts(const struct call *c);

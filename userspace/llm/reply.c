@@ -38,7 +38,7 @@ static void show_tokens(struct reply *r)
 {
 	/* an auxiliary reply's counts are its content, not its price */
 	if (r->call->llm->kind != LLM_AUXILIARY)
-		r->call->llm->tokens = facts_tokens(&r->all);
+		r->call->llm->tokens = facts_tokens(&r->all, r->call->llm->kind);
 }
 
 static void take_over(struct reply *r)
@@ -48,6 +48,9 @@ static void take_over(struct reply *r)
 	facts_merge(&r->all, &r->doc);
 	if (r->all.model[0])
 		strcpy(l->model, r->all.model);
+	strcpy(l->finish_reason, facts_finish(&r->all));
+	if (!l->request_id[0])
+		strcpy(l->request_id, r->all.request_id);
 	show_tokens(r);
 	facts_init(&r->doc);
 }
@@ -245,7 +248,7 @@ void reply_gap(struct reply *r, uint64_t n)
 	if (r->form == REPLY_SNIFF)
 		r->form = r->declared;
 	/* counters that grow with the stream are out of date, unless it had come to its end */
-	if (!r->all.finished) {
+	if (!r->call->llm->finished) {
 		facts_forget(&r->all, true);
 		show_tokens(r);
 	}
@@ -273,7 +276,7 @@ void reply_gap(struct reply *r, uint64_t n)
 	}
 }
 
-void reply_end(struct reply *r, bool complete)
+static void end_form(struct reply *r, bool complete)
 {
 	if (r->form == REPLY_LINES)
 		line_end(r);
@@ -286,5 +289,15 @@ void reply_end(struct reply *r, bool complete)
 		r->call->llm->finished = true;
 	} else if (!r->lost && r->scan.state == JSON_OPEN) {
 		take_over_cut(r);
+	}
+}
+
+void reply_end(struct reply *r, bool complete)
+{
+	end_form(r, complete);
+	/* what grows with the stream stood still where it was cut */
+	if (!complete && !r->call->llm->finished) {
+		facts_forget(&r->all, true);
+		show_tokens(r);
 	}
 }
