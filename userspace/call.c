@@ -10,8 +10,11 @@ struct llm_call *llm_call_new(void)
 {
 	struct llm_call *l = calloc(1, sizeof(*l));
 
-	if (l)
-		l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
+	if (!l)
+		return NULL;
+	l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
+	l->quota = (struct llm_quota){ -1, -1, -1, -1 };
+	l->limit_s = -1;
 	return l;
 }
 

@@ -67,6 +67,20 @@ struct llm_history {
 #define LLM_REQUEST_ID_MAX 80
 #define LLM_FINISH_MAX 48
 
+/* What a client says in its request of how long it will wait. */
+enum limit_said {
+	LIMIT_UNSAID,
+	LIMIT_NONE,    /* its SDK would have said it, had there been one */
+	LIMIT_SILENCE, /* time without a byte of the reply */
+	LIMIT_HEAD,    /* until the reply begins */
+};
+
+/* What a provider says is left of its limits; -1 not told. */
+struct llm_quota {
+	int64_t requests, tokens;
+	double requests_reset_s, tokens_reset_s; /* until they are full again */
+};
+
 struct llm_call {
 	enum llm_kind kind;
 	char provider[24]; /* "openai", "anthropic", "gemini", "ollama", ... "" unknown */
@@ -82,6 +96,9 @@ struct llm_call {
 		[LLM_FINISH_MAX]; /* the API's word for why it ended, in lower case; "" not told */
 	char request_id[LLM_REQUEST_ID_MAX]; /* "" not told */
 	struct llm_tokens tokens;
+	enum limit_said limit;
+	double limit_s; /* -1 none */
+	struct llm_quota quota;
 };
 
 /* What a request to the target says of the turn it asks for, from its JSON or header fields. */

@@ -166,11 +166,11 @@ static const struct {
 static const struct {
 	const char *path; /* below one of usages */
 	enum counter counter;
-	bool all_in;
+	bool all_in, grows;
 } counters[] = {
 	{ "prompt_tokens", COUNT_IN, true },
 	{ "input_tokens", COUNT_IN },
-	{ "promptTokenCount", COUNT_IN, true },
+	{ "promptTokenCount", COUNT_IN, true, true },
 	{ "inputTokens", COUNT_IN },
 	{ "total_input_tokens", COUNT_IN, true },
 	{ "tokens.input_tokens", COUNT_IN, true },
@@ -434,8 +434,13 @@ static void root_count(struct facts *f, size_t i, struct bytes text)
 
 static bool is_input(enum counter c)
 {
-	return c != COUNT_OUT && c != COUNT_REASONING && c != COUNT_THOUGHTS && c != COUNT_TOTAL &&
-	       c != COUNT_METERED_OUT;
+	return c != COUNT_OUT && c != COUNT_REASONING && c != COUNT_THOUGHTS && c != COUNT_TOTAL;
+}
+
+static void usage_count(struct facts *f, size_t i, struct bytes text)
+{
+	count(f, counters[i].counter, text, counters[i].all_in);
+	f->grows |= counters[i].grows;
 }
 
 static void usage_number(struct facts *f, const struct json_scan *s, unsigned base,
@@ -449,7 +454,7 @@ static void usage_number(struct facts *f, const struct json_scan *s, unsigned ba
 		for (size_t k = 0; k < N(counters); k++)
 			if (json_at(s, level, counters[k].path) &&
 			    (!usages[i].input_only || is_input(counters[k].counter)))
-				count(f, counters[k].counter, text, counters[k].all_in);
+				usage_count(f, k, text);
 		return;
 	}
 }
@@ -521,6 +526,7 @@ void facts_merge(struct facts *all, const struct facts *newer)
 			all->n[i] = newer->n[i];
 	if (newer->n[COUNT_IN] >= 0)
 		all->all_in = newer->all_in;
+	all->grows |= newer->grows;
 	all->content |= newer->content;
 	all->finished |= newer->finished;
 	take(all->model, sizeof(all->model), newer->model);
@@ -532,9 +538,16 @@ void facts_merge(struct facts *all, const struct facts *newer)
 	merge_error(all, newer);
 }
 
-void facts_forget(struct facts *f, bool output_only)
+void facts_forget(struct facts *f)
 {
 	for (size_t i = 0; i < COUNTERS; i++)
-		if (!output_only || !is_input(i))
+		f->n[i] = -1;
+}
+
+void facts_outdate(struct facts *f)
+{
+	for (size_t i = 0; i < COUNTERS; i++)
+		if (f->grows || !is_input(i))
 			f->n[i] = -1;
+	f->holed = true;
 }

@@ -32,6 +32,8 @@ enum counter {
 struct facts {
 	int64_t n[COUNTERS]; /* -1 not seen */
 	bool all_in;         /* COUNT_IN has the cache's tokens in it */
+	bool grows;          /* the input's counters grow with the stream, as the output's do */
+	bool holed;          /* a document was lost that could have told better */
 	bool content, finished;
 	bool error;
 	bool flat_error; /* the document itself is the error, its root has the type and code */
@@ -58,15 +60,16 @@ void facts_token(struct facts *f, const struct json_scan *s, unsigned base,
 /* Takes over what a later document says. */
 void facts_merge(struct facts *all, const struct facts *newer);
 
-/* Drops the counters, or only those of the output. */
-void facts_forget(struct facts *f, bool output_only);
+/* Drops the counters; or only those that may be out of date, because what followed was lost. */
+void facts_forget(struct facts *f);
+void facts_outdate(struct facts *f);
 
 /* The counters as call.h has them: in with cached, out with reasoning. */
 struct llm_tokens facts_tokens(const struct facts *f, enum llm_kind kind);
 /* Why the reply ended, "" not told. */
 const char *facts_finish(const struct facts *f);
 /* The document is an error of this kind, as something outside it says. */
-void facts_error_kind(struct facts *f, const char *kind);
+void facts_error_kind(struct facts *f, struct bytes kind);
 /* Takes over an identifier, in lower case; leaves to as it was if it is none: it could be prose then. */
 void facts_id(char to[FACTS_ID_MAX], struct bytes word);
 /* An error was reported: sets c's status and error_kind from it. */

@@ -54,8 +54,11 @@ struct llm_tokens facts_tokens(const struct facts *f, enum llm_kind kind)
 	} else {
 		add_by_total(f, &t);
 	}
-	t.in = or_else(t.in, n[COUNT_METERED_IN]);
-	t.out = or_else(t.out, n[COUNT_METERED_OUT]);
+	/* the model's own counts tell of a cache, too: none may have been lost */
+	if (!f->holed) {
+		t.in = or_else(t.in, n[COUNT_METERED_IN]);
+		t.out = or_else(t.out, n[COUNT_METERED_OUT]);
+	}
 	if (kind == LLM_EMBEDDING)
 		t.in = or_else(t.in, n[COUNT_BILLED]);
 	return t;
@@ -66,10 +69,10 @@ const char *facts_finish(const struct facts *f)
 	return f->finish[0] ? f->finish : f->status_word;
 }
 
-void facts_error_kind(struct facts *f, const char *kind)
+void facts_error_kind(struct facts *f, struct bytes kind)
 {
 	f->error = true;
-	facts_id(f->type, bytes_of(kind));
+	facts_id(f->type, kind);
 }
 
 static bool is_rate_limit(const char *kind)

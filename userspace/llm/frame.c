@@ -75,7 +75,7 @@ static void payload_end(struct reply *r)
 	struct frame *f = &r->frame;
 
 	if (f->failed)
-		facts_error_kind(&r->doc, f->kind);
+		facts_error_kind(&r->doc, bytes_of(f->kind));
 	r->doc.finished |= f->last;
 	if (f->failed || f->last || r->scan.state == JSON_DONE)
 		reply_doc_commit(r);

@@ -24,6 +24,10 @@ bool llm_request_end(struct llm *l);
 
 /* content_type: value of the header, any parameters included; "" when missing. */
 void llm_response_head(struct llm *l, int status, struct bytes content_type);
+/* What the reply's header counts, -1 not told, and the error it names (a status of 400 and more), "" none. Counters of the
+ * body are the better ones. */
+void llm_response_metered(struct llm *l, int64_t in, int64_t out);
+void llm_response_error(struct llm *l, struct bytes kind);
 void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns);
 void llm_response_gap(struct llm *l, uint64_t n);
 /* The reply ended; complete is false when the connection broke before. Sets c->status and c->error_kind when the body

@@ -59,7 +59,7 @@ static void take_over(struct reply *r)
  * would add up to something else. */
 static void take_over_cut(struct reply *r)
 {
-	facts_forget(&r->doc, false);
+	facts_forget(&r->doc);
 	take_over(r);
 }
 
@@ -195,6 +195,13 @@ void reply_head(struct reply *r, struct bytes content_type, bool lines)
 		r->call->llm->streamed = counts_as_content(r) || r->call->llm->streamed;
 }
 
+void reply_metered(struct reply *r, int64_t in, int64_t out)
+{
+	r->all.n[COUNT_METERED_IN] = in;
+	r->all.n[COUNT_METERED_OUT] = out;
+	show_tokens(r);
+}
+
 /* Servers send errors as JSON whatever they declared, proxies events as JSON: the first byte
  * decides. */
 static void sniff(struct reply *r, char c)
@@ -249,7 +256,7 @@ void reply_gap(struct reply *r, uint64_t n)
 		r->form = r->declared;
 	/* counters that grow with the stream are out of date, unless it had come to its end */
 	if (!r->call->llm->finished) {
-		facts_forget(&r->all, true);
+		facts_outdate(&r->all);
 		show_tokens(r);
 	}
 	switch (r->form) {
@@ -297,7 +304,7 @@ void reply_end(struct reply *r, bool complete)
 	end_form(r, complete);
 	/* what grows with the stream stood still where it was cut */
 	if (!complete && !r->call->llm->finished) {
-		facts_forget(&r->all, true);
+		facts_outdate(&r->all);
 		show_tokens(r);
 	}
 }

@@ -76,6 +76,8 @@ struct reply {
 void reply_init(struct reply *r, struct call *call, bool elements);
 void reply_free(struct reply *r);
 void reply_head(struct reply *r, struct bytes content_type, bool lines);
+/* Counts of the reply's header, -1 not told. */
+void reply_metered(struct reply *r, int64_t in, int64_t out);
 void reply_feed(struct reply *r, struct bytes b, uint64_t ts_ns);
 void reply_gap(struct reply *r, uint64_t n);
 void reply_end(struct reply *r, bool complete);

@@ -9,6 +9,7 @@
 #include "llm/llm.h"
 #include "proto/http1_line.h"
 #include "proto/http_fields.h"
+#include "proto/http_said.h"
 
 struct http_exchange {
 	struct call_sink *sink;
@@ -114,6 +115,8 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	c->retry_count = retry_count(h);
 	if (!cut)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
+	if (x->llm && c->llm)
+		http_said_request(h, c->llm);
 }
 
 /* The request is as complete as it will get. */
@@ -166,21 +169,23 @@ void http_exchange_reply_began(struct http_exchange *x, unsigned int status,
 	c->reply_task = first->task;
 }
 
-static double retry_after_s(const struct http_head *h)
-{
-	double ms = http_head_number(h, FIELD_RETRY_AFTER_MS);
-
-	/* a date is left out: it is the server's clock, not ours */
-	return ms >= 0 ? ms / 1000 : http_head_number(h, FIELD_RETRY_AFTER);
-}
-
 void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status)
 {
+	/* ThrottlingException:http://internal.amazon.com/... */
+	struct bytes error = http1_until(http_head_field(h, FIELD_AWS_ERROR), ":");
+	int64_t in, out;
+
 	if (!x->call)
 		return;
-	x->call->retry_after_s = retry_after_s(h);
-	if (x->llm)
-		llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
+	x->call->retry_after_s = http_said_retry_after(h);
+	if (!x->llm)
+		return;
+	if (x->call->llm)
+		http_said_reply(h, x->call->llm);
+	llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
+	http_said_tokens(h, &in, &out);
+	llm_response_metered(x->llm, in, out);
+	llm_response_error(x->llm, error);
 }
 
 /* ---- bytes ---- */
