@@ -117,6 +117,17 @@ const char *llm_role_name(enum llm_role r)
 	return names[r];
 }
 
+const char *limit_said_name(enum limit_said l)
+{
+	static const char *const names[] = {
+		[LIMIT_UNSAID] = NULL,
+		[LIMIT_NONE] = "none",
+		[LIMIT_SILENCE] = "silence",
+		[LIMIT_HEAD] = "reply_begins",
+	};
+	return names[l];
+}
+
 enum llm_role llm_role_of_name(const char *name)
 {
 	static const struct {

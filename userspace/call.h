@@ -180,8 +180,9 @@ void call_partial(struct call *c, enum partial why);
 
 const char *call_class_name(enum call_class c);
 const char *call_status_name(enum call_status s);
-const char *partial_name(enum partial p);   /* NULL for PARTIAL_NONE */
-const char *llm_role_name(enum llm_role r); /* NULL for LLM_ROLE_NONE */
+const char *partial_name(enum partial p);       /* NULL for PARTIAL_NONE */
+const char *llm_role_name(enum llm_role r);     /* NULL for LLM_ROLE_NONE */
+const char *limit_said_name(enum limit_said l); /* NULL for LIMIT_UNSAID */
 /* By the names that APIs and logs have for it, in any case: "human", "AI", "developer"; LLM_ROLE_NONE: nobody's. */
 enum llm_role llm_role_of_name(const char *name);
 #endif

@@ -58,7 +58,8 @@ struct conn {
 	bool ciphertext;        /* a socket that carries TLS */
 	bool shared;            /* used by more than one process: the end of one is not its own */
 	bool ignored;           /* datagrams, unnamed unix sockets: nothing to parse */
-	bool plaintext_seen;    /* ciphertext: its TLS object was found */
+	bool datagram;
+	bool plaintext_seen; /* ciphertext: its TLS object was found */
 	enum call_class
 		carries; /* the class of the newest call on it that is LLM or storage: the owner's */
 	uint64_t connect_ns; /* entry of connect(), 0 not seen */
@@ -69,6 +70,7 @@ struct conn {
 	uint64_t bytes[2]; /* by direction, as moved (ciphertext where it is that) */
 	uint64_t last_ns[2];
 	uint64_t gaps;       /* places where bytes were not seen */
+	uint64_t dropped;    /* bytes of those, where it is not ciphertext */
 	unsigned calls;      /* opened so far */
 	unsigned open;       /* calls open */
 	unsigned real_calls; /* done so far that are no log-ins */
