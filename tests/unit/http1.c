@@ -75,6 +75,11 @@ void llm_free(struct llm *l)
 	free(l);
 }
 
+bool llm_socket(struct bytes path)
+{
+	return bytes_end(path, "/v1/realtime");
+}
+
 void llm_request_body(struct llm *l, struct bytes b)
 {
 	heard.disorder |= l->request_ended;
@@ -520,6 +525,19 @@ static void switching(void)
 	out("GET /no HTTP/1.1\r\n\r\n");
 	end(DONE_CLOSED);
 	CHECK(got.n == 1 && call_is(0, "GET /ws", CALL_OK, 101));
+
+	TEST("101 to a WebSocket goes on with its frames, those in the same segment too");
+	begin();
+	out("GET /v1/realtime?model=m HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n");
+	in("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n\x81\x02hi");
+	feed_n(DIR_OUT, "\x81\x82\1\2\3\4hk", 8);
+	in("\x81\x02yo");
+	feed_n(DIR_OUT, "\x81\x82\1\2\3\4hk", 8);
+	end(DONE_RESET);
+	CHECK(got.n == 3 && call_is(0, "GET /v1/realtime", CALL_OK, 101));
+	CHECK(call_is(1, "WEBSOCKET /v1/realtime", CALL_OK, 0) && got.done[1].class == CALL_LLM &&
+	      strcmp(got.done[1].host, "h") == 0);
+	CHECK(call_is(2, "WEBSOCKET /v1/realtime", CALL_ABORTED, 0));
 
 	TEST("an upgrade the server declines leaves the connection HTTP");
 	begin();

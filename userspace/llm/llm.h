@@ -34,6 +34,9 @@ void llm_response_gap(struct llm *l, uint64_t n);
  * tells more than the HTTP status (in-stream errors, refusals of quota), c->llm->finished, tokens, model. */
 void llm_response_end(struct llm *l, bool complete);
 
+/* Is that the path of a WebSocket to an LLM: OpenAI's Realtime and Responses, Gemini's Live? */
+bool llm_socket(struct bytes path);
+
 /* "openai" for api.openai.com and so on; NULL for hosts that are no LLM provider's. For connections with no plaintext,
  * and to tell providers that share a path apart. */
 const char *llm_provider_of_host(struct bytes host);

@@ -294,6 +294,13 @@ static bool read_local(struct llm_path *p, struct bytes method, struct bytes pat
 	return true;
 }
 
+bool llm_socket(struct bytes path)
+{
+	path = path_only(path);
+	return ends_with(path, "/v1/realtime") || ends_with(path, "/openai/realtime") ||
+	       ends_with(path, "/v1/responses") || after(path, "BidiGenerateContent").p;
+}
+
 void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, struct bytes host)
 {
 	const char *provider = llm_provider_of_host(host);

@@ -10,6 +10,7 @@
 #include "proto/http1_line.h"
 #include "proto/http_fields.h"
 #include "proto/http_said.h"
+#include "proto/websocket.h"
 
 struct http_exchange {
 	struct call_sink *sink;
@@ -17,6 +18,7 @@ struct http_exchange {
 	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
+	bool llm_socket;            /* a WebSocket at this path is an LLM's */
 };
 
 struct http_exchange *http_exchange_new(struct call_sink *sink, const char *proto,
@@ -113,6 +115,7 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	c->op_known = true;
 	c->write = method_writes(method);
 	c->retry_count = retry_count(h);
+	x->llm_socket = llm_socket(path);
 	if (!cut)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
 	if (x->llm && c->llm)
@@ -186,6 +189,17 @@ void http_exchange_reply(struct http_exchange *x, const struct http_head *h, uns
 	http_said_tokens(h, &in, &out);
 	llm_response_metered(x->llm, in, out);
 	llm_response_error(x->llm, error);
+}
+
+void http_exchange_socket(const struct http_exchange *x, struct websocket_name *ret)
+{
+	const struct call *c = x->call;
+	const char *path = c ? strchr(c->op, ' ') : NULL;
+
+	snprintf(ret->host, sizeof(ret->host), "%s", c ? c->host : "");
+	snprintf(ret->op, sizeof(ret->op), "WEBSOCKET%.*s", (int)(sizeof(ret->op) - 10),
+	         path ? path : "");
+	ret->llm = x->llm_socket;
 }
 
 /* ---- bytes ---- */
