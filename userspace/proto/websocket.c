@@ -11,24 +11,17 @@
 #include "event.h"
 #include "proto/pending.h"
 
-/* Two bytes, a length of up to eight, a mask of four. */
-#define HEADER_MAX 14
 /* Control frames hold no more. */
 #define CONTROL_MAX 125
 
 enum opcode { OP_MORE = 0, OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 
-struct header {
-	bool fin, control;
-	uint64_t payload;
-};
-
 struct side {
 	bool lost;
-	uint8_t head[HEADER_MAX];
+	uint8_t head[WEBSOCKET_HEADER_MAX];
 	size_t nhead;
-	struct header frame; /* being read */
-	uint64_t left;       /* bytes of its payload to come */
+	struct websocket_frame frame; /* being read */
+	uint64_t left;                /* bytes of its payload to come */
 };
 
 struct websocket {
@@ -112,8 +105,7 @@ static void message_end(struct websocket *w, int dir, const struct stamp *at)
 
 /* ---- frames ---- */
 
-/* Length of the frame's header as far as its first bytes tell, 0: they are none. */
-static size_t header_size(int dir, const uint8_t *h, size_t n)
+size_t websocket_header_size(int dir, const uint8_t *h, size_t n)
 {
 	static const size_t lengths[] = { [126] = 2, [127] = 8 };
 	uint8_t op = h[0] & 0x0f, len = n > 1 ? h[1] & 0x7f : 0;
@@ -130,8 +122,7 @@ static size_t header_size(int dir, const uint8_t *h, size_t n)
 	return 2 + (len >= 126 ? lengths[len] : 0) + (dir == DIR_OUT ? 4 : 0);
 }
 
-/* Of a whole header. False: a length that none may have. */
-static bool header_read(const uint8_t *h, struct header *ret)
+bool websocket_header_read(const uint8_t *h, struct websocket_frame *ret)
 {
 	uint8_t len = h[1] & 0x7f;
 	uint64_t n = 0;
@@ -174,7 +165,7 @@ static bool frame_begin(struct websocket *w, int dir, const struct stamp *at)
 {
 	struct side *s = &w->side[dir];
 
-	if (!header_read(s->head, &s->frame))
+	if (!websocket_header_read(s->head, &s->frame))
 		return false;
 	s->left = s->frame.payload;
 	if (s->frame.control)
@@ -201,7 +192,7 @@ static size_t step(struct websocket *w, int dir, struct bytes b, const struct st
 		return n;
 	}
 	s->head[s->nhead++] = (uint8_t)*b.p;
-	size = header_size(dir, s->head, s->nhead);
+	size = websocket_header_size(dir, s->head, s->nhead);
 	if (!size || (s->nhead == size && s->nhead >= 2 && !frame_begin(w, dir, at))) {
 		lose(w, dir, PARTIAL_NO_PLAINTEXT, at);
 		return b.n;
@@ -211,14 +202,13 @@ static size_t step(struct websocket *w, int dir, struct bytes b, const struct st
 	return n;
 }
 
-/* Whole frames from the first byte to the last? */
-static bool frames_fit(int dir, struct bytes b)
+bool websocket_frames_fit(int dir, struct bytes b)
 {
 	while (b.n >= 2) {
-		size_t size = header_size(dir, (const uint8_t *)b.p, b.n);
-		struct header h;
+		size_t size = websocket_header_size(dir, (const uint8_t *)b.p, b.n);
+		struct websocket_frame h;
 
-		if (!size || b.n < size || !header_read((const uint8_t *)b.p, &h) ||
+		if (!size || b.n < size || !websocket_header_read((const uint8_t *)b.p, &h) ||
 		    h.payload > b.n - size)
 			return false;
 		b = bytes_from(b, size + (size_t)h.payload);
@@ -259,7 +249,7 @@ static void websocket_feed(void *state, int dir, struct bytes b, const struct st
 	struct websocket *w = state;
 	struct side *s = &w->side[dir == DIR_OUT];
 
-	if (s->lost && frames_fit(dir, b))
+	if (s->lost && websocket_frames_fit(dir, b))
 		s->lost = false;
 	/* something is answered, what is not known */
 	if (s->lost && dir == DIR_IN)

@@ -21,4 +21,19 @@ extern const struct proto proto_websocket;
 
 /* Before its first byte. */
 void websocket_name(void *state, const struct websocket_name *name);
+
+/* For who masks frames as well. dir: DIR_OUT is the client's. */
+#define WEBSOCKET_HEADER_MAX 14 /* two bytes, a length of up to eight, a mask of four */
+
+struct websocket_frame {
+	bool fin, control;
+	uint64_t payload;
+};
+
+/* The length of a frame's header as far as its first n bytes tell (2 until they are there), 0: it is none. */
+size_t websocket_header_size(int dir, const uint8_t *h, size_t n);
+/* Of a whole header. False: a length that none may have. */
+bool websocket_header_read(const uint8_t *h, struct websocket_frame *ret);
+/* Whole frames from the first byte to the last? */
+bool websocket_frames_fit(int dir, struct bytes b);
 #endif
