@@ -13,8 +13,8 @@ struct llm_call *llm_call_new(void)
 	if (!l)
 		return NULL;
 	l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
-	l->quota = (struct llm_quota){ -1, -1, -1, -1 };
-	l->limit_s = -1;
+	l->said.quota = (struct llm_quota){ -1, -1, -1, -1 };
+	l->said.limit_s = -1;
 	return l;
 }
 

@@ -81,6 +81,16 @@ struct llm_quota {
 	double requests_reset_s, tokens_reset_s; /* until they are full again */
 };
 
+/* What client and provider say of a call beside its tokens. */
+struct llm_said {
+	char finish_reason
+		[LLM_FINISH_MAX]; /* the API's word for why it ended, in lower case; "" not told */
+	char request_id[LLM_REQUEST_ID_MAX]; /* "" not told */
+	enum limit_said limit;
+	double limit_s; /* -1 none */
+	struct llm_quota quota;
+};
+
 struct llm_call {
 	enum llm_kind kind;
 	char provider[24]; /* "openai", "anthropic", "gemini", "ollama", ... "" unknown */
@@ -92,13 +102,8 @@ struct llm_call {
 	uint64_t first_content_ns; /* first content of the reply: no ping, no role-only chunk */
 	uint64_t last_content_ns;
 	bool finished; /* the reply said it is complete */
-	char finish_reason
-		[LLM_FINISH_MAX]; /* the API's word for why it ended, in lower case; "" not told */
-	char request_id[LLM_REQUEST_ID_MAX]; /* "" not told */
 	struct llm_tokens tokens;
-	enum limit_said limit;
-	double limit_s; /* -1 none */
-	struct llm_quota quota;
+	struct llm_said said;
 };
 
 /* What a request to the target says of the turn it asks for, from its JSON or header fields. */

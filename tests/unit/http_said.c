@@ -37,7 +37,7 @@ static bool says(const char *lines, enum limit_said limit, double s)
 
 		read_head(&h, lines, step);
 		http_said_request(&h, l);
-		same &= l->limit == limit && l->limit_s == s;
+		same &= l->said.limit == limit && l->said.limit_s == s;
 		llm_call_free(l);
 	}
 	return same;
@@ -86,7 +86,7 @@ static struct llm_call *reply(const char *lines)
 
 static bool id_is(const char *lines, const char *id)
 {
-	return strcmp(reply(lines)->request_id, id) == 0;
+	return strcmp(reply(lines)->said.request_id, id) == 0;
 }
 
 static void ids(void)
@@ -109,7 +109,7 @@ static void ids(void)
 static bool quota(const char *lines, int64_t requests, int64_t tokens, double requests_s,
                   double tokens_s)
 {
-	const struct llm_quota *q = &reply(lines)->quota;
+	const struct llm_quota *q = &reply(lines)->said.quota;
 
 	return q->requests == requests && q->tokens == tokens &&
 	       q->requests_reset_s == requests_s && q->tokens_reset_s == tokens_s;

@@ -988,7 +988,7 @@ static bool matches(const struct row *r)
 
 	return memcmp(&l->tokens, &r->tokens, sizeof(r->tokens)) == 0 && l->kind == r->kind &&
 	       text_is(l->provider, r->provider) && text_is(l->model, r->model) &&
-	       text_is(l->finish_reason, r->finish) && l->streamed == r->streamed &&
+	       text_is(l->said.finish_reason, r->finish) && l->streamed == r->streamed &&
 	       l->last_role == r->last_role && call->status == r->status &&
 	       text_is(call->error_kind, r->error) &&
 	       (l->first_content_ns != 0) == (r->form != EXCEPTION);
@@ -1007,7 +1007,7 @@ static void show(const struct row *r, size_t at)
 		       "status %s '%s' content %d\n",
 		       (int)l->kind, l->provider, l->model, l->streamed, (long)l->tokens.in,
 		       (long)l->tokens.out, (long)l->tokens.cached, (long)l->tokens.reasoning,
-		       l->finish_reason, (int)l->last_role, call_status_name(call->status),
+		       l->said.finish_reason, (int)l->last_role, call_status_name(call->status),
 		       call->error_kind, l->first_content_ns != 0);
 }
 

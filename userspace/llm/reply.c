@@ -48,9 +48,9 @@ static void take_over(struct reply *r)
 	facts_merge(&r->all, &r->doc);
 	if (r->all.model[0])
 		strcpy(l->model, r->all.model);
-	strcpy(l->finish_reason, facts_finish(&r->all));
-	if (!l->request_id[0])
-		strcpy(l->request_id, r->all.request_id);
+	strcpy(l->said.finish_reason, facts_finish(&r->all));
+	if (!l->said.request_id[0])
+		strcpy(l->said.request_id, r->all.request_id);
 	show_tokens(r);
 	facts_init(&r->doc);
 }

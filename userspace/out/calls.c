@@ -97,12 +97,12 @@ static json_t *quota(const struct llm_quota *q)
 /* What client and provider say of an LLM call beside its tokens. */
 static void set_said(json_t *o, const struct llm_call *l)
 {
-	json_object_set_new(o, "finish_reason", metrics_text(l ? l->finish_reason : NULL));
-	json_object_set_new(o, "request_id", metrics_text(l ? l->request_id : NULL));
+	json_object_set_new(o, "finish_reason", metrics_text(l ? l->said.finish_reason : NULL));
+	json_object_set_new(o, "request_id", metrics_text(l ? l->said.request_id : NULL));
 	json_object_set_new(o, "client_timeout_of",
-	                    metrics_text(l ? limit_said_name(l->limit) : NULL));
-	json_object_set_new(o, "client_timeout_s", seconds(l ? l->limit_s : -1));
-	json_object_set_new(o, "limits_left", l ? quota(&l->quota) : json_null());
+	                    metrics_text(l ? limit_said_name(l->said.limit) : NULL));
+	json_object_set_new(o, "client_timeout_s", seconds(l ? l->said.limit_s : -1));
+	json_object_set_new(o, "limits_left", l ? quota(&l->said.quota) : json_null());
 }
 
 static void set_outcome(json_t *o, const struct call *c)

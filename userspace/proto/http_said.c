@@ -52,8 +52,8 @@ static bool take(const struct http_head *h, enum http_field id, enum limit_said 
 
 	if (s <= 0 || s > SECONDS_MAX)
 		return false;
-	l->limit = said;
-	l->limit_s = s;
+	l->said.limit = said;
+	l->said.limit_s = s;
 	return true;
 }
 
@@ -66,7 +66,7 @@ void http_said_request(const struct http_head *h, struct llm_call *l)
 	if (has(h, FIELD_READ_TIMEOUT) || has(h, FIELD_TIMEOUT) || has(h, FIELD_SERVER_TIMEOUT))
 		return; /* not understood: nothing is proven */
 	if (says_read_timeout(h) || says_server_timeout(h))
-		l->limit = LIMIT_NONE;
+		l->said.limit = LIMIT_NONE;
 }
 
 /* ---- the reply ---- */
@@ -169,16 +169,16 @@ void http_said_reply(const struct http_head *h, struct llm_call *l)
 		                               FIELD_AZURE_REQUEST_ID, FIELD_AWS_REQUEST_ID,
 		                               FIELD_GENERATION_ID };
 
-	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids) && !l->request_id[0]; i++)
-		llm_request_id(l->request_id, http_head_field(h, ids[i]));
-	l->quota.requests = whole(h, either(h, FIELD_LEFT_REQUESTS, FIELD_ANTHROPIC_LEFT_REQUESTS,
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids) && !l->said.request_id[0]; i++)
+		llm_request_id(l->said.request_id, http_head_field(h, ids[i]));
+	l->said.quota.requests = whole(h, either(h, FIELD_LEFT_REQUESTS, FIELD_ANTHROPIC_LEFT_REQUESTS,
 	                                    FIELD_MISTRAL_LEFT_REQUESTS));
-	l->quota.tokens = whole(h, either(h, FIELD_LEFT_TOKENS, FIELD_ANTHROPIC_LEFT_TOKENS,
+	l->said.quota.tokens = whole(h, either(h, FIELD_LEFT_TOKENS, FIELD_ANTHROPIC_LEFT_TOKENS,
 	                                  FIELD_MISTRAL_LEFT_TOKENS));
-	l->quota.requests_reset_s =
+	l->said.quota.requests_reset_s =
 		reset_of(h, either(h, FIELD_RESET_REQUESTS, FIELD_ANTHROPIC_RESET_REQUESTS,
 	                           FIELD_RESET_REQUESTS));
-	l->quota.tokens_reset_s = reset_of(
+	l->said.quota.tokens_reset_s = reset_of(
 		h, either(h, FIELD_RESET_TOKENS, FIELD_ANTHROPIC_RESET_TOKENS, FIELD_RESET_TOKENS));
 }
 
