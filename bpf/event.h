@@ -204,7 +204,7 @@ struct ev_file {
 };
 
 /* EV_BODY: precedes the EV_DATA or EV_TLS record it belongs to, one for each slice of an encoded (gzip, ...) body in
- * that record, in order. The record itself then holds filler in the slice's place. */
+ * that record, in order; of a slice that is more than a record holds several, EVF_MORE on all but the last. The record itself then holds filler in the slice's place. */
 struct ev_body {
 	struct event h;
 	__u64 sock;

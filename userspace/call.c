@@ -2,6 +2,7 @@
 /* Calls as plain data: made, freed and named here; filled by the parsers. */
 #include "call.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -9,8 +10,11 @@ struct llm_call *llm_call_new(void)
 {
 	struct llm_call *l = calloc(1, sizeof(*l));
 
-	if (l)
-		l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
+	if (!l)
+		return NULL;
+	l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
+	l->said.quota = (struct llm_quota){ -1, -1, -1, -1 };
+	l->said.limit_s = -1;
 	return l;
 }
 
@@ -20,6 +24,17 @@ void llm_call_free(struct llm_call *l)
 		return;
 	free(l->history.messages);
 	free(l);
+}
+
+void llm_request_id(char to[LLM_REQUEST_ID_MAX], struct bytes id)
+{
+	if (!id.n || id.n >= LLM_REQUEST_ID_MAX)
+		return;
+	for (size_t i = 0; i < id.n; i++)
+		if (!isalnum((unsigned char)id.p[i]) && !memchr("._:-", id.p[i], 4))
+			return;
+	memcpy(to, id.p, id.n);
+	to[id.n] = '\0';
 }
 
 void call_init(struct call *c)
@@ -102,6 +117,17 @@ const char *llm_role_name(enum llm_role r)
 	return names[r];
 }
 
+const char *limit_said_name(enum limit_said l)
+{
+	static const char *const names[] = {
+		[LIMIT_UNSAID] = NULL,
+		[LIMIT_NONE] = "none",
+		[LIMIT_SILENCE] = "silence",
+		[LIMIT_HEAD] = "reply_begins",
+	};
+	return names[l];
+}
+
 enum llm_role llm_role_of_name(const char *name)
 {
 	static const struct {
@@ -111,8 +137,8 @@ enum llm_role llm_role_of_name(const char *name)
 		{ "system", LLM_ROLE_SYSTEM },       { "developer", LLM_ROLE_SYSTEM },
 		{ "user", LLM_ROLE_USER },           { "human", LLM_ROLE_USER },
 		{ "assistant", LLM_ROLE_ASSISTANT }, { "model", LLM_ROLE_ASSISTANT },
-		{ "ai", LLM_ROLE_ASSISTANT },        { "tool", LLM_ROLE_TOOL },
-		{ "function", LLM_ROLE_TOOL },
+		{ "ai", LLM_ROLE_ASSISTANT },        { "chatbot", LLM_ROLE_ASSISTANT },
+		{ "tool", LLM_ROLE_TOOL },           { "function", LLM_ROLE_TOOL },
 	};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)

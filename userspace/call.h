@@ -63,6 +63,34 @@ struct llm_history {
 	struct llm_message *messages; /* n of them, oldest first */
 };
 
+/* The reply's name at its provider, which its support asks for. */
+#define LLM_REQUEST_ID_MAX 80
+#define LLM_FINISH_MAX 48
+
+/* What a client says in its request of how long it will wait. */
+enum limit_said {
+	LIMIT_UNSAID,
+	LIMIT_NONE,    /* its SDK would have said it, had there been one */
+	LIMIT_SILENCE, /* time without a byte of the reply */
+	LIMIT_HEAD,    /* until the reply begins */
+};
+
+/* What a provider says is left of its limits; -1 not told. */
+struct llm_quota {
+	int64_t requests, tokens;
+	double requests_reset_s, tokens_reset_s; /* until they are full again */
+};
+
+/* What client and provider say of a call beside its tokens. */
+struct llm_said {
+	char finish_reason
+		[LLM_FINISH_MAX]; /* the API's word for why it ended, in lower case; "" not told */
+	char request_id[LLM_REQUEST_ID_MAX]; /* "" not told */
+	enum limit_said limit;
+	double limit_s; /* -1 none */
+	struct llm_quota quota;
+};
+
 struct llm_call {
 	enum llm_kind kind;
 	char provider[24]; /* "openai", "anthropic", "gemini", "ollama", ... "" unknown */
@@ -75,6 +103,7 @@ struct llm_call {
 	uint64_t last_content_ns;
 	bool finished; /* the reply said it is complete */
 	struct llm_tokens tokens;
+	struct llm_said said;
 };
 
 /* What a request to the target says of the turn it asks for, from its JSON or header fields. */
@@ -148,6 +177,8 @@ struct call *call_new(void);
 void call_free(struct call *c);
 struct llm_call *llm_call_new(void);
 void llm_call_free(struct llm_call *l);
+/* Takes over a request id if it is an identifier (letters, digits, . _ : -) that fits; else leaves to as it was. */
+void llm_request_id(char to[LLM_REQUEST_ID_MAX], struct bytes id);
 
 /* An LLM or storage call: of those the books, clocks and causes are made. */
 bool call_counts(const struct call *c);
@@ -156,8 +187,9 @@ void call_partial(struct call *c, enum partial why);
 
 const char *call_class_name(enum call_class c);
 const char *call_status_name(enum call_status s);
-const char *partial_name(enum partial p);   /* NULL for PARTIAL_NONE */
-const char *llm_role_name(enum llm_role r); /* NULL for LLM_ROLE_NONE */
+const char *partial_name(enum partial p);       /* NULL for PARTIAL_NONE */
+const char *llm_role_name(enum llm_role r);     /* NULL for LLM_ROLE_NONE */
+const char *limit_said_name(enum limit_said l); /* NULL for LIMIT_UNSAID */
 /* By the names that APIs and logs have for it, in any case: "human", "AI", "developer"; LLM_ROLE_NONE: nobody's. */
 enum llm_role llm_role_of_name(const char *name);
 #endif

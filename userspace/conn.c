@@ -13,6 +13,7 @@
 
 #include "conn_private.h"
 #include "dns.h"
+#include "proto/decode.h"
 #include "proto/generic.h"
 
 #define BUCKETS 4096
@@ -205,6 +206,7 @@ void conns_free(struct conns *t)
 			conn_free(t->buckets[i], DONE_DETACHED, &at);
 	threads_free(t);
 	dns_free(t->dns);
+	buf_free(&t->body);
 	free(t->buckets);
 	free(t->by_ends);
 	free(t);
@@ -796,10 +798,17 @@ void conns_body(struct conns *t, const struct ev_body *e)
 {
 	struct conn *c = find(t, e->sock, e->tls, e->h.pid);
 	int dir = c && c->role == ROLE_SERVER ? !e->dir : (int)e->dir;
+	struct bytes b = { (const char *)e->data, e->h.size - sizeof(*e) };
+	bool more = e->h.flags & EVF_MORE;
 
+	/* blocks of one slice follow each other: no other event comes in between */
+	if ((more || t->body.n) && t->body.n + b.n <= DECODE_MAX && buf_add(&t->body, b.p, b.n))
+		b = buf_bytes(&t->body);
+	if (more)
+		return;
 	if (c && c->proto && c->proto->decoded)
-		c->proto->decoded(c->state, dir,
-		                  (struct bytes){ (const char *)e->data, e->h.size - sizeof(*e) });
+		c->proto->decoded(c->state, dir, b);
+	buf_free(&t->body);
 }
 
 void conns_close(struct conns *t, const struct ev_close *e)

@@ -40,6 +40,7 @@ struct item {
 /* What a slice decodes to, from a recording that is scrubbed already. */
 struct block {
 	struct block *next;
+	bool more; /* the next one is of the same slice */
 	size_t n;
 	char p[];
 };
@@ -272,7 +273,7 @@ static void stream_free(struct stream *st)
 }
 
 static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b);
-static char *owner_block(struct mask_owner *o, int dir, struct bytes b);
+static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool more);
 static void owner_cut(struct mask_owner *o, const char *p);
 
 /* What a run writes is no protocol: lines, from the first byte on and whatever happens. */
@@ -354,10 +355,10 @@ static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b)
 	free(st->block);
 	st->block = k;
 	*b = (struct bytes){ k->p, k->n };
-	return 1;
+	return k->more ? 2 : 1;
 }
 
-static char *owner_block(struct mask_owner *o, int dir, struct bytes b)
+static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool more)
 {
 	struct stream *st = stream_owning(o);
 	const struct ev_data *d = data_of(st->at);
@@ -367,7 +368,7 @@ static char *owner_block(struct mask_owner *o, int dir, struct bytes b)
 	if (e) {
 		e->h = d->h;
 		e->h.type = EV_BODY;
-		e->h.flags = 0;
+		e->h.flags = more ? EVF_MORE : 0;
 		e->h.size = (uint32_t)(sizeof(*e) + b.n);
 		e->sock = st->kind == STREAM_TLS ? 0 : st->id;
 		e->tls = st->kind == STREAM_TLS ? st->id : 0;
@@ -413,6 +414,7 @@ static void body_event(struct scrub *s, const struct ev_body *e)
 		return;
 	}
 	b->next = NULL;
+	b->more = e->h.flags & EVF_MORE;
 	b->n = n;
 	memcpy(b->p, e->data, n);
 	*st->flow[e->dir & 1].blocks_end = b;

@@ -46,7 +46,7 @@ void record_free(struct ledger *b, struct record *r)
 
 void record_call(const struct record *r, struct call *c, struct llm_call *llm)
 {
-	*llm = (struct llm_call){ .kind = r->kind, .tokens = r->tokens };
+	*llm = (struct llm_call){ .kind = r->kind, .tokens = r->tokens, .said = r->said };
 	snprintf(llm->model, sizeof(llm->model), "%s", r->model);
 	snprintf(llm->provider, sizeof(llm->provider), "%s", r->provider);
 	if (r->ttft_ns >= 0)
@@ -145,6 +145,7 @@ void record_fill(struct record *r, const struct call *c, const struct call_place
 		return;
 	r->kind = c->llm->kind;
 	r->tokens = c->llm->tokens;
+	r->said = c->llm->said;
 	snprintf(r->model, sizeof(r->model), "%s", c->llm->model);
 	snprintf(r->provider, sizeof(r->provider), "%s", c->llm->provider);
 	if (c->llm->first_content_ns >= asked && asked && !c->at_least)

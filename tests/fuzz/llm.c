@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bodies of an exchange. The first byte chooses path and content type, the second where a gap
- * goes; a zero byte parts request and reply. What is read whole and in pieces must be the same.
+ * Bodies of an exchange. The first byte and the second's highest bit choose path and content type, the rest of the second
+ * where a gap goes; a zero byte parts request and reply. What is read whole and in pieces must be the same.
  */
 #include <stdlib.h>
 
@@ -18,15 +18,25 @@ static const char *const paths[] = {
 	"/v1/embeddings",
 	"/model/m/converse-stream",
 	"/v2/chat",
+	"/generate_stream",
+	"/v1/chat",
+	"/v1/conversations",
+	"/v1beta/interactions",
+	"/model/m/invoke-with-response-stream",
+	"/completion",
+	"/v1/projects/p/locations/l/publishers/google/models/e:predict",
+	"/",
 };
 static const char *const types[] = { "application/json", "text/event-stream",
 	                             "application/x-ndjson", "application/vnd.amazon.eventstream" };
 
-static struct call *exchange(struct bytes request, struct bytes reply, uint8_t how, size_t step,
-                             size_t gap)
+static struct call *exchange(struct bytes request, struct bytes reply, const uint8_t *choice,
+                             size_t step, size_t gap)
 {
+	uint8_t how = choice[0];
+	const char *path = paths[(how & 7) | (choice[1] & 0x80) >> 4];
 	struct call *c = call_new();
-	struct llm *l = llm_new(c, bytes_of("POST"), bytes_of(paths[how % 8]), bytes_of(""));
+	struct llm *l = llm_new(c, bytes_of("POST"), bytes_of(path), bytes_of(""));
 
 	for (size_t i = 0; i < request.n; i += step) {
 		if (i == gap)
@@ -57,8 +67,9 @@ static bool same(const struct call *a, const struct call *b)
 	if (!x || !y)
 		return !x && !y;
 	return a->status == b->status && strcmp(a->error_kind, b->error_kind) == 0 &&
-	       strcmp(x->model, y->model) == 0 && x->finished == y->finished &&
-	       x->tokens.in == y->tokens.in && x->tokens.out == y->tokens.out &&
+	       strcmp(x->model, y->model) == 0 && strcmp(x->said.finish_reason, y->said.finish_reason) == 0 &&
+	       x->finished == y->finished &&
+	       memcmp(&x->tokens, &y->tokens, sizeof(x->tokens)) == 0 &&
 	       x->history.n == y->history.n && x->last_role == y->last_role &&
 	       (x->history.n == 0 ||
 	        memcmp(&x->history.messages[0].hash, &y->history.messages[0].hash,
@@ -79,9 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		reply = bytes_from(request, (size_t)(zero - request.p) + 1);
 		request.n = (size_t)(zero - request.p);
 	}
-	whole = exchange(request, reply, data[0], n, n);
-	pieces = exchange(request, reply, data[0], 1, n);
-	lost = exchange(request, reply, data[0], 1, data[1]);
+	whole = exchange(request, reply, data, n, n);
+	pieces = exchange(request, reply, data, 1, n);
+	lost = exchange(request, reply, data, 1, data[1] & 0x7f);
 	if (!same(whole, pieces))
 		abort();
 	call_free(whole);

@@ -21,9 +21,9 @@ static int not_recorded(struct mask_owner *o, int dir, struct bytes *b)
 	return -1;
 }
 
-static char *keep(struct mask_owner *o, int dir, struct bytes b)
+static char *keep(struct mask_owner *o, int dir, struct bytes b, bool more)
 {
-	(void)o, (void)dir;
+	(void)o, (void)dir, (void)more;
 	if (nblocks == sizeof(blocks) / sizeof(*blocks))
 		return NULL;
 	if (b.n > MASK_BLOCK_MAX)

@@ -13,12 +13,43 @@
 #define OFFSET (1700000000ull * 1000000000)
 
 static const char *const fields[] = {
-	"schema",           "timestamp", "call_id",  "logical_id",  "attempt",     "session_id",
-	"turn_id",          "pid",       "tid",      "class",       "label",       "system",
-	"provider",         "endpoint",  "op",       "duration_ms", "setup_ms",    "first_byte_ms",
-	"ttft_ms",          "bytes_out", "bytes_in", "tokens_in",   "tokens_out",  "tokens_cached",
-	"tokens_reasoning", "model",     "status",   "error_kind",  "http_status", "retry_after_s",
-	"partial",          "at_least",
+	"schema",
+	"timestamp",
+	"call_id",
+	"logical_id",
+	"attempt",
+	"session_id",
+	"turn_id",
+	"pid",
+	"tid",
+	"class",
+	"label",
+	"system",
+	"provider",
+	"endpoint",
+	"op",
+	"duration_ms",
+	"setup_ms",
+	"first_byte_ms",
+	"ttft_ms",
+	"bytes_out",
+	"bytes_in",
+	"tokens_in",
+	"tokens_out",
+	"tokens_cached",
+	"tokens_reasoning",
+	"model",
+	"finish_reason",
+	"request_id",
+	"client_timeout_of",
+	"client_timeout_s",
+	"limits_left",
+	"status",
+	"error_kind",
+	"http_status",
+	"retry_after_s",
+	"partial",
+	"at_least",
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 #define OPTIONAL 1 /* the last one is there only when it holds */
@@ -118,6 +149,32 @@ static void test_llm(void)
 	o = calls_json(&c, &llm_place, &turn, OFFSET);
 	CHECK(is(o, "status", "rate_limited") && is(o, "error_kind", "rate_limit_error"));
 	CHECK(number(o, "http_status") == 429 && real(o, "retry_after_s") == 1.5);
+	json_decref(o);
+	TEST("what client and provider said of the call is told");
+	c.llm = llm_call_new();
+	strcpy(c.llm->said.finish_reason, "length");
+	strcpy(c.llm->said.request_id, "req_1");
+	c.llm->said.limit = LIMIT_SILENCE;
+	c.llm->said.limit_s = 600;
+	c.llm->said.quota.tokens = 7;
+	c.llm->said.quota.tokens_reset_s = 0.5;
+	o = calls_json(&c, &llm_place, &turn, OFFSET);
+	CHECK(is(o, "finish_reason", "length") && is(o, "request_id", "req_1"));
+	CHECK(is(o, "client_timeout_of", "silence") && real(o, "client_timeout_s") == 600);
+	CHECK(number(json_object_get(o, "limits_left"), "tokens") == 7 &&
+	      real(json_object_get(o, "limits_left"), "tokens_reset_s") == 0.5 &&
+	      null(json_object_get(o, "limits_left"), "requests"));
+	json_decref(o);
+	c.llm->said.limit = LIMIT_NONE;
+	c.llm->said.limit_s = -1;
+	o = calls_json(&c, &llm_place, &turn, OFFSET);
+	CHECK(is(o, "client_timeout_of", "none") && null(o, "client_timeout_s"));
+	json_decref(o);
+	llm_call_free(c.llm);
+	c.llm = NULL;
+	o = calls_json(&c, &llm_place, &turn, OFFSET);
+	CHECK(null(o, "finish_reason") && null(o, "request_id") && null(o, "limits_left") &&
+	      null(o, "client_timeout_of"));
 	json_decref(o);
 	c.retry_after_s = INFINITY;
 	o = calls_json(&c, &llm_place, &turn, OFFSET);

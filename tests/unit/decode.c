@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Content codings: what zlib writes comes out again, however it is cut, and never more than it may. */
+/* Content codings: what their libraries write comes out again, however it is cut, and never more than it may. */
+#ifdef HAVE_BROTLI
+#include <brotli/encode.h>
+#endif
 #include <zlib.h>
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
 
 #include "proto/decode.h"
 #include "test.h"
@@ -80,9 +86,11 @@ static void names(void)
 	CHECK(decode_coding(bytes_of("GZip")) == CODING_GZIP);
 	CHECK(decode_coding(bytes_of("x-gzip")) == CODING_GZIP);
 	CHECK(decode_coding(bytes_of(" identity ,\tdeflate ")) == CODING_DEFLATE);
+	CHECK(decode_coding(bytes_of("BR")) == CODING_BROTLI);
+	CHECK(decode_coding(bytes_of("zstd")) == CODING_ZSTD);
 	TEST("what we do not decode, and two codings at once, are unknown");
-	CHECK(decode_coding(bytes_of("br")) == CODING_UNKNOWN);
-	CHECK(decode_coding(bytes_of("zstd")) == CODING_UNKNOWN);
+	CHECK(decode_coding(bytes_of("compress")) == CODING_UNKNOWN);
+	CHECK(decode_coding(bytes_of("br, zstd")) == CODING_UNKNOWN);
 	CHECK(decode_coding(bytes_of("gzip, gzip")) == CODING_UNKNOWN);
 	CHECK(decode_coding(bytes_of("gzipp")) == CODING_UNKNOWN);
 }
@@ -138,6 +146,153 @@ static void flushed(void)
 	decoder_free(d);
 }
 
+#ifdef HAVE_BROTLI
+
+static size_t brotli(char *to, size_t room, const char *p, size_t n, int window)
+{
+	size_t size = room;
+
+	if (!BrotliEncoderCompress(5, window, BROTLI_MODE_GENERIC, n, (const uint8_t *)p, &size,
+	                           (uint8_t *)to))
+		abort();
+	return size;
+}
+
+static void brotli_streams(void)
+{
+	static struct text t;
+	char packed[1024];
+	size_t n = brotli(packed, sizeof(packed), text, strlen(text), 22);
+	BrotliEncoderState *e = BrotliEncoderCreateInstance(NULL, NULL, NULL);
+	struct decoder *d = decoder_new(CODING_BROTLI);
+	bool each = true;
+
+	TEST("br decodes at every split, what follows the stream is left out");
+	CHECK(every_split(CODING_BROTLI, packed, n, text));
+	memset(packed + n, 0x5a, 8);
+	CHECK(every_split(CODING_BROTLI, packed, n + 8, text));
+	n = brotli(packed, sizeof(packed), "", 0, 22);
+	CHECK(every_split(CODING_BROTLI, packed, n, ""));
+
+	TEST("an event flushed in br is decoded before the next one comes");
+	for (int i = 1; i <= 5; i++) {
+		const uint8_t *in = (const uint8_t *)"data: {}\n\n";
+		uint8_t *out = (uint8_t *)packed;
+		size_t in_n = 10, room = sizeof(packed);
+
+		BrotliEncoderCompressStream(e, BROTLI_OPERATION_FLUSH, &in_n, &in, &room, &out,
+		                            NULL);
+		feed(d, packed, sizeof(packed) - room, &t);
+		each &= t.n == (size_t)i * 10;
+	}
+	CHECK(each);
+	BrotliEncoderDestroyInstance(e);
+	decoder_free(d);
+}
+
+#endif
+#ifdef HAVE_ZSTD
+
+static void zstd_streams(void)
+{
+	static struct text t;
+	char packed[1024], twice[sizeof(text) * 2];
+	size_t n = ZSTD_compress(packed, sizeof(packed), text, strlen(text), 3), m;
+	ZSTD_CStream *z = ZSTD_createCStream();
+	struct decoder *d = decoder_new(CODING_ZSTD);
+	ZSTD_outBuffer out = { packed, sizeof(packed), 0 };
+	bool each = true;
+
+	TEST("zstd decodes at every split, several frames are one body");
+	CHECK(every_split(CODING_ZSTD, packed, n, text));
+	m = ZSTD_compress(packed + n, sizeof(packed) - n, text, strlen(text), 3);
+	snprintf(twice, sizeof(twice), "%s%s", text, text);
+	CHECK(every_split(CODING_ZSTD, packed, n + m, twice));
+
+	TEST("an event flushed in zstd is decoded before the next one comes");
+	for (int i = 1; i <= 5; i++) {
+		ZSTD_inBuffer in = { "data: {}\n\n", 10, 0 };
+
+		out.pos = 0;
+		ZSTD_compressStream2(z, &out, &in, ZSTD_e_flush);
+		feed(d, packed, out.pos, &t);
+		each &= t.n == (size_t)i * 10;
+	}
+	CHECK(each);
+	decoder_free(d);
+
+	TEST("a frame that asks for a larger window than HTTP allows is unreadable");
+	ZSTD_CCtx_reset(z, ZSTD_reset_session_and_parameters);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, 24);
+	out.pos = 0;
+	ZSTD_compressStream2(z, &out, &(ZSTD_inBuffer){ text, sizeof(text), 0 }, ZSTD_e_flush);
+	d = decoder_new(CODING_ZSTD);
+	t.n = 0;
+	CHECK(feed(d, packed, out.pos, &t) == DECODE_UNREADABLE && t.n == 0);
+	decoder_free(d);
+	ZSTD_freeCStream(z);
+}
+
+#endif
+
+/* Whatever is cut off or broken, what came out before was right; each coding this build has. */
+static void damaged(enum coding coding, const char *p, size_t n)
+{
+	static struct text t;
+	bool right = true, opaque = true;
+	char copy[1024];
+
+	for (size_t at = 0; at < n; at++) {
+		struct decoder *d = decoder_new(coding);
+
+		t.n = 0;
+		feed(d, p, at, &t);
+		right &= t.n <= strlen(text) && memcmp(t.p, text, t.n) == 0;
+		decoder_gap(d);
+		opaque &= feed(d, p + at, n - at, &t) == DECODE_UNREADABLE;
+		decoder_free(d);
+		memcpy(copy, p, n);
+		copy[at] ^= 0x55;
+		d = decoder_new(coding);
+		feed(d, copy, n, &t); /* no claim on what it becomes: only that nothing breaks */
+		feed(d, copy, n, &t);
+		decoder_free(d);
+	}
+	CHECK(right && opaque);
+}
+
+static void damages(void)
+{
+	char packed[1024];
+
+	TEST("a gap anywhere leaves what came before it, and nothing after; broken bytes do no "
+	     "harm");
+	damaged(CODING_GZIP, packed,
+	        pack(packed, sizeof(packed), text, strlen(text), MAX_WBITS + 16));
+	damaged(CODING_DEFLATE, packed,
+	        pack(packed, sizeof(packed), text, strlen(text), MAX_WBITS));
+#ifdef HAVE_BROTLI
+	damaged(CODING_BROTLI, packed, brotli(packed, sizeof(packed), text, strlen(text), 22));
+#endif
+#ifdef HAVE_ZSTD
+	damaged(CODING_ZSTD, packed, ZSTD_compress(packed, sizeof(packed), text, strlen(text), 3));
+#endif
+}
+
+static void builds(void)
+{
+	TEST("a build says what it decodes, and gives nothing for what it does not");
+	CHECK(decode_can(CODING_GZIP) && !decode_can(CODING_UNKNOWN));
+	for (enum coding c = CODING_IDENTITY; c <= CODING_UNKNOWN; c++) {
+		static struct text t;
+		struct decoder *d = decoder_new(c);
+
+		t.n = 0;
+		CHECK(decode_can(c) || (feed(d, "abc", 3, &t) == DECODE_UNREADABLE && !t.n));
+		decoder_free(d);
+	}
+}
+
 static void ends(void)
 {
 	static struct text t;
@@ -176,20 +331,31 @@ static void ends(void)
 	decoder_free(NULL);
 }
 
-static void bomb(void)
+static void bomb_of(enum coding coding, char *small, size_t packed)
 {
 	static struct text t;
-	struct decoder *d = decoder_new(CODING_GZIP);
-	size_t n = DECODE_MAX + (1 << 20), packed;
-	char *zeros = calloc(1, n), *small = malloc(1 << 20);
+	struct decoder *d = decoder_new(coding);
 
-	TEST("a body that swells beyond the limit stops there");
-	packed = pack(small, 1 << 20, zeros, n, MAX_WBITS + 16);
 	t.total = 0;
 	CHECK(decoder_feed(d, (struct bytes){ small, packed }, take, &t) == DECODE_TOO_MUCH);
 	CHECK(t.total <= DECODE_MAX && t.total > DECODE_MAX / 2);
 	CHECK(feed(d, small, 100, &t) == DECODE_TOO_MUCH);
 	decoder_free(d);
+}
+
+static void bombs(void)
+{
+	size_t n = DECODE_MAX + (1 << 20);
+	char *zeros = calloc(1, n), *small = calloc(1, 1 << 20);
+
+	TEST("a body that swells beyond the limit stops there");
+	bomb_of(CODING_GZIP, small, pack(small, 1 << 20, zeros, n, MAX_WBITS + 16));
+#ifdef HAVE_BROTLI
+	bomb_of(CODING_BROTLI, small, brotli(small, 1 << 20, zeros, n, 22));
+#endif
+#ifdef HAVE_ZSTD
+	bomb_of(CODING_ZSTD, small, ZSTD_compress(small, 1 << 20, zeros, n, 1));
+#endif
 	free(zeros);
 	free(small);
 }
@@ -199,7 +365,15 @@ int main(void)
 	names();
 	streams();
 	flushed();
+#ifdef HAVE_BROTLI
+	brotli_streams();
+#endif
+#ifdef HAVE_ZSTD
+	zstd_streams();
+#endif
+	damages();
+	builds();
 	ends();
-	bomb();
+	bombs();
 	return DONE();
 }

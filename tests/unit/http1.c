@@ -28,6 +28,8 @@ static struct {
 	bool refuse;        /* llm_request_end says it is no LLM call */
 	bool disorder;      /* something came that may not come */
 	uint64_t body_ns;
+	int64_t metered_in, metered_out;
+	char error[64];
 } heard;
 
 static void write_down(char *to, size_t *have, struct bytes b)
@@ -73,6 +75,11 @@ void llm_free(struct llm *l)
 	free(l);
 }
 
+bool llm_socket(struct bytes path)
+{
+	return bytes_end(path, "/v1/realtime");
+}
+
 void llm_request_body(struct llm *l, struct bytes b)
 {
 	heard.disorder |= l->request_ended;
@@ -101,6 +108,19 @@ void llm_response_head(struct llm *l, int status, struct bytes content_type)
 	(void)l;
 	heard.status = status;
 	snprintf(heard.type, sizeof(heard.type), "%.*s", (int)content_type.n, content_type.p);
+}
+
+void llm_response_metered(struct llm *l, int64_t in, int64_t out)
+{
+	(void)l;
+	heard.metered_in = in;
+	heard.metered_out = out;
+}
+
+void llm_response_error(struct llm *l, struct bytes kind)
+{
+	(void)l;
+	snprintf(heard.error, sizeof(heard.error), "%.*s", (int)kind.n, kind.p);
 }
 
 void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns)
@@ -506,6 +526,19 @@ static void switching(void)
 	end(DONE_CLOSED);
 	CHECK(got.n == 1 && call_is(0, "GET /ws", CALL_OK, 101));
 
+	TEST("101 to a WebSocket goes on with its frames, those in the same segment too");
+	begin();
+	out("GET /v1/realtime?model=m HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n");
+	in("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n\x81\x02hi");
+	feed_n(DIR_OUT, "\x81\x82\1\2\3\4hk", 8);
+	in("\x81\x02yo");
+	feed_n(DIR_OUT, "\x81\x82\1\2\3\4hk", 8);
+	end(DONE_RESET);
+	CHECK(got.n == 3 && call_is(0, "GET /v1/realtime", CALL_OK, 101));
+	CHECK(call_is(1, "WEBSOCKET /v1/realtime", CALL_OK, 0) && got.done[1].class == CALL_LLM &&
+	      strcmp(got.done[1].host, "h") == 0);
+	CHECK(call_is(2, "WEBSOCKET /v1/realtime", CALL_ABORTED, 0));
+
 	TEST("an upgrade the server declines leaves the connection HTTP");
 	begin();
 	out("GET /h2c HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
@@ -678,7 +711,7 @@ static void encodings(void)
 	TEST("a coding we cannot undo is a gap to the reader, while the call goes on");
 	begin();
 	out(JSON_POST("/v1/messages", "", "2") "{}");
-	in("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\nab");
+	in("HTTP/1.1 200 OK\r\nContent-Encoding: compress\r\nContent-Length: 4\r\n\r\nab");
 	in("cd");
 	end(DONE_CLOSED);
 	CHECK(call_is(0, "POST /v1/messages", CALL_OK, 200) && strcmp(heard.reply, "~") == 0);
@@ -687,7 +720,7 @@ static void encodings(void)
 	TEST("codings given by several headers add up");
 	begin();
 	out(JSON_POST("/v1/messages", "", "2") "{}");
-	in("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Encoding: br\r\n"
+	in("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Encoding: compress\r\n"
 	   "Content-Length: 2\r\n\r\nab");
 	end(DONE_CLOSED);
 	CHECK(strcmp(heard.reply, "~") == 0);

@@ -194,7 +194,7 @@ static void test_paths(void)
 		{ "/v1/chat/completions/", "", LLM_CHAT, "openai" },
 		{ "/v1/files", "api.openai.com", LLM_AUXILIARY, "openai" },
 		{ "/v1/files", "example.com", LLM_NONE, NULL },
-		{ "/", "", LLM_NONE, NULL },
+		{ "/x/", "", LLM_NONE, NULL },
 		{ "", "", LLM_NONE, NULL },
 		{ "/converse", "", LLM_NONE, NULL },
 		{ "/chat/completions", "api.deepseek.com", LLM_CHAT, "deepseek" },
@@ -553,7 +553,7 @@ static void test_json_replies(void)
 		&(struct want){ "m", 13, 4, 10, -1, 1, true }));
 	CHECK(gives(
 		&(struct exchange){
-			"/v2/chat", "", "{\"messages\":[]}", JSON,
+			"/v2/chat", "api.cohere.com", "{\"messages\":[]}", JSON,
 			" {\"usage\":{\"billed_units\":{\"input_tokens\":1.0},\"tokens\":"
 			"{\"input_tokens\":5.0,\"output_tokens\":6.0}}}" },
 		&(struct want){ "", 5, 6, -1, -1, 1, true }));

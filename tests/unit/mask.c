@@ -23,11 +23,11 @@ static int not_recorded(struct mask_owner *o, int dir, struct bytes *b)
 	return -1;
 }
 
-static char *keep_block(struct mask_owner *o, int dir, struct bytes b)
+static char *keep_block(struct mask_owner *o, int dir, struct bytes b, bool more)
 {
 	struct owner *w = (struct owner *)o;
 
-	(void)dir;
+	(void)dir, (void)more;
 	if (w->count == BLOCKS)
 		return NULL;
 	w->block[w->count] = malloc(b.n + 1);

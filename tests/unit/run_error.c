@@ -620,6 +620,78 @@ static const char *wake(struct world *w)
 	return answer;
 }
 
+/* A loop with two descriptors waits, as asyncio's does. */
+static void world_loop(struct world *w)
+{
+	world_make(w);
+	w->thread.syscall = __NR_epoll_pwait;
+	w->thread.args[0] = 3;
+	w->thread.fds_total = w->thread.nfds = 2;
+	w->thread.fds[0] = 9;
+	w->thread.fds[1] = FD;
+	w->call.llm = llm_call_new();
+	w->call.llm->kind = LLM_CHAT;
+}
+
+static void world_loop_free(struct world *w)
+{
+	llm_call_free(w->call.llm);
+	w->call.llm = NULL;
+	world_free(w);
+}
+
+static bool says(struct world *w, const char *part)
+{
+	const char *s = json_string_value(at(w->doc, "verdict.summary"));
+
+	return s && strstr(s, part);
+}
+
+/* What the client said of its own time limit in the request. */
+static void said(void)
+{
+	struct world w;
+
+	TEST("where no armed timer tells, the client's own words in the request do");
+	world_loop(&w);
+	w.call.llm->said.limit = LIMIT_SILENCE;
+	w.call.llm->said.limit_s = (double)(NOW - w.call.sent_ns) / 1e9 + 60;
+	CHECK(!strcmp(wake(&w), "at"));
+	CHECK(says(&w, "; the client set a timeout of ") && says(&w, ": it gives up in 1 m 0 s"));
+	CHECK(is(w.doc, "in_flight.0.client_timeout_of", "silence") &&
+	      json_is_null(at(w.doc, "in_flight.0.request_id")));
+	world_loop_free(&w);
+
+	TEST("one that should be over, or only held until the reply began, ends nothing");
+	world_loop(&w);
+	w.call.llm->said.limit = LIMIT_SILENCE;
+	w.call.llm->said.limit_s = 1;
+	CHECK(!strcmp(wake(&w), "unknown") && !says(&w, "gives up"));
+	world_loop_free(&w);
+	world_loop(&w);
+	w.call.llm->said.limit = LIMIT_HEAD;
+	w.call.llm->said.limit_s = 1e6;
+	w.call.first_byte_ns = w.call.last_byte_ns = w.call.sent_ns + S;
+	CHECK(strcmp(wake(&w), "at") != 0 && !says(&w, "gives up"));
+	world_loop_free(&w);
+
+	TEST("that it set none is told, and is no wake-up");
+	world_loop(&w);
+	w.call.llm->said.limit = LIMIT_NONE;
+	w.thread.timeout_ns = (int64_t)(31320 * S + 600 * S);
+	CHECK(!strcmp(wake(&w), "unknown") && says(&w, "; the client set no read timeout"));
+	CHECK(is(w.doc, "in_flight.0.client_timeout_of", "none"));
+	world_loop_free(&w);
+
+	TEST("a wait on that socket alone, with nothing armed, is a fact against words");
+	world_make(&w);
+	w.call.llm = llm_call_new();
+	w.call.llm->said.limit = LIMIT_SILENCE;
+	w.call.llm->said.limit_s = 1e6;
+	CHECK(!strcmp(wake(&w), "never"));
+	world_loop_free(&w);
+}
+
 static void waking(void)
 {
 	struct world w;
@@ -920,6 +992,7 @@ int main(void)
 	unnamed();
 	ranking();
 	waking();
+	said();
 	loop_elsewhere();
 	storage_steps();
 	python_frames();

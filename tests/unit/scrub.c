@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of userspace/scrub.c: a scrubbed recording holds no secret and gives the same calls as the original. */
+#ifdef HAVE_BROTLI
+#include <brotli/encode.h>
+#endif
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
 #include "test.h"
 
 #include <stdarg.h>
@@ -211,11 +217,12 @@ static void seen_done(void *ctx, struct conn *conn, struct call *c)
 	if (l) {
 		say(s,
 		    "  llm %d %s %s %d role %d first %llu last %llu finished %d tokens %lld %lld "
-		    "%lld %lld history %d",
+		    "%lld %lld end %s limit %d %g left %lld %g history %d",
 		    l->kind, l->provider, l->model, l->streamed, l->last_role,
 		    (unsigned long long)l->first_content_ns, (unsigned long long)l->last_content_ns,
 		    l->finished, (long long)l->tokens.in, (long long)l->tokens.out,
-		    (long long)l->tokens.cached, (long long)l->tokens.reasoning,
+		    (long long)l->tokens.cached, (long long)l->tokens.reasoning, l->said.finish_reason,
+		    l->said.limit, l->said.limit_s, (long long)l->said.quota.tokens, l->said.quota.tokens_reset_s,
 		    l->history.complete);
 		for (uint32_t i = 0; i < l->history.n; i++)
 			say(s, " %d:%d", l->history.messages[i].role,
@@ -369,7 +376,8 @@ static void http_request(struct recording *r, uint16_t type, uint64_t id, const 
 	sprintf(text,
 	        "POST %s?key=CANARY HTTP/1.1\r\nHost: api.openai.com\r\nAuthorization: Bearer "
 	        "sk-CANARY\r\n"
-	        "X-Stainless-Retry-Count: 1\r\nContent-Type: application/json\r\nContent-Length: "
+	        "X-Stainless-Retry-Count: 1\r\nX-Stainless-Read-Timeout: 600\r\nContent-Type: "
+	        "application/json\r\nContent-Length: "
 	        "%zu\r\n\r\n%s",
 	        path, strlen(body), body);
 	add_text(r, type, id, DIR_OUT, text, step);
@@ -410,8 +418,11 @@ static size_t stream_reply(char *out)
 		"NE]\n\n",
 		"",
 	};
-	size_t n = (size_t)sprintf(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-	                                "Set-Cookie: CANARY\r\nTransfer-Encoding: chunked\r\n\r\n");
+	size_t n = (size_t)sprintf(out,
+	                           "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	                           "X-Request-Id: CANARY\r\nX-RateLimit-Remaining-Tokens: 9\r\n"
+	                           "X-RateLimit-Reset-Tokens: 6m0s\r\n"
+	                           "Set-Cookie: CANARY\r\nTransfer-Encoding: chunked\r\n\r\n");
 
 	for (size_t i = 0; i < sizeof(chunks) / sizeof(*chunks); i++)
 		n += (size_t)sprintf(out + n, "%zx\r\n%s\r\n", strlen(chunks[i]), chunks[i]);
@@ -518,6 +529,94 @@ static void test_gzip(void)
 	check_scrub(&r, 1);
 	recording_free(&r);
 	free(body);
+}
+
+#if defined(HAVE_BROTLI) && defined(HAVE_ZSTD)
+
+/* A reply in a coding that swells a few bytes to more than a record holds. */
+static void coded_dialogue(struct recording *r, uint64_t id, const char *coding, size_t step)
+{
+	size_t room = 400000, n, size;
+	char *body = malloc(room), *packed = malloc(room);
+
+	n = (size_t)sprintf(body, "{\"choices\":[{\"message\":{\"content\":\"");
+	memset(body + n, 'C', 300000);
+	n += 300000;
+	n += (size_t)sprintf(body + n, "CANARY\"},\"finish_reason\":\"stop\"}],\"usage\":"
+	                               "{\"prompt_tokens\":5,\"completion_tokens\":6}}");
+	if (strcmp(coding, "br") == 0) {
+		size = room;
+		if (!BrotliEncoderCompress(5, 22, BROTLI_MODE_GENERIC, n, (uint8_t *)body, &size,
+		                           (uint8_t *)packed))
+			abort();
+	} else {
+		size = ZSTD_compress(packed, room, body, n, 3);
+	}
+	http_request(r, EV_DATA, id, "/v1/chat/completions", chat_1, step);
+	sprintf(body,
+	        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: %s\r\n"
+	        "Content-Length: %zu\r\n\r\n",
+	        coding, size);
+	n = strlen(body);
+	memcpy(body + n, packed, size);
+	add_bytes(r, EV_DATA, id, DIR_IN, body, n + size, step);
+	free(body);
+	free(packed);
+}
+
+static void test_codings(void)
+{
+	static const char *const codings[] = { "br", "zstd" };
+
+	TEST("br and zstd bodies give the same calls, however far a slice swells");
+	for (size_t i = 0; i < 2 * STEPS; i++) {
+		struct recording r = { 0 };
+
+		add_connect(&r, 5, 80);
+		coded_dialogue(&r, 5, codings[i % 2], steps[i / 2]);
+		check_scrub(&r, 1);
+		recording_free(&r);
+	}
+}
+
+#else
+static void test_codings(void)
+{
+}
+#endif
+
+static void websocket_dialogue(struct recording *r, uint64_t id, size_t step)
+{
+	static const char ask[] = "\x81\x86\1\2\3\4CANARY", answer[] = "\xc1\x06"
+								       "CANARY";
+
+	add_text(r, EV_DATA, id, DIR_OUT,
+	         "GET /v1/realtime?model=CANARY HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+	         "Sec-WebSocket-Key: CANARY\r\n\r\n",
+	         step);
+	add_text(r, EV_DATA, id, DIR_IN,
+	         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", step);
+	add_bytes(r, EV_DATA, id, DIR_OUT, ask, 12, step);
+	add_bytes(r, EV_DATA, id, DIR_IN,
+	          "\x89\x06"
+	          "CANARY",
+	          8, step);
+	add_bytes(r, EV_DATA, id, DIR_IN, answer, 8, step);
+	add_bytes(r, EV_DATA, id, DIR_OUT, ask, 12, step);
+	add_bytes(r, EV_DATA, id, DIR_IN, answer, 8, step);
+}
+
+static void test_websocket(void)
+{
+	TEST("WebSocket's frames and their times stay, payloads go");
+	for (size_t i = 0; i < STEPS; i++) {
+		struct recording r = { 0 };
+
+		add_connect(&r, 5, 80);
+		websocket_dialogue(&r, 5, steps[i]);
+		check_scrub(&r, 3);
+		recording_free(&r);
+	}
 }
 
 static void redis_dialogue(struct recording *r, uint64_t id, size_t step)
@@ -908,6 +1007,8 @@ int main(void)
 {
 	test_llm();
 	test_gzip();
+	test_codings();
+	test_websocket();
 	test_redis();
 	test_postgres();
 	test_doubt();

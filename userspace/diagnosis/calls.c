@@ -42,6 +42,7 @@ struct facts {
 	bool replied;       /* reply bytes came */
 	bool acknowledged;  /* the peer's kernel has everything */
 	uint64_t silent_ns; /* since when, on any account */
+	bool said;          /* that its wait ends is what the client said itself */
 };
 
 /*
@@ -199,8 +200,13 @@ static void tell_unread(const struct facts *f, struct cause *c)
 }
 
 struct ending {
-	char text[DURATION_TEXT_MAX + 64];
+	char text[2 * DURATION_TEXT_MAX + 64];
 };
+
+static struct duration seconds_of(double s)
+{
+	return duration_of((uint64_t)(s * NS_PER_S));
+}
 
 /* The end of a sentence on a wait: what can end it, as far as that is certain. */
 static struct ending ending(const struct facts *f, const struct cause *c)
@@ -210,9 +216,16 @@ static struct ending ending(const struct facts *f, const struct cause *c)
 	if (c->wake.answer == WAKE_NEVER)
 		snprintf(e.text, sizeof(e.text),
 		         "; no timeout and no keep-alive: it will wait for ever");
+	else if (c->wake.answer == WAKE_AT && f->said)
+		snprintf(e.text, sizeof(e.text),
+		         "; the client set a timeout of %s: it gives up in %s",
+		         seconds_of(f->call->llm->said.limit_s).text,
+		         duration_of(age(c->wake.at_ns, f->look->now_ns)).text);
 	else if (c->wake.answer == WAKE_AT)
 		snprintf(e.text, sizeof(e.text), "; its time limit ends the wait in %s",
 		         duration_of(age(c->wake.at_ns, f->look->now_ns)).text);
+	else if (f->call->llm && f->call->llm->said.limit == LIMIT_NONE)
+		snprintf(e.text, sizeof(e.text), "; the client set no read timeout");
 	return e;
 }
 
@@ -388,6 +401,24 @@ static void socket_evidence(const struct facts *f, struct cause *c)
 	timers_evidence(f, c);
 }
 
+/* What the fields of request and reply say. */
+static void said_evidence(const struct llm_call *l, struct cause *c)
+{
+	if (l->said.limit == LIMIT_SILENCE)
+		cause_evidence(c,
+		               "as its request says, the client waits %s for a byte of the reply",
+		               seconds_of(l->said.limit_s).text);
+	if (l->said.limit == LIMIT_HEAD)
+		cause_evidence(c, "as its request says, the client waits %s for the reply to begin",
+		               seconds_of(l->said.limit_s).text);
+	if (l->said.limit == LIMIT_NONE)
+		cause_evidence(c, "the client set no read timeout: its SDK says one with every "
+		                  "request that has one, and this one has none");
+	if (*l->said.request_id)
+		cause_evidence(c, "the provider's support knows this call as request id %s",
+		               l->said.request_id);
+}
+
 static void call_evidence(const struct facts *f, struct cause *c)
 {
 	const struct call *call = f->call;
@@ -408,6 +439,8 @@ static void call_evidence(const struct facts *f, struct cause *c)
 	if (call->last_byte_ns && call->last_byte_ns > call_silent_since(call))
 		cause_evidence(c, "bytes that are no content came %s ago",
 		               duration_of(age(f->look->now_ns, call->last_byte_ns)).text);
+	if (call->llm)
+		said_evidence(call->llm, c);
 	if (call->partial != PARTIAL_NONE && call->partial != PARTIAL_ATTACHED_LATE)
 		cause_evidence(c, "not all of the call was seen: %s", partial_name(call->partial));
 }
@@ -447,6 +480,7 @@ struct waiters {
 	const struct ev_thread *first; /* whose timer ends first */
 	uint64_t at_ns;
 	bool many; /* that thread waits for other things too */
+	bool bare; /* one waits on it alone, and armed nothing */
 };
 
 static struct waiters waiters_of(const struct scene *s, uint64_t sock)
@@ -461,6 +495,8 @@ static struct waiters waiters_of(const struct scene *s, uint64_t sock)
 		found.n++;
 		if (!w->until_ns) {
 			found.unknown += !wait_untimed(w);
+			found.bare |= wait_untimed(w) && w->thread->fds_total <= 1 &&
+			              thread_nfds(w->thread) <= 1;
 			continue;
 		}
 		if (!found.first || w->until_ns < found.at_ns) {
@@ -544,11 +580,53 @@ static void wake_from_socket(const struct facts *f, struct cause *c)
 		                  : "and a unix socket has no timer");
 }
 
-static void wake_of(const struct facts *f, struct cause *c)
+/* When the client gives up by what its request said, 0 not said or no longer in effect. */
+static uint64_t said_until(const struct call *call)
+{
+	const struct llm_call *l = call->llm;
+	uint64_t limit_ns = l && l->said.limit_s > 0 ? (uint64_t)(l->said.limit_s * NS_PER_S) : 0, from = 0;
+
+	if (limit_ns && l->said.limit == LIMIT_HEAD && !call->first_byte_ns)
+		from = call->request_ns;
+	if (limit_ns && l->said.limit == LIMIT_SILENCE)
+		from = call->last_byte_ns > call->sent_ns ? call->last_byte_ns : call->sent_ns;
+	return from ? from + limit_ns : 0;
+}
+
+static bool wake_by_said(struct facts *f, struct cause *c)
+{
+	uint64_t until_ns = said_until(f->call);
+	struct duration limit;
+
+	if (!until_ns)
+		return false;
+	limit = seconds_of(f->call->llm->said.limit_s);
+	if (until_ns < f->look->now_ns) {
+		cause_wake(c, WAKE_UNKNOWN, 0,
+		           "the client said in its request that it waits %s, and that is over",
+		           limit.text);
+	} else if (f->call->last_byte_ns > call_silent_since(f->call)) {
+		cause_wake(c, WAKE_ON_EVENT, 0,
+		           "bytes that are no content begin the client's timeout of %s anew again "
+		           "and again: it ends the wait when they stop too, or content comes",
+		           limit.text);
+	} else {
+		f->said = true;
+		cause_wake(c, WAKE_AT, until_ns,
+		           "the client said in its request that it waits %s: it gives up in %s",
+		           limit.text, duration_of(age(until_ns, f->look->now_ns)).text);
+	}
+	return true;
+}
+
+static void wake_of(struct facts *f, struct cause *c)
 {
 	struct waiters t = waiters_of(f->scene, f->view->sock);
 	struct duration left = duration_of(age(t.at_ns, f->look->now_ns));
 
+	/* what is armed on this wait alone, or is not, is more than words, which may be passed on */
+	if ((!t.first || t.many) && !t.bare && wake_by_said(f, c))
+		return;
 	if (!f->look->evidence || !evidence_time(f->look->evidence)) {
 		cause_wake(c, WAKE_UNKNOWN, 0, "there is no snapshot of the threads");
 	} else if (!t.n) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tables of where each API puts what we want to know; their rules in one place, facts_tokens(). */
+/* Tables of where each API puts what we want to know; the rules are in facts_rules.c. */
 #include "llm/facts.h"
 
 #include <stdio.h>
@@ -12,6 +12,10 @@ enum fact {
 	FACT_MODEL,
 	FACT_CONTENT,
 	FACT_FINISHED,
+	FACT_FINISH, /* why it ended, if it did */
+	FACT_STATE,  /* the state a reply is in */
+	FACT_REQUEST_ID,
+	FACT_DELAY,
 	FACT_ERROR, /* something an error has, or its text: never kept */
 	FACT_CODE,
 	FACT_TYPE,
@@ -59,13 +63,23 @@ static const struct {
 	{ "candidates.[].content.parts.[].inlineData.data", FACT_CONTENT },
 	{ "candidates.[].content.parts.[].executableCode.code", FACT_CONTENT },
 	{ "candidates.[].content.parts.[].codeExecutionResult.output", FACT_CONTENT },
+	{ "delta.content.text", FACT_CONTENT }, /* interactions: a summary of thoughts */
 	/* Ollama, llama.cpp */
 	{ "message.content", FACT_CONTENT },
 	{ "message.thinking", FACT_CONTENT },
 	{ "response", FACT_CONTENT },
 	{ "thinking", FACT_CONTENT },
-	{ "content", FACT_CONTENT },
-	/* Cohere */
+	{ "content", FACT_CONTENT }, /* also Mistral's conversations */
+	{ "content.text", FACT_CONTENT },
+	/* text-generation-inference */
+	{ "token.text", FACT_CONTENT },
+	/* what Bedrock's invoke passes on of Titan, Llama, Mistral and Nova */
+	{ "outputText", FACT_CONTENT },
+	{ "generation", FACT_CONTENT },
+	{ "outputs.[].text", FACT_CONTENT },
+	{ "contentBlockDelta.delta.text", FACT_CONTENT },
+	/* Cohere; text also in v1 */
+	{ "text", FACT_CONTENT },
 	{ "delta.message.content.text", FACT_CONTENT },
 	{ "delta.message.content.thinking", FACT_CONTENT },
 	{ "delta.message.tool_plan", FACT_CONTENT },
@@ -78,7 +92,23 @@ static const struct {
 	{ "delta.finish_reason", FACT_FINISHED },
 	{ "stopReason", FACT_FINISHED },
 	{ "stop_reason", FACT_FINISHED },
+	{ "finish_reason", FACT_FINISHED }, /* Cohere */
+	{ "done_reason", FACT_FINISH },     /* Ollama; done says whether */
+	{ "stop_type", FACT_FINISH },       /* llama.cpp; stop says whether */
+	{ "details.finish_reason", FACT_FINISHED },
+	{ "results.[].completionReason", FACT_FINISHED },
+	{ "completionReason", FACT_FINISHED },
+	{ "outputs.[].stop_reason", FACT_FINISHED },
+	{ "messageStop.stopReason", FACT_FINISHED },
+	{ "incomplete_details.reason", FACT_FINISH },
+	{ "response.incomplete_details.reason", FACT_FINISH },
+	{ "status", FACT_STATE },
+	{ "response.status", FACT_STATE },
+	{ "interaction.status", FACT_STATE },
 
+	{ "request_id", FACT_REQUEST_ID }, /* Anthropic, with errors */
+	/* google.rpc.RetryInfo */
+	{ "error.details.[].retryDelay", FACT_DELAY },
 	{ "error", FACT_ERROR }, /* Ollama: prose */
 	{ "error.message", FACT_ERROR },
 	{ "error.code", FACT_CODE },
@@ -98,9 +128,13 @@ static const struct {
 
 /* Types of the event that ends a stream. */
 static const char *const last_events[] = {
-	"message_stop",       "response.completed",    "response.incomplete", "response.failed",
-	"response.cancelled", "interaction.completed", "message-end",
+	"message_stop",    "response.completed", "response.incomplete",
+	"response.failed", "response.cancelled", "interaction.completed",
+	"message-end",     "stream-end",         "conversation.response.done",
 };
+
+/* States in which a reply has ended. */
+static const char *const last_states[] = { "completed", "incomplete", "failed", "cancelled" };
 
 /* Objects that are content by being there. */
 static const char *const content_objects[] = {
@@ -122,27 +156,38 @@ static const struct {
 	{ "delta.usage", false },
 	{ "interaction.usage", false },
 	{ "amazon-bedrock-invocationMetrics", false },
+	{ "metadata.usage", false }, /* Nova's */
+	{ "meta", false },           /* Cohere v1 */
+	{ "response.meta", false },
+	{ "details", false }, /* text-generation-inference */
+	{ "timings", false }, /* llama.cpp */
 };
 
 static const struct {
 	const char *path; /* below one of usages */
 	enum counter counter;
-	bool all_in;
+	bool all_in, grows;
 } counters[] = {
 	{ "prompt_tokens", COUNT_IN, true },
 	{ "input_tokens", COUNT_IN },
-	{ "promptTokenCount", COUNT_IN, true },
+	{ "promptTokenCount", COUNT_IN, true, true },
 	{ "inputTokens", COUNT_IN },
 	{ "total_input_tokens", COUNT_IN, true },
 	{ "tokens.input_tokens", COUNT_IN, true },
-	{ "inputTokenCount", COUNT_IN },
+	{ "input_length", COUNT_IN, true },
+	{ "inputTokenCount", COUNT_METERED_IN },
+	{ "billed_units.input_tokens", COUNT_BILLED },
 	{ "toolUsePromptTokenCount", COUNT_IN_TOOLS },
+	{ "total_tool_use_tokens", COUNT_TOOLS },
 	{ "prompt_tokens_details.cached_tokens", COUNT_CACHED },
 	{ "input_tokens_details.cached_tokens", COUNT_CACHED },
 	{ "cachedContentTokenCount", COUNT_CACHED },
 	{ "total_cached_tokens", COUNT_CACHED },
 	{ "cached_tokens", COUNT_CACHED },
 	{ "prompt_cache_hit_tokens", COUNT_CACHED },
+	/* llama.cpp: its tokens_cached are those of the whole slot, generated ones too
+	 * (ggml-org/llama.cpp tools/server) */
+	{ "cache_n", COUNT_CACHED },
 	{ "cache_read_input_tokens", COUNT_CACHE_READ },
 	{ "cacheReadInputTokens", COUNT_CACHE_READ },
 	{ "cache_creation_input_tokens", COUNT_CACHE_WRITE },
@@ -153,7 +198,8 @@ static const struct {
 	{ "outputTokens", COUNT_OUT },
 	{ "total_output_tokens", COUNT_OUT },
 	{ "tokens.output_tokens", COUNT_OUT },
-	{ "outputTokenCount", COUNT_OUT },
+	{ "generated_tokens", COUNT_OUT },
+	{ "outputTokenCount", COUNT_METERED_OUT },
 	{ "completion_tokens_details.reasoning_tokens", COUNT_REASONING },
 	{ "output_tokens_details.reasoning_tokens", COUNT_REASONING },
 	{ "output_tokens_details.thinking_tokens", COUNT_REASONING },
@@ -163,27 +209,29 @@ static const struct {
 	{ "totalTokenCount", COUNT_TOTAL },
 };
 
-/* Counters in the document itself: Ollama, llama.cpp. */
+/* Counters in the document itself: Ollama, llama.cpp, Bedrock's Titan and Llama. */
 static const struct {
 	const char *path;
 	enum counter counter;
+	bool adds; /* one for each of what was asked for together */
 } root_counters[] = {
 	{ "prompt_eval_count", COUNT_IN },
 	{ "eval_count", COUNT_OUT },
 	{ "tokens_evaluated", COUNT_IN },
 	{ "tokens_predicted", COUNT_OUT },
-};
-
-/* Kinds of error that mean "later": waiting cures them. */
-static const char *const rate_limits[] = {
-	"rate_limit", "resource_exhausted", "throttling", "too_many_requests", "toomanyrequests",
+	{ "prompt_token_count", COUNT_IN },
+	{ "generation_token_count", COUNT_OUT },
+	{ "inputTextTokenCount", COUNT_IN },
+	{ "totalOutputTextTokenCount", COUNT_OUT },
+	{ "results.[].tokenCount", COUNT_OUT, true },
+	{ "predictions.[].embeddings.statistics.token_count", COUNT_IN, true }, /* Vertex */
 };
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 
 void facts_init(struct facts *f)
 {
-	*f = (struct facts){ .number = 0 };
+	*f = (struct facts){ .retry_s = -1 };
 	for (size_t i = 0; i < COUNTERS; i++)
 		f->n[i] = -1;
 }
@@ -196,15 +244,15 @@ static enum fact string_fact(const struct json_scan *s, unsigned base)
 	return FACT_NONE;
 }
 
-/* An identifier, in lower case; anything else could be prose, and is nobody's business. */
-static void id_set(char to[FACTS_ID_MAX], const char *word, size_t n)
+void facts_id(char to[FACTS_ID_MAX], struct bytes word)
 {
 	char id[FACTS_ID_MAX];
+	size_t n = word.n;
 
 	if (n >= FACTS_ID_MAX)
 		return;
 	for (size_t i = 0; i < n; i++) {
-		char c = word[i];
+		char c = word.p[i];
 
 		if (c >= 'A' && c <= 'Z')
 			c += 'a' - 'A';
@@ -215,6 +263,11 @@ static void id_set(char to[FACTS_ID_MAX], const char *word, size_t n)
 	}
 	memcpy(to, id, n);
 	to[n] = '\0';
+}
+
+static struct bytes word_of(const struct facts *f)
+{
+	return (struct bytes){ f->word, f->word_n };
 }
 
 /* The number at the word's beginning: some send codes as strings. */
@@ -230,11 +283,28 @@ static bool word_is(const struct facts *f, const char *s)
 	return !f->word_long && strcmp(f->word, s) == 0;
 }
 
+/* A duration of Protobuf's JSON: "3.5s". */
+static void delay_end(struct facts *f)
+{
+	char *end;
+	double s = strtod(f->word, &end);
+
+	if (!f->word_long && end != f->word && strcmp(end, "s") == 0 && s >= 0 && s <= 1e9)
+		f->retry_s = s;
+}
+
+static void state_end(struct facts *f)
+{
+	for (size_t i = 0; i < N(last_states); i++)
+		if (word_is(f, last_states[i]))
+			facts_id(f->status_word, word_of(f));
+}
+
 static void event_end(struct facts *f)
 {
 	for (size_t i = 0; i < N(last_events); i++)
 		f->finished |= word_is(f, last_events[i]);
-	f->flat_error |= word_is(f, "error");
+	f->flat_error |= word_is(f, "error") || word_is(f, "conversation.response.error");
 }
 
 static void error_word(struct facts *f, char id[FACTS_ID_MAX])
@@ -243,7 +313,7 @@ static void error_word(struct facts *f, char id[FACTS_ID_MAX])
 	if (word_number(f))
 		f->number = word_number(f);
 	else
-		id_set(id, f->word, f->word_n);
+		facts_id(id, word_of(f));
 }
 
 /* A string was read that is not empty. */
@@ -259,6 +329,21 @@ static void word_end(struct facts *f)
 		break;
 	case FACT_FINISHED:
 		f->finished = true;
+		facts_id(f->finish, word_of(f));
+		break;
+	case FACT_FINISH:
+		if (!word_is(f, "none"))
+			facts_id(f->finish, word_of(f));
+		break;
+	case FACT_STATE:
+		state_end(f);
+		break;
+	case FACT_REQUEST_ID:
+		if (!f->word_long)
+			llm_request_id(f->request_id, word_of(f));
+		break;
+	case FACT_DELAY:
+		delay_end(f);
 		break;
 	case FACT_ERROR:
 		f->error = true;
@@ -273,10 +358,10 @@ static void word_end(struct facts *f)
 		error_word(f, f->status);
 		break;
 	case FACT_ROOT_CODE:
-		id_set(f->root_code, f->word, f->word_n);
+		facts_id(f->root_code, word_of(f));
 		break;
 	case FACT_ROOT_TYPE:
-		id_set(f->root_type, f->word, f->word_n);
+		facts_id(f->root_type, word_of(f));
 		event_end(f);
 		break;
 	case FACT_OBJECT:
@@ -338,9 +423,24 @@ static void count(struct facts *f, enum counter which, struct bytes text, bool a
 		f->all_in = all_in;
 }
 
+static void root_count(struct facts *f, size_t i, struct bytes text)
+{
+	int64_t *n = &f->n[root_counters[i].counter], before = *n;
+
+	count(f, root_counters[i].counter, text, true);
+	if (root_counters[i].adds && before > 0)
+		*n += before;
+}
+
 static bool is_input(enum counter c)
 {
 	return c != COUNT_OUT && c != COUNT_REASONING && c != COUNT_THOUGHTS && c != COUNT_TOTAL;
+}
+
+static void usage_count(struct facts *f, size_t i, struct bytes text)
+{
+	count(f, counters[i].counter, text, counters[i].all_in);
+	f->grows |= counters[i].grows;
 }
 
 static void usage_number(struct facts *f, const struct json_scan *s, unsigned base,
@@ -354,7 +454,7 @@ static void usage_number(struct facts *f, const struct json_scan *s, unsigned ba
 		for (size_t k = 0; k < N(counters); k++)
 			if (json_at(s, level, counters[k].path) &&
 			    (!usages[i].input_only || is_input(counters[k].counter)))
-				count(f, counters[k].counter, text, counters[k].all_in);
+				usage_count(f, k, text);
 		return;
 	}
 }
@@ -367,7 +467,7 @@ static void number_token(struct facts *f, const struct json_scan *s, unsigned ba
 
 	for (size_t i = 0; i < N(root_counters); i++)
 		if (json_at(s, base, root_counters[i].path))
-			count(f, root_counters[i].counter, text, true);
+			root_count(f, i, text);
 	if (json_at(s, base, "error.code")) {
 		f->error = true;
 		f->number = code;
@@ -426,77 +526,28 @@ void facts_merge(struct facts *all, const struct facts *newer)
 			all->n[i] = newer->n[i];
 	if (newer->n[COUNT_IN] >= 0)
 		all->all_in = newer->all_in;
+	all->grows |= newer->grows;
 	all->content |= newer->content;
 	all->finished |= newer->finished;
 	take(all->model, sizeof(all->model), newer->model);
+	take(all->finish, sizeof(all->finish), newer->finish);
+	take(all->status_word, sizeof(all->status_word), newer->status_word);
+	take(all->request_id, sizeof(all->request_id), newer->request_id);
+	if (newer->retry_s >= 0)
+		all->retry_s = newer->retry_s;
 	merge_error(all, newer);
 }
 
-void facts_forget(struct facts *f, bool output_only)
+void facts_forget(struct facts *f)
 {
 	for (size_t i = 0; i < COUNTERS; i++)
-		if (!output_only || !is_input(i))
+		f->n[i] = -1;
+}
+
+void facts_outdate(struct facts *f)
+{
+	for (size_t i = 0; i < COUNTERS; i++)
+		if (f->grows || !is_input(i))
 			f->n[i] = -1;
-}
-
-static int64_t plus(int64_t a, int64_t b)
-{
-	return a + (b > 0 ? b : 0);
-}
-
-struct llm_tokens facts_tokens(const struct facts *f)
-{
-	const int64_t *n = f->n;
-	struct llm_tokens t = { n[COUNT_IN], n[COUNT_OUT], n[COUNT_CACHED], n[COUNT_REASONING] };
-
-	if (t.in >= 0)
-		t.in = plus(t.in, n[COUNT_IN_TOOLS]);
-	/* Anthropic, Bedrock: input is what the cache did not have */
-	if (t.in >= 0 && !f->all_in)
-		t.in = plus(plus(t.in, n[COUNT_CACHE_READ]), n[COUNT_CACHE_WRITE]);
-	if (t.cached < 0)
-		t.cached = n[COUNT_CACHE_READ];
-	/* Gemini leaves a counter out that is zero, thoughts or candidates */
-	if (n[COUNT_THOUGHTS] >= 0) {
-		t.reasoning = n[COUNT_THOUGHTS];
-		t.out = plus(t.reasoning, t.out);
-	} else if (t.reasoning > 0 && t.out >= 0 && n[COUNT_TOTAL] == t.in + t.out + t.reasoning) {
-		/* the total proves that reasoning was counted beside the output */
-		t.out += t.reasoning;
-	}
-	return t;
-}
-
-void facts_error_kind(struct facts *f, const char *kind)
-{
-	f->error = true;
-	id_set(f->type, kind, strlen(kind));
-}
-
-static bool is_rate_limit(const char *kind)
-{
-	for (size_t i = 0; i < N(rate_limits); i++)
-		if (strncmp(kind, rate_limits[i], strlen(rate_limits[i])) == 0)
-			return true;
-	return false;
-}
-
-void facts_error(const struct facts *f, struct call *c)
-{
-	const char *quota = "insufficient_quota";
-	bool limited = c->http_status == 429 || f->number == 429 || is_rate_limit(f->code) ||
-	               is_rate_limit(f->type) || is_rate_limit(f->status);
-	const char *kind = f->code[0] ? f->code : f->type[0] ? f->type : f->status;
-
-	if (strcmp(f->code, quota) == 0 || strcmp(f->type, quota) == 0) {
-		kind = quota;
-		limited = false;
-	}
-	c->status = limited ? CALL_RATE_LIMITED : CALL_ERROR;
-	if (kind[0])
-		snprintf(c->error_kind, sizeof(c->error_kind), "%s", kind);
-	else if (f->number && c->http_status < 400)
-		snprintf(c->error_kind, sizeof(c->error_kind), "http_%d", f->number);
-	else if (c->http_status < 400)
-		snprintf(c->error_kind, sizeof(c->error_kind), "stream_error");
+	f->holed = true;
 }

@@ -12,6 +12,7 @@
 enum counter {
 	COUNT_IN,
 	COUNT_IN_TOOLS, /* input beside COUNT_IN */
+	COUNT_TOOLS,    /* the same, where the total shows that it is */
 	COUNT_OUT,
 	COUNT_CACHED,     /* part of COUNT_IN */
 	COUNT_CACHE_READ, /* beside COUNT_IN where the API has no COUNT_IN with all in it */
@@ -19,6 +20,9 @@ enum counter {
 	COUNT_REASONING, /* part of COUNT_OUT, unless the total shows otherwise */
 	COUNT_THOUGHTS,  /* reasoning beside COUNT_OUT */
 	COUNT_TOTAL,
+	COUNT_METERED_IN, /* by who passes the model on (Bedrock), where the model says nothing itself */
+	COUNT_METERED_OUT,
+	COUNT_BILLED, /* input, of embeddings: where nothing else is told */
 	COUNTERS,
 };
 
@@ -28,10 +32,16 @@ enum counter {
 struct facts {
 	int64_t n[COUNTERS]; /* -1 not seen */
 	bool all_in;         /* COUNT_IN has the cache's tokens in it */
+	bool grows;          /* the input's counters grow with the stream, as the output's do */
+	bool holed;          /* a document was lost that could have told better */
 	bool content, finished;
 	bool error;
 	bool flat_error; /* the document itself is the error, its root has the type and code */
 	char model[96];
+	char finish[FACTS_ID_MAX];      /* why the reply ended, in lower case */
+	char status_word[FACTS_ID_MAX]; /* the same, less telling */
+	char request_id[LLM_REQUEST_ID_MAX];
+	double retry_s; /* to wait before trying again, -1 not told */
 	char code[FACTS_ID_MAX], type[FACTS_ID_MAX], status[FACTS_ID_MAX];
 	char root_code[FACTS_ID_MAX], root_type[FACTS_ID_MAX];
 	int number; /* numeric code of an error, 0 none */
@@ -50,13 +60,18 @@ void facts_token(struct facts *f, const struct json_scan *s, unsigned base,
 /* Takes over what a later document says. */
 void facts_merge(struct facts *all, const struct facts *newer);
 
-/* Drops the counters, or only those of the output. */
-void facts_forget(struct facts *f, bool output_only);
+/* Drops the counters; or only those that may be out of date, because what followed was lost. */
+void facts_forget(struct facts *f);
+void facts_outdate(struct facts *f);
 
 /* The counters as call.h has them: in with cached, out with reasoning. */
-struct llm_tokens facts_tokens(const struct facts *f);
+struct llm_tokens facts_tokens(const struct facts *f, enum llm_kind kind);
+/* Why the reply ended, "" not told. */
+const char *facts_finish(const struct facts *f);
 /* The document is an error of this kind, as something outside it says. */
-void facts_error_kind(struct facts *f, const char *kind);
+void facts_error_kind(struct facts *f, struct bytes kind);
+/* Takes over an identifier, in lower case; leaves to as it was if it is none: it could be prose then. */
+void facts_id(char to[FACTS_ID_MAX], struct bytes word);
 /* An error was reported: sets c's status and error_kind from it. */
 void facts_error(const struct facts *f, struct call *c);
 #endif

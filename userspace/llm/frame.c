@@ -24,8 +24,10 @@ static void header(struct frame *f, struct bytes name, struct bytes value)
 {
 	if (bytes_equal(name, ":message-type"))
 		f->failed = bytes_equal(value, "exception") || bytes_equal(value, "error");
-	if (bytes_equal(name, ":event-type"))
+	if (bytes_equal(name, ":event-type")) {
 		f->last = bytes_equal(value, "messageStop");
+		f->chunk = bytes_equal(value, "chunk");
+	}
 	if ((bytes_equal(name, ":exception-type") || bytes_equal(name, ":error-code")) &&
 	    value.n < sizeof(f->kind)) {
 		memcpy(f->kind, value.p, value.n);
@@ -63,7 +65,7 @@ static bool read_prelude(struct frame *f)
 		return false;
 	f->size = headers;
 	f->payload = total - headers - PRELUDE - CHECKSUM;
-	f->last = f->failed = false;
+	f->last = f->failed = f->chunk = false;
 	f->kind[0] = '\0';
 	return true;
 }
@@ -73,7 +75,7 @@ static void payload_end(struct reply *r)
 	struct frame *f = &r->frame;
 
 	if (f->failed)
-		facts_error_kind(&r->doc, f->kind);
+		facts_error_kind(&r->doc, bytes_of(f->kind));
 	r->doc.finished |= f->last;
 	if (f->failed || f->last || r->scan.state == JSON_DONE)
 		reply_doc_commit(r);
@@ -95,6 +97,7 @@ static bool part_end(struct reply *r)
 			read_headers(f);
 		f->left = f->payload;
 		reply_doc_begin(r);
+		chunk_begin(r);
 		break;
 	case PART_PAYLOAD:
 		payload_end(r);
@@ -127,7 +130,9 @@ void frame_feed(struct reply *r, struct bytes b)
 	while (b.n) {
 		struct bytes part = { b.p, b.n < f->left ? b.n : f->left };
 
-		if (f->part == PART_PAYLOAD)
+		if (f->part == PART_PAYLOAD && f->chunk)
+			chunk_feed(r, part);
+		else if (f->part == PART_PAYLOAD)
 			reply_doc(r, part);
 		else
 			keep(f, part);
@@ -150,5 +155,6 @@ bool frame_gap(struct reply *r, uint64_t n)
 		return false;
 	f->left -= n;
 	json_gap(&r->scan);
+	chunk_gap(r);
 	return true;
 }

@@ -80,6 +80,18 @@ void llm_response_head(struct llm *l, int status, struct bytes content_type)
 	           l->path.shape == SHAPE_OLLAMA && l->call->llm->streamed && status < 400);
 }
 
+void llm_response_metered(struct llm *l, int64_t in, int64_t out)
+{
+	if (in >= 0 || out >= 0)
+		reply_metered(&l->reply, in, out);
+}
+
+void llm_response_error(struct llm *l, struct bytes kind)
+{
+	if (kind.n && l->call->http_status >= 400)
+		facts_error_kind(&l->reply.all, kind);
+}
+
 void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns)
 {
 	reply_feed(&l->reply, b, ts_ns);

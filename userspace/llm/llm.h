@@ -24,11 +24,18 @@ bool llm_request_end(struct llm *l);
 
 /* content_type: value of the header, any parameters included; "" when missing. */
 void llm_response_head(struct llm *l, int status, struct bytes content_type);
+/* What the reply's header counts, -1 not told, and the error it names (a status of 400 and more), "" none. Counters of the
+ * body are the better ones. */
+void llm_response_metered(struct llm *l, int64_t in, int64_t out);
+void llm_response_error(struct llm *l, struct bytes kind);
 void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns);
 void llm_response_gap(struct llm *l, uint64_t n);
 /* The reply ended; complete is false when the connection broke before. Sets c->status and c->error_kind when the body
  * tells more than the HTTP status (in-stream errors, refusals of quota), c->llm->finished, tokens, model. */
 void llm_response_end(struct llm *l, bool complete);
+
+/* Is that the path of a WebSocket to an LLM: OpenAI's Realtime and Responses, Gemini's Live? */
+bool llm_socket(struct bytes path);
 
 /* "openai" for api.openai.com and so on; NULL for hosts that are no LLM provider's. For connections with no plaintext,
  * and to tell providers that share a path apart. */

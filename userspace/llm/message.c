@@ -35,12 +35,13 @@ static bool ends_with(const char *s, const char *end)
 	return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-/* Items of OpenAI's Responses have a type in place of a role. */
+/* Items of OpenAI's Responses, and of Mistral's conversations, have a type in place of a role. */
 static enum llm_role role_of_type(const char *type)
 {
-	if (ends_with(type, "_call_output"))
+	if (ends_with(type, "_call_output") || strcmp(type, "function.result") == 0)
 		return LLM_ROLE_TOOL;
-	if (ends_with(type, "_call") || strcmp(type, "reasoning") == 0)
+	if (ends_with(type, "_call") || strcmp(type, "reasoning") == 0 ||
+	    strcmp(type, "function.call") == 0 || strcmp(type, "message.output") == 0)
 		return LLM_ROLE_ASSISTANT;
 	return LLM_ROLE_NONE;
 }

@@ -14,44 +14,78 @@ static const struct {
 	const char *within; /* must occur before the suffix, NULL anything may */
 	enum llm_kind kind;
 	enum llm_shape shape;
-	bool streams, array;
+	bool streams, array, vague;
 } paths[] = {
 	{ "/api/chat", NULL, LLM_CHAT, SHAPE_OLLAMA, true },
 	{ "/api/generate", NULL, LLM_CHAT, SHAPE_OLLAMA, true },
 	{ "/api/embed", NULL, LLM_EMBEDDING, SHAPE_OLLAMA },
 	{ "/api/embeddings", NULL, LLM_EMBEDDING, SHAPE_OLLAMA },
 	{ "/chat/completions", NULL, LLM_CHAT, SHAPE_OPENAI },
-	{ "/completions", NULL, LLM_CHAT, SHAPE_OPENAI },
-	{ "/completion", NULL, LLM_CHAT, SHAPE_OPENAI }, /* llama.cpp's own */
+	{ "/completions", NULL, LLM_CHAT, SHAPE_OPENAI }, /* legacy, Mistral's fim and agents */
+	{ "/completion", NULL, LLM_CHAT, SHAPE_OPENAI },  /* llama.cpp's own */
+	{ "/infill", NULL, LLM_CHAT, SHAPE_OPENAI },      /* the same */
 	{ "/responses", NULL, LLM_CHAT, SHAPE_OPENAI },
+	{ "/responses/input_tokens", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/conversations", NULL, LLM_CHAT, SHAPE_OPENAI, .vague = true }, /* Mistral's */
 	{ "/embeddings", NULL, LLM_EMBEDDING, SHAPE_OPENAI },
+	{ "/embedding", NULL, LLM_EMBEDDING, SHAPE_OPENAI }, /* llama.cpp's own */
+	{ "/v1/images/generations", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/images/edits", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/images/variations", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/audio/speech", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/audio/transcriptions", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/audio/translations", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/v1/moderations", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
 	{ "/v1/messages", NULL, LLM_CHAT, SHAPE_ANTHROPIC },
 	{ "/messages/count_tokens", NULL, LLM_AUXILIARY, SHAPE_ANTHROPIC },
 	{ "/messages/batches", NULL, LLM_AUXILIARY, SHAPE_ANTHROPIC },
+	{ "/count-tokens:rawPredict", "/publishers/anthropic/", LLM_AUXILIARY, SHAPE_ANTHROPIC },
 	{ ":rawPredict", "/publishers/anthropic/", LLM_CHAT, SHAPE_ANTHROPIC },
 	{ ":streamRawPredict", "/publishers/anthropic/", LLM_CHAT, SHAPE_ANTHROPIC, true },
+	{ ":rawPredict", "/publishers/", LLM_CHAT, SHAPE_OPENAI },
+	{ ":streamRawPredict", "/publishers/", LLM_CHAT, SHAPE_OPENAI, true },
 	{ ":generateContent", NULL, LLM_CHAT, SHAPE_GEMINI },
 	{ ":streamGenerateContent", NULL, LLM_CHAT, SHAPE_GEMINI, true, true },
 	{ ":embedContent", NULL, LLM_EMBEDDING, SHAPE_GEMINI },
 	{ ":batchEmbedContents", NULL, LLM_EMBEDDING, SHAPE_GEMINI },
+	{ ":predict", "/publishers/google/models/ima", LLM_AUXILIARY, SHAPE_GEMINI }, /* Imagen */
 	{ ":predict", "/publishers/google/models/", LLM_EMBEDDING, SHAPE_GEMINI },
+	{ ":predictLongRunning", "/models/", LLM_AUXILIARY, SHAPE_GEMINI },
+	{ ":batchGenerateContent", "/models/", LLM_AUXILIARY, SHAPE_GEMINI },
 	{ ":countTokens", NULL, LLM_AUXILIARY, SHAPE_GEMINI },
-	{ "/v1beta/interactions", NULL, LLM_CHAT, SHAPE_GEMINI },
+	{ "/interactions", "/v1beta", LLM_CHAT, SHAPE_GEMINI },
 	{ "/converse", "/model/", LLM_CHAT, SHAPE_BEDROCK },
 	{ "/converse-stream", "/model/", LLM_CHAT, SHAPE_BEDROCK, true },
 	{ "/invoke", "/model/", LLM_CHAT, SHAPE_BEDROCK },
 	{ "/invoke-with-response-stream", "/model/", LLM_CHAT, SHAPE_BEDROCK, true },
+	{ "/invoke-with-bidirectional-stream", "/model/", LLM_AUXILIARY, SHAPE_BEDROCK, true },
 	{ "/count-tokens", "/model/", LLM_AUXILIARY, SHAPE_BEDROCK },
-	{ "/v2/chat", NULL, LLM_CHAT, SHAPE_COHERE },
+	{ "/v1/chat", NULL, LLM_CHAT, SHAPE_COHERE, .vague = true },
+	{ "/v2/chat", NULL, LLM_CHAT, SHAPE_COHERE, .vague = true },
 	{ "/v1/embed", NULL, LLM_EMBEDDING, SHAPE_COHERE },
 	{ "/v2/embed", NULL, LLM_EMBEDDING, SHAPE_COHERE },
-	{ "/v1/rerank", NULL, LLM_AUXILIARY, SHAPE_COHERE },
-	{ "/v2/rerank", NULL, LLM_AUXILIARY, SHAPE_COHERE },
+	{ "/rerank", NULL, LLM_AUXILIARY, SHAPE_COHERE },
+	{ "/generate", NULL, LLM_CHAT, SHAPE_TGI },
+	{ "/generate_stream", NULL, LLM_CHAT, SHAPE_TGI, true },
+	{ "/invocations", NULL, LLM_CHAT, SHAPE_TGI, .vague = true },
+	{ "/tokenize", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
+	{ "/detokenize", NULL, LLM_AUXILIARY, SHAPE_OPENAI },
 };
 
 static const char *const shape_names[] = {
 	[SHAPE_OPENAI] = "openai", [SHAPE_ANTHROPIC] = "anthropic", [SHAPE_GEMINI] = "gemini",
 	[SHAPE_OLLAMA] = "ollama", [SHAPE_BEDROCK] = "bedrock",     [SHAPE_COHERE] = "cohere",
+	[SHAPE_TGI] = "tgi",
+};
+
+/* What Bedrock's invoke is asked for is known by the model alone. */
+static const struct {
+	const char *part;
+	enum llm_kind kind;
+} bedrock_models[] = {
+	{ "embed", LLM_EMBEDDING },       { "rerank", LLM_AUXILIARY },
+	{ "stability.", LLM_AUXILIARY },  { "-image", LLM_AUXILIARY },
+	{ "nova-canvas", LLM_AUXILIARY }, { "nova-reel", LLM_AUXILIARY },
 };
 
 const char *llm_provider_of_host(struct bytes host)
@@ -161,14 +195,26 @@ static void read_model(struct llm_path *p, struct bytes path)
 	}
 }
 
-void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, struct bytes host)
+/* Of a name with an account in it (arn:aws:bedrock:REGION:ACCOUNT:inference-profile/NAME) the name. */
+static void shorten_model(char *model)
 {
-	const char *provider = llm_provider_of_host(host);
+	const char *slash = strrchr(model, '/');
 
-	*p = (struct llm_path){ .kind = LLM_NONE };
-	path = path_only(path);
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]) && bytes_equal(method, "POST");
-	     i++) {
+	if (strncmp(model, "arn:", 4) == 0 && slash)
+		memmove(model, slash + 1, strlen(slash));
+}
+
+static void read_bedrock(struct llm_path *p)
+{
+	shorten_model(p->model);
+	for (size_t i = 0; i < sizeof(bedrock_models) / sizeof(bedrock_models[0]); i++)
+		if (p->kind == LLM_CHAT && strstr(p->model, bedrock_models[i].part))
+			p->kind = bedrock_models[i].kind;
+}
+
+static bool read_post(struct llm_path *p, struct bytes path)
+{
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		if (!ends_with(path, paths[i].suffix) ||
 		    (paths[i].within && !after(path, paths[i].within).p))
 			continue;
@@ -176,13 +222,58 @@ void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, s
 		p->shape = paths[i].shape;
 		p->streams = paths[i].streams;
 		p->array = paths[i].array;
-		p->provider = provider ? provider : shape_names[p->shape];
+		p->vague = paths[i].vague;
 		read_model(p, path);
+		if (p->shape == SHAPE_BEDROCK)
+			read_bedrock(p);
+		return true;
+	}
+	/* Mistral's, to go on with one; text-generation-inference's root */
+	p->shape = bytes_equal(path, "/") ? SHAPE_TGI : SHAPE_OPENAI;
+	p->vague = true;
+	p->kind = bytes_equal(path, "/") || after(path, "/v1/conversations/").p ? LLM_CHAT
+	                                                                        : LLM_NONE;
+	return p->kind != LLM_NONE;
+}
+
+/* What is asked of a server of one's own, beside the requests that its path tells. */
+static bool read_local(struct llm_path *p, struct bytes method, struct bytes path,
+                       struct bytes host)
+{
+	if (ends_with(host, ":11434") && bytes_start(path, "/api/"))
+		p->shape = SHAPE_OLLAMA;
+	else if (bytes_equal(method, "GET") && ends_with(path, "/v1/models"))
+		p->shape = SHAPE_OPENAI;
+	else
+		return false;
+	p->kind = LLM_AUXILIARY;
+	return true;
+}
+
+bool llm_socket(struct bytes path)
+{
+	path = path_only(path);
+	return ends_with(path, "/v1/realtime") || ends_with(path, "/openai/realtime") ||
+	       ends_with(path, "/v1/responses") || after(path, "BidiGenerateContent").p;
+}
+
+void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, struct bytes host)
+{
+	const char *provider = llm_provider_of_host(host);
+
+	*p = (struct llm_path){ .kind = LLM_NONE };
+	path = path_only(path);
+	if (bytes_equal(method, "POST") && read_post(p, path))
+		p->provider = shape_names[p->shape];
+	else if (read_local(p, method, path, host))
+		p->provider = shape_names[p->shape];
+	else
+		*p = (struct llm_path){ .kind = LLM_NONE };
+	if (!provider)
 		return;
-	}
+	p->named = true;
+	p->provider = provider;
 	/* model lists, polling, files: only where the host leaves no doubt */
-	if (provider) {
+	if (p->kind == LLM_NONE)
 		p->kind = LLM_AUXILIARY;
-		p->provider = provider;
-	}
 }

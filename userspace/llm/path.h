@@ -13,6 +13,7 @@ enum llm_shape {
 	SHAPE_OLLAMA,
 	SHAPE_BEDROCK,
 	SHAPE_COHERE,
+	SHAPE_TGI, /* text-generation-inference: "inputs" */
 };
 
 struct llm_path {
@@ -20,9 +21,13 @@ struct llm_path {
 	enum llm_shape shape;
 	bool streams;         /* the path says so, or the API does unless told otherwise */
 	bool array;           /* streams as the elements of one JSON array, unless as SSE */
+	bool vague;           /* others have such a path, too: the body must show more of the API */
+	bool named;           /* the host is the provider's own */
 	const char *provider; /* by host, else by shape; static */
 	char model[96];       /* from the path, "" none */
 };
+
+/* host: with its port, "" not known. */
 
 void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, struct bytes host);
 #endif

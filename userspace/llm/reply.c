@@ -38,7 +38,7 @@ static void show_tokens(struct reply *r)
 {
 	/* an auxiliary reply's counts are its content, not its price */
 	if (r->call->llm->kind != LLM_AUXILIARY)
-		r->call->llm->tokens = facts_tokens(&r->all);
+		r->call->llm->tokens = facts_tokens(&r->all, r->call->llm->kind);
 }
 
 static void take_over(struct reply *r)
@@ -48,6 +48,9 @@ static void take_over(struct reply *r)
 	facts_merge(&r->all, &r->doc);
 	if (r->all.model[0])
 		strcpy(l->model, r->all.model);
+	strcpy(l->said.finish_reason, facts_finish(&r->all));
+	if (!l->said.request_id[0])
+		strcpy(l->said.request_id, r->all.request_id);
 	show_tokens(r);
 	facts_init(&r->doc);
 }
@@ -56,7 +59,7 @@ static void take_over(struct reply *r)
  * would add up to something else. */
 static void take_over_cut(struct reply *r)
 {
-	facts_forget(&r->doc, false);
+	facts_forget(&r->doc);
 	take_over(r);
 }
 
@@ -192,6 +195,13 @@ void reply_head(struct reply *r, struct bytes content_type, bool lines)
 		r->call->llm->streamed = counts_as_content(r) || r->call->llm->streamed;
 }
 
+void reply_metered(struct reply *r, int64_t in, int64_t out)
+{
+	r->all.n[COUNT_METERED_IN] = in;
+	r->all.n[COUNT_METERED_OUT] = out;
+	show_tokens(r);
+}
+
 /* Servers send errors as JSON whatever they declared, proxies events as JSON: the first byte
  * decides. */
 static void sniff(struct reply *r, char c)
@@ -245,8 +255,8 @@ void reply_gap(struct reply *r, uint64_t n)
 	if (r->form == REPLY_SNIFF)
 		r->form = r->declared;
 	/* counters that grow with the stream are out of date, unless it had come to its end */
-	if (!r->all.finished) {
-		facts_forget(&r->all, true);
+	if (!r->call->llm->finished) {
+		facts_outdate(&r->all);
 		show_tokens(r);
 	}
 	switch (r->form) {
@@ -273,7 +283,7 @@ void reply_gap(struct reply *r, uint64_t n)
 	}
 }
 
-void reply_end(struct reply *r, bool complete)
+static void end_form(struct reply *r, bool complete)
 {
 	if (r->form == REPLY_LINES)
 		line_end(r);
@@ -286,5 +296,15 @@ void reply_end(struct reply *r, bool complete)
 		r->call->llm->finished = true;
 	} else if (!r->lost && r->scan.state == JSON_OPEN) {
 		take_over_cut(r);
+	}
+}
+
+void reply_end(struct reply *r, bool complete)
+{
+	end_form(r, complete);
+	/* what grows with the stream stood still where it was cut */
+	if (!complete && !r->call->llm->finished) {
+		facts_outdate(&r->all);
+		show_tokens(r);
 	}
 }

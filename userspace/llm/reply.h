@@ -43,8 +43,16 @@ struct frame {
 	uint32_t n;        /* bytes kept in buf */
 	uint32_t size;     /* of the headers */
 	bool last, failed; /* what the headers say */
+	bool chunk;        /* its payload holds a document in base64 */
 	char kind[FACTS_ID_MAX];
 	uint8_t buf[FRAME_HEADER_MAX];
+};
+
+struct chunk {
+	struct json_scan scan;
+	uint32_t bits; /* the newest nbits of them are not passed on yet */
+	unsigned nbits;
+	bool ended;
 };
 
 struct reply {
@@ -61,12 +69,15 @@ struct reply {
 	struct tail tail;
 	struct sse sse;
 	struct frame frame;
+	struct chunk chunk;
 };
 
 /* elements: an array is a stream. lines: JSON without another word on it is one document a line. */
 void reply_init(struct reply *r, struct call *call, bool elements);
 void reply_free(struct reply *r);
 void reply_head(struct reply *r, struct bytes content_type, bool lines);
+/* Counts of the reply's header, -1 not told. */
+void reply_metered(struct reply *r, int64_t in, int64_t out);
 void reply_feed(struct reply *r, struct bytes b, uint64_t ts_ns);
 void reply_gap(struct reply *r, uint64_t n);
 void reply_end(struct reply *r, bool complete);
@@ -83,4 +94,7 @@ void sse_end(struct reply *r);
 void frame_feed(struct reply *r, struct bytes b);
 /* False: the frames are lost. */
 bool frame_gap(struct reply *r, uint64_t n);
+void chunk_begin(struct reply *r);
+void chunk_feed(struct reply *r, struct bytes b);
+void chunk_gap(struct reply *r);
 #endif

@@ -9,15 +9,39 @@
 
 #include "llm/model.h"
 
+/* Where a member holds a conversation. */
+enum { OF_ANY, OF_COHERE, OF_INPUTS };
+
 /* Members of the root that hold a conversation. */
 static const struct {
 	const char *key;
 	bool list; /* as a list of messages; else it is all one message of the user */
+	int of;
 } conversations[] = {
-	{ "messages", true }, { "input", true },      /* Responses, Interactions */
-	{ "contents", true },                         /* Gemini */
-	{ "prompt", false },  { "inputText", false }, /* Bedrock's Titan */
+	{ "messages", true },
+	{ "input", true },    /* Responses, Interactions */
+	{ "contents", true }, /* Gemini */
+	{ "prompt", false },
+	{ "input_prefix", false },     /* llama.cpp, to be filled in */
+	{ "inputText", false },        /* Bedrock's Titan */
+	{ "inputs", true, OF_INPUTS }, /* text-generation-inference, Mistral's conversations */
+	{ "chat_history", true, OF_COHERE },
+	{ "message", false, OF_COHERE },
 };
+
+/* Members that those who only share a path with an API hardly have. */
+static const char *const more_keys[] = { "parameters", "stream", "agent_id" };
+
+static bool has_conversation(const struct request *r, size_t i)
+{
+	enum llm_shape shape = r->path->shape;
+
+	if (conversations[i].of == OF_COHERE) /* Bedrock's Cohere too */
+		return shape == SHAPE_COHERE || shape == SHAPE_BEDROCK;
+	if (conversations[i].of == OF_INPUTS)
+		return shape == SHAPE_TGI || shape == SHAPE_OPENAI;
+	return shape != SHAPE_TGI || strcmp(conversations[i].key, "prompt") != 0;
+}
 
 static void push(struct request *r, uint64_t hash, enum llm_role role)
 {
@@ -41,6 +65,12 @@ static void message_end(struct request *r)
 	bool alone = !r->in_tail && r->path->shape == SHAPE_GEMINI;
 	enum llm_role role = message_role(&r->message, alone ? LLM_ROLE_USER : LLM_ROLE_NONE);
 
+	if (r->in_late) {
+		r->in_late = false;
+		r->has_late = true;
+		r->late = r->message.hash;
+		return;
+	}
 	if (role != LLM_ROLE_SYSTEM)
 		r->call->last_role = role;
 	if (!r->in_tail && !r->ring_full)
@@ -73,6 +103,7 @@ static void conversation_begin(struct request *r, const struct json_token *t, co
 	r->listed = true;
 	if (r->path->kind != LLM_CHAT)
 		return;
+	r->in_late = strcmp(key, "message") == 0;
 	if (one) {
 		message_begin(&r->message, 1, LLM_ROLE_USER);
 	} else if (list && t->kind == JSON_OBJECT) {
@@ -83,22 +114,31 @@ static void conversation_begin(struct request *r, const struct json_token *t, co
 	}
 }
 
+static bool names_model(const struct request *r, struct bytes key)
+{
+	return bytes_equal(key, "model") ||
+	       (r->path->shape == SHAPE_GEMINI && bytes_equal(key, "agent"));
+}
+
 /* A token of the root's own members. */
 static void root_token(struct request *r, const struct json_scan *s, const struct json_token *t)
 {
 	struct bytes key = json_key(s, 0);
 
-	if (t->kind == JSON_STRING && bytes_equal(key, "model")) {
+	if (t->kind == JSON_STRING && names_model(r, key)) {
 		model_text(r, t);
 		return;
 	}
+	for (size_t i = 0; i < sizeof(more_keys) / sizeof(more_keys[0]) && json_begins(t); i++)
+		r->more |= bytes_equal(key, more_keys[i]) && t->kind != JSON_NULL;
+	r->late_tool |= t->kind == JSON_ARRAY && bytes_equal(key, "tool_results");
 	if (bytes_equal(key, "stream") && (t->kind == JSON_TRUE || t->kind == JSON_FALSE))
 		r->call->streamed = t->kind == JSON_TRUE;
 	if (t->kind == JSON_ARRAY_END)
 		r->in_list = false;
 	for (size_t i = 0; i < sizeof(conversations) / sizeof(conversations[0]) && json_begins(t);
 	     i++)
-		if (bytes_equal(key, conversations[i].key))
+		if (bytes_equal(key, conversations[i].key) && has_conversation(r, i))
 			conversation_begin(r, t, conversations[i].key, conversations[i].list);
 }
 
@@ -182,20 +222,40 @@ static bool write_history(struct request *r)
 	return true;
 }
 
+/* Many a server has a path like this: it has a field of the API's own, too. */
+static bool is_meant(const struct request *r)
+{
+	if (!r->path->vague || r->path->named)
+		return true;
+	return r->call->model[0] || (r->more && r->path->shape != SHAPE_COHERE);
+}
+
 /* The body was seen whole: is it what the path promised? */
 static bool is_llm(struct request *r)
 {
 	if (r->path->kind == LLM_AUXILIARY)
 		return true;
-	if (r->scan.state != JSON_DONE || !r->object)
-		return false;
-	if (r->path->kind != LLM_CHAT || r->listed)
+	bool whole = r->scan.state == JSON_DONE && r->object;
+
+	if (whole && (r->path->kind != LLM_CHAT || (r->listed && is_meant(r))))
 		return true;
 	/* no prompt: Ollama is asked to load a model, which takes its time */
-	if (r->path->shape != SHAPE_OLLAMA || !r->call->model[0])
+	if (!r->path->named && !(whole && r->path->shape == SHAPE_OLLAMA && r->call->model[0]))
 		return false;
 	r->call->kind = LLM_AUXILIARY;
 	return true;
+}
+
+/* Cohere's newest message. With results of tools it is the question they are for. */
+static void push_late(struct request *r)
+{
+	enum llm_role role = r->late_tool ? LLM_ROLE_TOOL : LLM_ROLE_USER;
+
+	if (!r->has_late)
+		return;
+	r->call->last_role = role;
+	if (!r->ring_full)
+		push(r, r->late, role);
 }
 
 bool request_end(struct request *r)
@@ -204,6 +264,7 @@ bool request_end(struct request *r)
 		read_tail(r);
 	else if (!is_llm(r))
 		return false;
+	push_late(r);
 	r->call->history.complete = write_history(r) && !r->gap && !r->ring_full;
 	return true;
 }

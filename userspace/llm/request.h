@@ -21,6 +21,10 @@ struct request {
 	bool in_list;
 	char list[16];          /* name of the list being read, "" none */
 	struct message message; /* of the list, or a whole prompt */
+	bool more;              /* another field that belongs to the API was there */
+	/* Cohere: the newest message stands beside the list, before or behind it */
+	bool in_late, has_late, late_tool;
+	uint64_t late;
 	size_t model_n;
 	char model[REQUEST_MODEL_MAX];
 	/* the newest messages, as a ring until the end */

@@ -32,7 +32,7 @@ enum url_at {
 	URL_FRAGMENT,
 	URL_DONE
 };
-enum { FIELD_TYPE, FIELD_CODING, FIELDS };
+enum { FIELD_TYPE, FIELD_CODING, FIELD_UPGRADE, FIELDS };
 
 struct message {
 	enum url_at url;
@@ -76,6 +76,7 @@ struct http {
 	bool llm[PIPELINE_MAX];       /* and whether an LLM API is asked */
 	unsigned rules[PIPELINE_MAX]; /* else how a store would tell errors, 0 no store's path */
 	bool sending;                 /* the newest is on its way */
+	void *socket; /* of masker_websocket: what the connection has become, else NULL */
 };
 
 /* ---- the target ---- */
@@ -295,21 +296,38 @@ static int on_header_field(http_parser *parser, const char *at, size_t n)
 static bool value_kept(struct bytes name)
 {
 	static const char *const kept[] = {
-		"content-length",   "transfer-encoding", "content-encoding",
-		"content-type",     "connection",        "host",
-		"expect",           "upgrade",           "accept-encoding",
-		"retry-after",      "retry-after-ms",    "x-should-retry",
-		"x-server-timeout", "keep-alive",        "date",
-		"server",           "x-elastic-product", NULL,
+		"content-length",
+		"transfer-encoding",
+		"content-encoding",
+		"content-type",
+		"connection",
+		"host",
+		"expect",
+		"upgrade",
+		"accept-encoding",
+		"retry-after",
+		"retry-after-ms",
+		"x-should-retry",
+		"x-server-timeout",
+		"x-goog-api-client",
+		"x-prompt-tokens",
+		"x-generated-tokens",
+		"x-amzn-errortype",
+		"keep-alive",
+		"date",
+		"server",
+		"x-elastic-product",
+		NULL,
 	};
 
 	return mask_listed(kept, name) || bytes_start(name, "x-stainless-") ||
-	       bytes_start(name, "x-ratelimit-") || bytes_start(name, "anthropic-ratelimit-");
+	       bytes_start(name, "x-ratelimit-") || bytes_start(name, "anthropic-ratelimit-") ||
+	       bytes_start(name, "x-amzn-bedrock-");
 }
 
 static void value_begin(struct side *s)
 {
-	static const char *const fields[FIELDS] = { "content-type", "content-encoding" };
+	static const char *const fields[FIELDS] = { "content-type", "content-encoding", "upgrade" };
 	struct message *m = &s->m;
 	struct bytes name = { m->name, m->nname <= NAME_MAX_LEN ? m->nname : 0 };
 
@@ -399,6 +417,8 @@ static int reply_head(struct side *s)
 	}
 	if (status == 101 || (method == HTTP_CONNECT && status / 100 == 2)) {
 		s->m.switches = true;
+		if (status == 101 && bytes_equal(field(&s->m, FIELD_UPGRADE), "websocket"))
+			s->h->socket = masker_websocket.new(s->h->o, NULL, true);
 		return NO_HTTP_FOLLOWS;
 	}
 	if (method == HTTP_HEAD || status == 204 || status == 304)
@@ -426,6 +446,9 @@ static bool asks_llm(const struct side *s)
 		}
 	}
 	llm_path_read(&p, method, path, bytes_of(""));
+	/* a path that tells nothing: others have secrets in their bodies there */
+	if (p.vague && bytes_equal(path, "/"))
+		return false;
 	return s->m.ntarget < URL_MAX && p.kind != LLM_NONE;
 }
 
@@ -501,17 +524,29 @@ static void collect(void *ctx, struct bytes b)
 	s->ndecoded += b.n;
 }
 
-static void slice_block(struct side *s, struct bytes b)
+static void block_feed(struct side *s, struct bytes b, bool more)
 {
-	char *kept = s->h->o->block(s->h->o, s->dir, b);
+	char *kept = s->h->o->block(s->h->o, s->dir, b, more);
 
 	if (kept)
 		body_feed(s, kept, b.n);
+}
+
+/* What the slice decodes to, in as many blocks as it takes: one, as a rule. */
+static void slice_block(struct side *s)
+{
+	struct bytes b = { s->decoded, s->ndecoded };
+
+	while (b.n > MASK_BLOCK_MAX) {
+		block_feed(s, (struct bytes){ b.p, MASK_BLOCK_MAX }, true);
+		b = bytes_from(b, MASK_BLOCK_MAX);
+	}
+	block_feed(s, b, false);
 	s->ndecoded = 0;
 }
 
-/* Encoded bytes decoded at a time, and the most they can become: RFC 1951 has no code for more than 258 bytes in less than
- * two bits. */
+/* Encoded bytes decoded at a time, and the most they become as gzip and deflate: RFC 1951 has no code for more than 258 bytes
+ * in less than two bits. br and zstd may swell them beyond a block: the slice has several then. */
 #define STEP 16
 #define STEP_MAX (STEP * 4 * 258 + 4096)
 
@@ -528,22 +563,25 @@ static void slice_decode(struct side *s, char *p, size_t n)
 		struct bytes b = { p + i, n - i < STEP ? n - i : STEP };
 
 		if (s->ndecoded > MASK_BLOCK_MAX - STEP_MAX) {
-			slice_block(s, (struct bytes){ s->decoded, s->ndecoded });
+			slice_block(s);
 			o->cut(o, p + i);
 		}
 		good = s->decoder && decoder_feed(s->decoder, b, collect, s) == DECODE_OK;
 	}
 	if (good || s->ndecoded)
-		slice_block(s, (struct bytes){ s->decoded, s->ndecoded });
+		slice_block(s);
 }
 
 static void slice_mask(struct side *s, char *p, size_t n)
 {
+	struct mask_owner *o = s->h->o;
 	struct bytes b;
-	int recorded = s->h->o->recorded(s->h->o, s->dir, &b);
+	int recorded = o->recorded(o, s->dir, &b);
 
+	for (; recorded == 2; recorded = o->recorded(o, s->dir, &b))
+		block_feed(s, b, true);
 	if (recorded > 0)
-		slice_block(s, b);
+		block_feed(s, b, false);
 	else if (recorded < 0)
 		slice_decode(s, p, n);
 	memset(p, 0, n);
@@ -787,12 +825,16 @@ static enum mask_result http_feed(void *m, int dir, char *p, size_t n)
 	struct side *s = &h->side[dir];
 	size_t done = 0;
 
+	if (h->socket)
+		return masker_websocket.feed(h->socket, dir, p, n);
 	if (s->state == SIDE_LOST && n && resumes(s, p, n))
 		side_set(s, SIDE_READS);
 	if (s->state == SIDE_READS)
 		done = side_parse(s, p, n);
-	memset(p + done, 0, n - done);
 	s->cursor = NULL;
+	if (h->socket)
+		return masker_websocket.feed(h->socket, dir, p + done, n - done);
+	memset(p + done, 0, n - done);
 	return s->state == SIDE_OFF ? MASK_SWITCHED : MASK_OK;
 }
 
@@ -801,6 +843,8 @@ static enum mask_result http_gap(void *m, int dir, uint64_t n)
 	struct http *h = m;
 	struct side *s = &h->side[dir];
 
+	if (h->socket)
+		return masker_websocket.gap(h->socket, dir, n);
 	if (n && side_skip(s, n)) {
 		if (dir == 1)
 			request_lost(h);
@@ -820,6 +864,7 @@ static void http_free(void *m)
 		decoder_free(h->side[dir].decoder);
 		free(h->side[dir].decoded);
 	}
+	masker_websocket.free(h->socket);
 	free(h);
 }
 

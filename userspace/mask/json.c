@@ -29,7 +29,8 @@ enum line_at { LINE_FIELD, LINE_DATA, LINE_RAW, LINE_WORD, LINE_MASK };
 static const char *const machine_keys[] = {
 	"model", "modelVersion", "role", "type", "__type", "object", "event", "event_type",
 	"finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason",
-	"blockReason", "status", "code", "error_type", NULL,
+	"blockReason", "status", "code", "error_type", "completionReason", "stop_type", "reason",
+	"retryDelay", NULL,
 };
 /* clang-format on */
 
@@ -68,6 +69,7 @@ static const char *const known_keys[] = {
 	"inputs", "query", "requests", "instances", "embedding_types", "input_type",
 	"dimensions", "modalities", "user", "anthropic_version", "anthropic_beta", "prediction",
 	"agent", "inputText", "textGenerationConfig", "functionCall", "function_call", "refusal",
+	"chat_history", "tool_results", "agent_id", "input_prefix", "input_suffix",
 	"additionalModelRequestFields", "inferenceConfig", "reasoningContent", "reasoningText",
 	/* replies */
 	"choices", "index", "delta", "message", "logprob", "refusal", "reasoning_content",
@@ -80,7 +82,8 @@ static const char *const known_keys[] = {
 	"incomplete_details", "stop_sequence", "prompt_filter_results", "content_filter_results",
 	"x_groq", "details", "generated_text", "token", "tokens", "special", "embedding",
 	"embeddings", "predictions", "statistics", "token_count", "results", "result", "list",
-	"has_more", "first_id", "last_id", "obfuscation", "container", "tool_plan",
+	"has_more", "first_id", "last_id", "obfuscation", "container", "tool_plan", "outputs",
+	"outputText", "generation", "contentBlockDelta", "messageStop", "@type",
 	/* counters */
 	"usage", "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens",
 	"output_tokens", "prompt_tokens_details", "completion_tokens_details",
@@ -104,7 +107,9 @@ static const char *const known_keys[] = {
 	"inputTokenCount", "outputTokenCount", "invocationLatency", "firstByteLatency",
 	"amazon-bedrock-invocationMetrics", "partial_image_b64", "audio", "language", "bytes",
 	"cost", "is_byok", "cost_details", "prompt_cache_hit_tokens", "prompt_cache_miss_tokens",
-	"num_sources_used", "token_usage", "tokenUsage",
+	"num_sources_used", "token_usage", "tokenUsage", "cache_n", "prompt_token_count",
+	"generation_token_count", "inputTextTokenCount", "totalOutputTextTokenCount",
+	"connector_tokens",
 	/* errors */
 	"error", "errors", "param", "innererror", "request_id", "error_code", "errmsg",
 	"errorMessage", "last_error", "retry_after", "violations", "quotaMetric", "quotaId",

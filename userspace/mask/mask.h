@@ -122,15 +122,16 @@ enum mask_result {
 struct mask_owner {
 	uint8_t key[MASK_KEY_SIZE];
 	/* What the next encoded slice of direction dir decodes to, when a scrubbed recording is read: 1 and *b, valid
-	 * until the next call; 0: there is none; -1: the recording is no scrubbed one. */
+	 * until the next call; 2: the same, and the next call has more of it; 0: there is none; -1: the recording is no
+	 * scrubbed one. */
 	int (*recorded)(struct mask_owner *o, int dir, struct bytes *b);
 	/* Keeps a copy of b as what the slice now masked decodes to and returns it to be masked, or NULL. It stays
-	 * valid as the record's own bytes do. */
-	char *(*block)(struct mask_owner *o, int dir, struct bytes b);
+	 * valid as the record's own bytes do. more: another block of the same slice follows. */
+	char *(*block)(struct mask_owner *o, int dir, struct bytes b, bool more);
 	/* The record ends before p and another one begins: the slice is two, with a block each. */
 	void (*cut)(struct mask_owner *o, const char *p);
 };
-/* Most bytes a slice may decode to: what one record holds. */
+/* Most bytes of a block: what one record holds. */
 #define MASK_BLOCK_MAX 32768
 
 struct masker {
@@ -147,6 +148,8 @@ struct masker {
 };
 
 extern const struct masker masker_http, masker_redis, masker_postgres, masker_tls;
+/* What HTTP hands over to; never told by its bytes. */
+extern const struct masker masker_websocket;
 /* Files and output: one direction, no requests; never told by its bytes. */
 extern const struct masker masker_lines;
 #endif

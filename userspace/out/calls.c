@@ -74,15 +74,44 @@ static void set_tokens(json_t *o, const struct llm_call *l)
 	json_object_set_new(o, "model", metrics_text(l ? l->model : NULL));
 }
 
+static json_t *seconds(double s)
+{
+	return s >= 0 && isfinite(s) ? json_real(s) : json_null();
+}
+
+/* What the provider said is left of its limits; null if it said nothing. */
+static json_t *quota(const struct llm_quota *q)
+{
+	json_t *o;
+
+	if (q->requests < 0 && q->tokens < 0)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "requests", metrics_count(q->requests));
+	json_object_set_new(o, "requests_reset_s", seconds(q->requests_reset_s));
+	json_object_set_new(o, "tokens", metrics_count(q->tokens));
+	json_object_set_new(o, "tokens_reset_s", seconds(q->tokens_reset_s));
+	return o;
+}
+
+/* What client and provider say of an LLM call beside its tokens. */
+static void set_said(json_t *o, const struct llm_call *l)
+{
+	json_object_set_new(o, "finish_reason", metrics_text(l ? l->said.finish_reason : NULL));
+	json_object_set_new(o, "request_id", metrics_text(l ? l->said.request_id : NULL));
+	json_object_set_new(o, "client_timeout_of",
+	                    metrics_text(l ? limit_said_name(l->said.limit) : NULL));
+	json_object_set_new(o, "client_timeout_s", seconds(l ? l->said.limit_s : -1));
+	json_object_set_new(o, "limits_left", l ? quota(&l->said.quota) : json_null());
+}
+
 static void set_outcome(json_t *o, const struct call *c)
 {
-	bool later = c->retry_after_s >= 0 && isfinite(c->retry_after_s);
-
 	json_object_set_new(o, "status", json_string(call_status_name(c->status)));
 	json_object_set_new(o, "error_kind", metrics_text(c->error_kind));
 	json_object_set_new(o, "http_status",
 	                    c->http_status ? json_integer(c->http_status) : json_null());
-	json_object_set_new(o, "retry_after_s", later ? json_real(c->retry_after_s) : json_null());
+	json_object_set_new(o, "retry_after_s", seconds(c->retry_after_s));
 	json_object_set_new(o, "partial", metrics_text(partial_name(c->partial)));
 	if (c->at_least)
 		json_object_set_new(o, "at_least", json_true());
@@ -104,6 +133,7 @@ json_t *calls_json(const struct call *c, const struct call_place *p, const struc
 	json_object_set_new(o, "bytes_out", json_integer((json_int_t)c->bytes_out));
 	json_object_set_new(o, "bytes_in", json_integer((json_int_t)c->bytes_in));
 	set_tokens(o, c->llm);
+	set_said(o, c->llm);
 	set_outcome(o, c);
 	return o;
 }

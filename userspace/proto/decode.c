@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * gzip (RFC 1952) and deflate (RFC 1950, 1951) by zlib, with an end to what a stream may swell to.
- */
+/* Codings by their names, and the decoder around their libraries: pieces, and an end to what a stream may swell to. */
 #include "proto/decode.h"
 
 #include <stdlib.h>
 #include <strings.h>
-#include <zlib.h>
+
+#include "proto/unpack.h"
 
 /* One piece of output. */
 #define PIECE_MAX 16384
-/* zlib's windowBits: the largest window, and what to expect around the stream. */
-#define WINDOW_RAW (-MAX_WBITS)
-#define WINDOW_ZLIB MAX_WBITS
-#define WINDOW_GZIP (MAX_WBITS + 16)
 
 struct decoder {
 	enum coding coding;
 	enum decode_result result; /* sticky */
-	z_stream z;
-	bool started;     /* z is initialised */
-	bool member_end;  /* a member or stream ended with the last byte decoded */
-	uint8_t first[2]; /* deflate: what tells zlib from raw */
-	size_t nfirst;
-	uint64_t total; /* decoded bytes so far */
+	void *state;               /* of the unpacker, NULL not begun */
+	uint64_t total;            /* decoded bytes so far */
 	uint8_t piece[PIECE_MAX];
 };
 
@@ -32,7 +23,21 @@ static const struct {
 	enum coding coding;
 } codings[] = {
 	{ "identity", CODING_IDENTITY }, { "gzip", CODING_GZIP }, { "x-gzip", CODING_GZIP },
-	{ "deflate", CODING_DEFLATE },   { "", CODING_IDENTITY },
+	{ "deflate", CODING_DEFLATE },   { "br", CODING_BROTLI }, { "zstd", CODING_ZSTD },
+	{ "", CODING_IDENTITY },
+};
+
+/* NULL: not in this build. */
+static const struct unpacker *const unpackers[] = {
+	[CODING_GZIP] = &unpacker_gzip,
+	[CODING_DEFLATE] = &unpacker_deflate,
+#ifdef HAVE_BROTLI
+	[CODING_BROTLI] = &unpacker_brotli,
+#endif
+#ifdef HAVE_ZSTD
+	[CODING_ZSTD] = &unpacker_zstd,
+#endif
+	[CODING_UNKNOWN] = NULL,
 };
 
 static struct bytes trim(struct bytes b)
@@ -72,6 +77,11 @@ enum coding decode_coding(struct bytes b)
 	return found;
 }
 
+bool decode_can(enum coding coding)
+{
+	return coding == CODING_IDENTITY || unpackers[coding];
+}
+
 struct decoder *decoder_new(enum coding coding)
 {
 	struct decoder *d = calloc(1, sizeof(*d));
@@ -79,16 +89,16 @@ struct decoder *decoder_new(enum coding coding)
 	if (!d)
 		return NULL;
 	d->coding = coding;
-	d->result = coding == CODING_UNKNOWN ? DECODE_UNREADABLE : DECODE_OK;
+	d->result = decode_can(coding) ? DECODE_OK : DECODE_UNREADABLE;
 	return d;
 }
 
 /* The window goes with the stream: an opaque decoder holds no memory but its own. */
 static void stop(struct decoder *d, enum decode_result why)
 {
-	if (d->started)
-		inflateEnd(&d->z);
-	d->started = false;
+	if (d->state)
+		unpackers[d->coding]->free(d->state);
+	d->state = NULL;
 	d->result = why;
 }
 
@@ -106,94 +116,42 @@ void decoder_gap(struct decoder *d)
 		stop(d, DECODE_UNREADABLE);
 }
 
-static bool start(struct decoder *d, int window)
+/* One piece. False: nothing more will come. */
+static bool unpack_piece(struct decoder *d, struct bytes *in,
+                         void (*out)(void *ctx, struct bytes b), void *ctx, bool *full)
 {
-	if (inflateInit2(&d->z, window) == Z_OK)
-		d->started = true;
-	else
+	struct unpacked u = { d->piece, PIECE_MAX, 0 };
+	bool good = unpackers[d->coding]->run(d->state, in, &u);
+
+	if (u.n > DECODE_MAX - d->total) {
+		stop(d, DECODE_TOO_MUCH);
+		return false;
+	}
+	d->total += u.n;
+	if (u.n)
+		out(ctx, (struct bytes){ (const char *)d->piece, u.n });
+	if (!good)
 		stop(d, DECODE_UNREADABLE);
-	return d->started;
-}
-
-/* RFC 1950, 2.2: method 8, window at most 32 KiB, and the two bytes a multiple of 31. */
-static bool zlib_header(const uint8_t *h)
-{
-	return (h[0] & 0x0f) == 8 && h[0] >> 4 <= 7 && (h[0] << 8 | h[1]) % 31 == 0;
-}
-
-/* Inflates b. Members of a gzip body follow each other; what follows anything else is padding,
- * which every client ignores. */
-static void inflate_all(struct decoder *d, struct bytes b, void (*out)(void *ctx, struct bytes b),
-                        void *ctx)
-{
-	d->z.next_in = (Bytef *)b.p;
-	d->z.avail_in = (uInt)b.n;
-	do {
-		size_t n;
-		int r;
-
-		if (d->member_end) {
-			if (!d->z.avail_in || d->coding != CODING_GZIP || *d->z.next_in != 0x1f)
-				return;
-			inflateReset(&d->z);
-			d->member_end = false;
-		}
-		d->z.next_out = d->piece;
-		d->z.avail_out = PIECE_MAX;
-		r = inflate(&d->z, Z_SYNC_FLUSH);
-		n = PIECE_MAX - d->z.avail_out;
-		if (n > DECODE_MAX - d->total) {
-			stop(d, DECODE_TOO_MUCH);
-			return;
-		}
-		d->total += n;
-		if (n)
-			out(ctx, (struct bytes){ (const char *)d->piece, n });
-		d->member_end = r == Z_STREAM_END;
-		if (r == Z_BUF_ERROR) /* all of the input is used, that is all it means here */
-			return;
-		if (r != Z_OK && r != Z_STREAM_END) {
-			stop(d, DECODE_UNREADABLE);
-			return;
-		}
-	} while (d->z.avail_in || !d->z.avail_out);
-}
-
-/* Holds the first two bytes back until they tell which kind of stream it is. Returns how many of
- * b it took. */
-static size_t deflate_start(struct decoder *d, struct bytes b,
-                            void (*out)(void *ctx, struct bytes b), void *ctx)
-{
-	size_t n = 0;
-
-	while (d->nfirst < sizeof(d->first) && n < b.n)
-		d->first[d->nfirst++] = (uint8_t)b.p[n++];
-	if (d->nfirst == sizeof(d->first) &&
-	    start(d, zlib_header(d->first) ? WINDOW_ZLIB : WINDOW_RAW))
-		inflate_all(d, (struct bytes){ (const char *)d->first, sizeof(d->first) }, out,
-		            ctx);
-	return n;
+	*full = u.n == u.room;
+	return good;
 }
 
 enum decode_result decoder_feed(struct decoder *d, struct bytes b,
                                 void (*out)(void *ctx, struct bytes b), void *ctx)
 {
+	bool full = false;
+
 	if (d->result != DECODE_OK || !b.n)
 		return d->result;
 	if (d->coding == CODING_IDENTITY) {
 		out(ctx, b);
 		return DECODE_OK;
 	}
-	if (!d->started && d->coding == CODING_GZIP)
-		start(d, WINDOW_GZIP);
-	else if (!d->started)
-		b = bytes_from(b, deflate_start(d, b, out, ctx));
-	/* avail_in is 32 bits wide */
-	while (b.n && d->started) {
-		size_t n = b.n < 1u << 30 ? b.n : 1u << 30;
-
-		inflate_all(d, (struct bytes){ b.p, n }, out, ctx);
-		b = bytes_from(b, n);
-	}
+	if (!d->state && !(d->state = unpackers[d->coding]->new ()))
+		stop(d, DECODE_UNREADABLE);
+	/* a full piece: more of it may be ready without another byte */
+	while (d->state && (b.n || full))
+		if (!unpack_piece(d, &b, out, ctx, &full))
+			break;
 	return d->result;
 }

@@ -15,7 +15,9 @@ enum coding {
 	CODING_IDENTITY,
 	CODING_GZIP,    /* one member or several */
 	CODING_DEFLATE, /* zlib, or the raw stream some servers send under this name */
-	CODING_UNKNOWN, /* br, zstd, two codings at once: not decoded */
+	CODING_BROTLI,
+	CODING_ZSTD,    /* one frame or several */
+	CODING_UNKNOWN, /* two codings at once, or one we do not know */
 };
 
 /* Of a Content-Encoding value; repeated headers are joined by commas before. "" is identity. */
@@ -23,9 +25,12 @@ enum coding decode_coding(struct bytes content_encoding);
 
 enum decode_result {
 	DECODE_OK,
-	DECODE_UNREADABLE, /* an unknown coding, broken data, or a hole */
+	DECODE_UNREADABLE, /* a coding that is unknown or not in this build, broken data, or a hole */
 	DECODE_TOO_MUCH,   /* DECODE_MAX was reached */
 };
+
+/* Does this build decode it? br and zstd need their libraries. */
+bool decode_can(enum coding coding);
 
 struct decoder;
 

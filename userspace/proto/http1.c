@@ -10,11 +10,13 @@
 #include <http_parser.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "event.h"
 #include "proto/http1_line.h"
 #include "proto/http_body.h"
 #include "proto/http_exchange.h"
+#include "proto/websocket.h"
 
 /* Requests that wait for their reply on one connection. Hardly any client pipelines; none goes
  * as far as this. */
@@ -74,6 +76,7 @@ struct http1 {
 	unsigned int first, n;
 	struct waiting *sending; /* the newest while its request goes out, else NULL */
 	bool full;               /* one request too many was met */
+	void *socket;            /* of proto_websocket: what the connection has become, else NULL */
 	const struct stamp *at;  /* of the operation being looked at */
 };
 
@@ -219,6 +222,26 @@ static void set_framing(struct side *s)
 /* What on_headers_complete tells the parser. */
 enum { BODY_FOLLOWS = 0, NO_BODY = 1, NO_HTTP_FOLLOWS = 2 };
 
+static bool is_websocket(struct bytes upgrade)
+{
+	return upgrade.n == strlen("websocket") &&
+	       strncasecmp(upgrade.p, "websocket", upgrade.n) == 0;
+}
+
+/* The connection becomes another protocol: one we know? */
+static void socket_begin(struct side *s, const struct http_exchange *x)
+{
+	struct proto_hint hint = { .from_start = true };
+	struct websocket_name name;
+
+	if (!is_websocket(http_head_field(&s->head, FIELD_UPGRADE)))
+		return;
+	http_exchange_socket(x, &name);
+	s->h->socket = proto_websocket.new(s->h->sink, &hint);
+	if (s->h->socket)
+		websocket_name(s->h->socket, &name);
+}
+
 static int reply_head(struct side *s, struct waiting *w)
 {
 	unsigned int status = s->parser.status_code;
@@ -231,6 +254,8 @@ static int reply_head(struct side *s, struct waiting *w)
 	http_exchange_reply(w->x, &s->head, status);
 	if (status == 101 || (w->method == HTTP_CONNECT && status / 100 == 2)) {
 		s->m.switches = true;
+		if (status == 101)
+			socket_begin(s, w->x);
 		return NO_HTTP_FOLLOWS;
 	}
 	if (w->method == HTTP_HEAD || status == 204 || status == 304)
@@ -418,6 +443,8 @@ static void side_parse(struct side *s, struct bytes b)
 		else
 			replies_lost(h, "malformed", PARTIAL_NONE);
 	}
+	if (h->socket && b.n)
+		proto_websocket.feed(h->socket, s->dir, b, h->at);
 }
 
 /* Passes over as much of a gap of n bytes as certainly is body, and returns how much is not. */
@@ -490,6 +517,10 @@ static void http1_feed(void *state, int dir, struct bytes b, const struct stamp 
 	bool resumes;
 
 	h->at = at;
+	if (h->socket) {
+		proto_websocket.feed(h->socket, dir, b, at);
+		return;
+	}
 	if (s->state == SIDE_LOST) {
 		resumes = s->dir == DIR_OUT ? !h->n && http1_request_begins(b)
 		                            : h->n && http1_status_line(b) != PROTO_NO;
@@ -506,6 +537,8 @@ static void http1_gap(void *state, int dir, uint64_t n, enum partial why, const 
 	struct side *s = &h->side[dir == DIR_OUT];
 
 	h->at = at;
+	if (h->socket)
+		proto_websocket.gap(h->socket, dir, n, why, at);
 	if (s->state == SIDE_OFF || !n || !side_skip(s, n, why))
 		return;
 	if (s->dir == DIR_OUT)
@@ -538,6 +571,8 @@ static void http1_done(void *state, enum done_why why, const struct stamp *at)
 	status = http_exchange_ending(why, &kind);
 	end_all(h, status, kind, PARTIAL_NONE);
 	switch_off(h);
+	if (h->socket)
+		proto_websocket.done(h->socket, why, at);
 }
 
 static void http1_free(void *state)
@@ -550,6 +585,7 @@ static void http1_free(void *state)
 		http_body_reset(&h->side[dir].body, dir, NULL);
 		http_blocks_free(&h->side[dir].blocks);
 	}
+	proto_websocket.free(h->socket);
 	free(h);
 }
 

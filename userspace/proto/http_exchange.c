@@ -9,6 +9,8 @@
 #include "llm/llm.h"
 #include "proto/http1_line.h"
 #include "proto/http_fields.h"
+#include "proto/http_said.h"
+#include "proto/websocket.h"
 #include "store/store.h"
 
 struct http_exchange {
@@ -18,6 +20,7 @@ struct http_exchange {
 	struct store *store;        /* reads the reply; NULL: not one with a store, or served */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
+	bool llm_socket;            /* a WebSocket at this path is an LLM's */
 };
 
 struct http_exchange *http_exchange_new(struct call_sink *sink, const char *proto,
@@ -137,8 +140,11 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	c->op_known = true;
 	c->write = method_writes(method);
 	c->retry_count = retry_count(h);
+	x->llm_socket = llm_socket(path);
 	if (!cut)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
+	if (x->llm && c->llm)
+		http_said_request(h, c->llm);
 	if (!x->llm)
 		x->store = store_open(c, h, method, target, path, cut);
 }
@@ -193,26 +199,43 @@ void http_exchange_reply_began(struct http_exchange *x, unsigned int status,
 	c->reply_task = first->task;
 }
 
-static double retry_after_s(const struct http_head *h)
+static void llm_reply_head(struct http_exchange *x, const struct http_head *h, int status)
 {
-	double ms = http_head_number(h, FIELD_RETRY_AFTER_MS);
+	/* ThrottlingException:http://internal.amazon.com/... */
+	struct bytes error = http1_until(http_head_field(h, FIELD_AWS_ERROR), ":");
+	int64_t in, out;
 
-	/* a date is left out: it is the server's clock, not ours */
-	return ms >= 0 ? ms / 1000 : http_head_number(h, FIELD_RETRY_AFTER);
+	if (x->call->llm)
+		http_said_reply(h, x->call->llm);
+	llm_response_head(x->llm, status, http_head_field(h, FIELD_TYPE));
+	http_said_tokens(h, &in, &out);
+	llm_response_metered(x->llm, in, out);
+	llm_response_error(x->llm, error);
 }
 
 void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status)
 {
 	if (!x->call)
 		return;
-	x->call->retry_after_s = retry_after_s(h);
+	x->call->retry_after_s = http_said_retry_after(h);
 	if (x->llm)
-		llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
+		llm_reply_head(x, h, (int)status);
 	if (!x->store)
 		return;
 	store_response_head(x->store, (int)status);
 	store_response_field(x->store, bytes_of("x-elastic-product"),
 	                     http_head_field(h, FIELD_ELASTIC_PRODUCT));
+}
+
+void http_exchange_socket(const struct http_exchange *x, struct websocket_name *ret)
+{
+	const struct call *c = x->call;
+	const char *path = c ? strchr(c->op, ' ') : NULL;
+
+	snprintf(ret->host, sizeof(ret->host), "%s", c ? c->host : "");
+	snprintf(ret->op, sizeof(ret->op), "WEBSOCKET%.*s", (int)(sizeof(ret->op) - 10),
+	         path ? path : "");
+	ret->llm = x->llm_socket;
 }
 
 /* ---- bytes ---- */

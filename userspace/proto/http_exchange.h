@@ -33,6 +33,10 @@ void http_exchange_reply_began(struct http_exchange *x, unsigned int status,
 /* The head of the final reply is complete. */
 void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status);
 
+/* The connection becomes a WebSocket by this reply: what its calls are called, by its request. */
+struct websocket_name;
+void http_exchange_socket(const struct http_exchange *x, struct websocket_name *ret);
+
 /* The request in transmission, or the reply, has n more bytes, framing included. */
 void http_exchange_count_out(struct http_exchange *x, uint64_t total);
 void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct stamp *at);

@@ -17,13 +17,41 @@ static const char *const names[HTTP_FIELDS] = {
 	[FIELD_COPY_SOURCE] = "x-amz-copy-source",
 	[FIELD_TYPESENSE_KEY] = "x-typesense-api-key",
 	[FIELD_ELASTIC_PRODUCT] = "x-elastic-product",
+	[FIELD_UPGRADE] = "upgrade",
+	[FIELD_DATE] = "date",
+	[FIELD_READ_TIMEOUT] = "x-stainless-read-timeout",
+	[FIELD_TIMEOUT] = "x-stainless-timeout",
+	[FIELD_SERVER_TIMEOUT] = "x-server-timeout",
+	[FIELD_SDK_LANGUAGE] = "x-stainless-lang",
+	[FIELD_SDK_VERSION] = "x-stainless-package-version",
+	[FIELD_GOOGLE_CLIENT] = "x-goog-api-client",
+	[FIELD_REQUEST_ID] = "x-request-id",
+	[FIELD_ANTHROPIC_REQUEST_ID] = "request-id",
+	[FIELD_AZURE_REQUEST_ID] = "apim-request-id",
+	[FIELD_AWS_REQUEST_ID] = "x-amzn-requestid",
+	[FIELD_GENERATION_ID] = "x-generation-id",
+	[FIELD_AWS_ERROR] = "x-amzn-errortype",
+	[FIELD_BEDROCK_IN] = "x-amzn-bedrock-input-token-count",
+	[FIELD_BEDROCK_OUT] = "x-amzn-bedrock-output-token-count",
+	[FIELD_TGI_IN] = "x-prompt-tokens",
+	[FIELD_TGI_OUT] = "x-generated-tokens",
+	[FIELD_LEFT_REQUESTS] = "x-ratelimit-remaining-requests",
+	[FIELD_LEFT_TOKENS] = "x-ratelimit-remaining-tokens",
+	[FIELD_RESET_REQUESTS] = "x-ratelimit-reset-requests",
+	[FIELD_RESET_TOKENS] = "x-ratelimit-reset-tokens",
+	[FIELD_ANTHROPIC_LEFT_REQUESTS] = "anthropic-ratelimit-requests-remaining",
+	[FIELD_ANTHROPIC_LEFT_TOKENS] = "anthropic-ratelimit-tokens-remaining",
+	[FIELD_ANTHROPIC_RESET_REQUESTS] = "anthropic-ratelimit-requests-reset",
+	[FIELD_ANTHROPIC_RESET_TOKENS] = "anthropic-ratelimit-tokens-reset",
+	[FIELD_MISTRAL_LEFT_REQUESTS] = "x-ratelimit-remaining-req-minute",
+	[FIELD_MISTRAL_LEFT_TOKENS] = "x-ratelimit-remaining-tokens-minute",
 };
 
 void http_head_reset(struct http_head *h)
 {
 	h->also = NULL;
 	h->ended = h->in_value = false;
-	h->nname = 0;
+	h->nname = h->nvalues = 0;
 	h->field = HTTP_FIELDS;
 	memset(h->nvalue, 0, sizeof(h->nvalue));
 }
@@ -50,15 +78,24 @@ static int field_wanted(const struct http_head *h)
 	return HTTP_FIELDS;
 }
 
+/* Only the newest field grows: of another one the value moves to the end first. */
 static void value_append(struct http_head *h, struct bytes b)
 {
-	size_t *have = &h->nvalue[h->field];
+	uint16_t *have = &h->nvalue[h->field], *at = &h->at[h->field];
 
-	if (b.n > HTTP_VALUE_MAX - *have)
-		b.n = HTTP_VALUE_MAX - *have;
+	if (b.n > (size_t)(HTTP_VALUE_MAX - *have))
+		b.n = (size_t)(HTTP_VALUE_MAX - *have);
+	if (*at + *have != h->nvalues && *have + b.n <= HTTP_VALUES_MAX - h->nvalues) {
+		memcpy(h->values + h->nvalues, h->values + *at, *have);
+		*at = (uint16_t)h->nvalues;
+		h->nvalues += *have;
+	}
+	if (*at + *have != h->nvalues || b.n > HTTP_VALUES_MAX - h->nvalues)
+		b.n = 0;
 	if (b.n)
-		memcpy(h->value[h->field] + *have, b.p, b.n);
-	*have += b.n;
+		memcpy(h->values + h->nvalues, b.p, b.n);
+	h->nvalues += b.n;
+	*have = (uint16_t)(*have + b.n);
 }
 
 void http_head_value(struct http_head *h, struct bytes piece)
@@ -84,7 +121,7 @@ void http_head_value(struct http_head *h, struct bytes piece)
 
 struct bytes http_head_field(const struct http_head *h, enum http_field id)
 {
-	struct bytes b = { h->value[id], h->nvalue[id] };
+	struct bytes b = { h->values + h->at[id], h->nvalue[id] };
 
 	while (b.n && (b.p[0] == ' ' || b.p[0] == '\t'))
 		b = bytes_from(b, 1);

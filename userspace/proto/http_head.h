@@ -10,10 +10,12 @@
 
 struct http_fields;
 
-/* What is kept of a value. All of them are words, numbers and host names. */
+/* What is kept of a value, and of all together. All of them are words, numbers and host names; a head with all fields
+ * that one message may have takes less than half of it. */
 #define HTTP_VALUE_MAX 256
+#define HTTP_VALUES_MAX 2048
 /* Longer than the longest name in the table. */
-#define HTTP_NAME_MAX 32
+#define HTTP_NAME_MAX 40
 
 enum http_field {
 	FIELD_HOST,
@@ -26,6 +28,36 @@ enum http_field {
 	FIELD_COPY_SOURCE,
 	FIELD_TYPESENSE_KEY, /* whether it is there */
 	FIELD_ELASTIC_PRODUCT,
+	FIELD_UPGRADE,
+	FIELD_DATE,
+	/* what a client says of itself, see http_said.c */
+	FIELD_READ_TIMEOUT,
+	FIELD_TIMEOUT,
+	FIELD_SERVER_TIMEOUT,
+	FIELD_SDK_LANGUAGE,
+	FIELD_SDK_VERSION,
+	FIELD_GOOGLE_CLIENT,
+	/* what a server says of a reply */
+	FIELD_REQUEST_ID,
+	FIELD_ANTHROPIC_REQUEST_ID,
+	FIELD_AZURE_REQUEST_ID,
+	FIELD_AWS_REQUEST_ID,
+	FIELD_GENERATION_ID,
+	FIELD_AWS_ERROR,
+	FIELD_BEDROCK_IN,
+	FIELD_BEDROCK_OUT,
+	FIELD_TGI_IN,
+	FIELD_TGI_OUT,
+	FIELD_LEFT_REQUESTS,
+	FIELD_LEFT_TOKENS,
+	FIELD_RESET_REQUESTS,
+	FIELD_RESET_TOKENS,
+	FIELD_ANTHROPIC_LEFT_REQUESTS,
+	FIELD_ANTHROPIC_LEFT_TOKENS,
+	FIELD_ANTHROPIC_RESET_REQUESTS,
+	FIELD_ANTHROPIC_RESET_TOKENS,
+	FIELD_MISTRAL_LEFT_REQUESTS,
+	FIELD_MISTRAL_LEFT_TOKENS,
 	HTTP_FIELDS
 };
 
@@ -35,9 +67,10 @@ struct http_head {
 	bool in_value;
 	size_t nname; /* > HTTP_NAME_MAX: too long to be one of ours */
 	int field;    /* which the value read now belongs to; HTTP_FIELDS: none */
-	size_t nvalue[HTTP_FIELDS];
+	uint16_t at[HTTP_FIELDS], nvalue[HTTP_FIELDS]; /* where in values a field's is */
+	size_t nvalues;
 	char name[HTTP_NAME_MAX];
-	char value[HTTP_FIELDS][HTTP_VALUE_MAX];
+	char values[HTTP_VALUES_MAX];
 };
 
 void http_head_reset(struct http_head *h);
