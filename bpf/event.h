@@ -176,7 +176,7 @@ struct ev_data {
 	struct event h;
 	__u64 start_ns; /* entry of the call that moved the bytes */
 	__u64 sock;     /* inode; EV_TLS: of the socket used inside the call, 0 if none */
-	__u64 tls;      /* EV_TLS: address of the TLS object */
+	__u64 tls;      /* address of the TLS object; EV_DATA: above the socket, 0 not known */
 	__u64 task;     /* asyncio task that ran, 0 where not known */
 	__u64 pos; /* bytes this direction had moved before, since it is followed: a jump is a loss */
 	__u64 total;
@@ -393,7 +393,8 @@ struct ev_tls_lib {
 	__u16 state;     /* enum lib_state */
 	__u16 err;       /* errno of LIB_FAILED */
 	__u32 functions; /* hooked */
-	char text[]; /* path as the target sees it NUL family NUL how its functions were found, or why its
+	char text
+		[]; /* path as the target sees it NUL family NUL how its functions were found, or why its
 			 * plaintext cannot be read; old recordings: the path alone */
 };
 

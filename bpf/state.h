@@ -4,10 +4,11 @@
 #define WHYSTUCK_STATE_H
 #include "event.h"
 
-#define TARGETS_MAX 8192  /* processes of a tree */
-#define THREADS_MAX 32768 /* threads of a tree */
-#define SOCKS_MAX 65536   /* sockets remembered; the least used is forgotten and announced anew */
-#define TLS_MAX 65536     /* TLS objects remembered; the least used is forgotten */
+#define TARGETS_MAX 8192   /* processes of a tree */
+#define THREADS_MAX 32768  /* threads of a tree */
+#define SOCKS_MAX 65536    /* sockets remembered; the least used is forgotten and announced anew */
+#define TLS_MAX 65536      /* TLS objects remembered; the least used is forgotten */
+#define GO_CALLS_MAX 65536 /* TLS calls that goroutines are in; the oldest is forgotten */
 #define SLOTS_MAX 16 /* records being built at once; more than CPUs that can preempt each other */
 #define RING_BYTES (16 << 20)
 #define RING_WAKE_BYTES (2 << 20)
@@ -44,6 +45,16 @@ struct tls_call {
 	__u32 pad;
 };
 
+/*
+ * A call that a goroutine is in. Goroutines move between threads and their stacks move in memory, but what lies between a
+ * frame and the stack's beginning stays as long as it is.
+ */
+struct go_key {
+	__u64 g;     /* address of the goroutine */
+	__u64 depth; /* of its stack at the call's entry, in bytes */
+	__u64 tgid;
+};
+
 struct thread_state {
 	__u32 tgid;
 	__u32 pad;
@@ -52,11 +63,14 @@ struct thread_state {
 	__u64 timed_out_ns; /* newest return of a wait that slept and ran into its time limit */
 	/* the outermost TLS calls it is in, by direction: Node writes from a callback inside a read */
 	struct tls_call tls[2];
+	struct go_key
+		go; /* its newest TLS call in Go whose socket is not known otherwise; g 0 none */
 };
 
 struct sock_state {
 	__u32 ignored; /* nobody's endpoint: an unnamed unix socket (pipes of event loops) */
-	__u32 pad;
+	__u32 tgid;    /* the TLS object's */
+	__u64 tls; /* address of the TLS object that its memory says speaks through it, 0 none */
 	__u64 moved[2]; /* bytes by direction since it is followed */
 };
 
@@ -134,6 +148,8 @@ enum tls_function {
 	TLS_READ_FLAGS, /* the fourth argument's bit TLS_PEEK: the bytes stay to be read */
 };
 #define TLS_PEEK 2 /* PR_MSG_PEEK of nspr/prio.h */
+/* On it, of Go: the function keeps its arguments in its caller's frame, where they still are when it returns. */
+#define TLS_KEPT (1 << 8)
 
 /* A row of the thread snapshot, as the task iterator writes it. */
 #define SNAP_STACK_MAX 24

@@ -365,10 +365,11 @@ static void record_take(struct source_bpf *s, const struct event *e)
 		return;
 	case EV_EXEC:
 		tls_probes_expect(s->tls, e->pid);
+		tls_probes_scan(s->tls, e->pid); /* before all else: it may soon speak */
 		deliver(s, e);
 		snapshot_process(s->snapshot, e->pid);
 		pythons_forget(s->pythons, e->pid);
-		process_look(s, e->pid);
+		pythons_look(s->pythons, e->pid, now_ns());
 		return;
 	case EV_MAPPED:
 		tls_probes_scan(s->tls, e->pid);
@@ -430,6 +431,8 @@ static struct bpf_program *tls_program(const struct source_bpf *s, enum tls_prog
 	struct bpf_program *programs[TLS_PROGRAMS] = {
 		[TLS_AT_ENTRY] = s->skel->progs.tls_enter,
 		[TLS_AT_RETURN] = s->skel->progs.tls_exit,
+		[GO_AT_ENTRY] = s->skel->progs.go_enter,
+		[GO_AT_RET] = s->skel->progs.go_exit,
 	};
 
 	return programs[program];

@@ -6,6 +6,7 @@
 
 static int (*const finders[])(int fd, const char *name, struct tls_code *to) = {
 	tls_code_symbols,
+	tls_code_go,
 	tls_code_nss,
 	tls_code_opaque,
 };

@@ -13,6 +13,10 @@ static const char *const names[HTTP_FIELDS] = {
 	[FIELD_TYPE] = "content-type",
 	[FIELD_RETRY_AFTER] = "retry-after",
 	[FIELD_RETRY_AFTER_MS] = "retry-after-ms",
+	[FIELD_AUTHORIZATION] = "authorization",
+	[FIELD_COPY_SOURCE] = "x-amz-copy-source",
+	[FIELD_TYPESENSE_KEY] = "x-typesense-api-key",
+	[FIELD_ELASTIC_PRODUCT] = "x-elastic-product",
 };
 
 void http_head_reset(struct http_head *h)

@@ -22,6 +22,10 @@ enum http_field {
 	FIELD_TYPE,
 	FIELD_RETRY_AFTER,
 	FIELD_RETRY_AFTER_MS,
+	FIELD_AUTHORIZATION, /* scheme and scope are looked at, never kept */
+	FIELD_COPY_SOURCE,
+	FIELD_TYPESENSE_KEY, /* whether it is there */
+	FIELD_ELASTIC_PRODUCT,
 	HTTP_FIELDS
 };
 
