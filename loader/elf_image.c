@@ -260,8 +260,9 @@ static void functions_read(struct elf_image *im)
 	uint64_t at = 0, length;
 
 	im->functions = p ? calloc(im->unwind_n / 16 + 1, sizeof(*im->functions)) : NULL;
-	for (; im->functions && at + 16 <= im->unwind_n && im->nfunctions < FUNCTIONS_MAX;
-	     at += 4 + length) {
+	if (!im->functions)
+		return;
+	for (; at + 16 <= im->unwind_n && im->nfunctions < FUNCTIONS_MAX; at += 4 + length) {
 		uint64_t start = im->unwind + at + 8 + (uint64_t)(int64_t)le32(p + at + 8);
 
 		length = (uint32_t)le32(p + at);
@@ -272,8 +273,7 @@ static void functions_read(struct elf_image *im)
 			im->functions[im->nfunctions++] =
 				(struct elf_function){ start, start + (uint32_t)le32(p + at + 12) };
 	}
-	if (im->nfunctions)
-		qsort(im->functions, im->nfunctions, sizeof(*im->functions), function_compare);
+	qsort(im->functions, im->nfunctions, sizeof(*im->functions), function_compare);
 }
 
 /* The same by .eh_frame itself. */
@@ -283,7 +283,7 @@ static bool function_search(struct elf_image *im, uint64_t addr, struct elf_func
 
 	if (!im->functions && im->unwind_n)
 		functions_read(im);
-	if (!im->nfunctions)
+	if (!im->functions || !im->nfunctions)
 		return false;
 	for (size_t high = im->nfunctions; high - low > 1;) {
 		size_t middle = low + (high - low) / 2;

@@ -31,7 +31,7 @@ enum {
 };
 
 #define TABLES_MAX 16          /* of that shape; libssl3 has two */
-#define POINTERS_MAX (1 << 16) /* to code, that are looked at; libssl3 has about 500 */
+#define POINTERS_MAX (1 << 13) /* to code, that are looked at; libssl3 has about 500 */
 
 struct pointer {
 	uint64_t at, addr;

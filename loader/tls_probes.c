@@ -19,6 +19,9 @@
 #include "tls_code.h"
 #include "uprobe_multi.h"
 
+/* Files remembered; a process maps some hundred. More are not looked at: they are told as failed. */
+#define FILES_MAX 32768
+
 /* The smallest executable mapping that can hold TLS code. Of the libraries the smallest seen are libmbedtls and libnspr4,
  * about twice this. */
 #define TLS_CODE_MIN (64 << 10)
@@ -48,6 +51,8 @@ struct hook {
 struct tls_probes {
 	struct tls_probes_ops ops;
 	struct tls_file *files;
+	size_t nfiles;
+	bool limit_told;
 	struct hook *hooks;
 };
 
@@ -154,12 +159,13 @@ static struct tls_file *file_add(struct tls_probes *t, int fd, const char *path)
 	} else {
 		memset(&st, 0, sizeof(st));
 	}
-	f = calloc(1, sizeof(*f));
+	f = t->nfiles < FILES_MAX ? calloc(1, sizeof(*f)) : NULL;
 	if (!f) {
 		if (fd >= 0)
 			close(fd);
 		return NULL;
 	}
+	t->nfiles++;
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
 	f->fd = fd < 0 ? -1 : fd;
@@ -218,9 +224,12 @@ static struct tls_file *file_learn(struct tls_probes *t, const char *path)
 
 static void learn_system(struct tls_probes *t)
 {
-	static const char *const patterns[] = { "/usr/lib/*/libssl.so.*", "/usr/lib64/libssl.so.*",
-		                                "/usr/lib/libssl.so.*",
-		                                "/usr/local/lib/libssl.so.*" };
+	static const char *const patterns[] = {
+		"/usr/lib/*/libssl.so.*",    "/usr/lib64/libssl.so.*",
+		"/usr/lib/libssl.so.*",      "/usr/local/lib/libssl.so.*",
+		"/usr/lib/*/libgnutls.so.*", "/usr/lib64/libgnutls.so.*",
+		"/usr/lib/*/libssl3.so",     "/usr/lib64/libssl3.so",
+	};
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
 		glob_t g;
@@ -284,6 +293,22 @@ static struct hook *hook_find(const struct tls_probes *t, uint32_t pid, const st
 	return h;
 }
 
+/* Once: what is behind the limit is a long list. */
+static void limit_report(struct tls_probes *t, uint32_t pid, const char *path)
+{
+	struct tls_found found = { .pid = pid,
+		                   .state = LIB_FAILED,
+		                   .err = ENOSPC,
+		                   .family = "",
+		                   .how = "",
+		                   .path = path };
+
+	if (t->limit_told)
+		return;
+	t->limit_told = true;
+	t->ops.report(t->ops.ctx, &found);
+}
+
 static void map_visit(void *ctx, const struct proc_map *m)
 {
 	struct scan *s = ctx;
@@ -292,6 +317,8 @@ static void map_visit(void *ctx, const struct proc_map *m)
 	if (m->end - m->start < TLS_CODE_MIN)
 		return;
 	f = file_look(s->t, s->pid, m);
+	if (!f && s->t->nfiles == FILES_MAX)
+		limit_report(s->t, s->pid, m->path);
 	if (f && (f->code || (f->err && named_tls(f->path))))
 		file_hook(s->t, s->pid, f, true);
 }

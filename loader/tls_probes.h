@@ -40,7 +40,7 @@ int tls_probes_scan(struct tls_probes *t, uint32_t pid);
 /* Hooks for pid, which is about to run another program, the libraries known so far, before they are mapped: a short program
  * is done before a scan of its mappings could be. */
 void tls_probes_expect(struct tls_probes *t, uint32_t pid);
-/* The same for a process that is about to run the file program: that file, and the system's libssl. */
+/* The same for a process that is about to run the file program: that file, and the system's TLS libraries. */
 void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program);
 /* Reports what a scan would find, LIB_HOOKED standing for what could be hooked, and attaches nothing. 0 or -errno. */
 int tls_probes_list(uint32_t pid, void (*report)(void *ctx, const struct tls_found *found),

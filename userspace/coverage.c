@@ -154,6 +154,18 @@ static struct seen *seen_of(struct coverage *v, const struct conn *c)
 	return e;
 }
 
+/* Which library a connection belongs to is not known; that one of the processes has one that cannot be read is a reason. */
+static const char *unread_why(const struct coverage *v)
+{
+	for (size_t i = 0; i < v->nlibraries; i++)
+		if (v->libraries[i].state == LIB_OPAQUE)
+			return "its TLS code is not in a library that was hooked; tls_libraries "
+			       "has one whose "
+			       "plaintext cannot be read";
+	return v->hooked ? "its TLS code is not in a library that was hooked"
+	                 : "no TLS library with known functions was found in the process";
+}
+
 static void seen_add(struct coverage *v, const struct conn *c, struct seen *e)
 {
 	uint64_t bytes = c->bytes[0] + c->bytes[1];
@@ -178,8 +190,7 @@ static void seen_add(struct coverage *v, const struct conn *c, struct seen *e)
 		return;
 	e->unread++;
 	e->unread_bytes += bytes;
-	e->why = v->hooked ? "its TLS code is not in a library that was hooked"
-	                   : "no TLS library with known functions was found in the process";
+	e->why = unread_why(v);
 }
 
 void coverage_conn(struct coverage *v, const struct conn *c)

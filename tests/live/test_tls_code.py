@@ -9,7 +9,7 @@ import subprocess
 import unittest
 
 import harness
-from harness import EXIT_OK, EXIT_S, PYTHON, WORKLOAD, LiveTest, Process, tool
+from harness import EXIT_OK, EXIT_S, PYTHON, WORKLOAD, LiveTest, Observer, Process, tool
 
 CALLS = 6
 STATIC = ["-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic"]
@@ -135,6 +135,26 @@ class TlsCode(LiveTest):
 
     def test_nss(self):
         self.loaded_late("curl", loadable("libcurl-nss.so.4"), "nss", self.mapped("libssl3.so"), "the table of functions")
+
+    def test_wolfssl(self):
+        library = self.mapped("libwolfssl.so.35")
+        self.loaded_late("wolfssl", library, "wolfssl", library, "symbols")
+
+    def test_a_program_of_gnutls_is_hooked_before_it_begins(self):
+        if not shutil.which("wget"):
+            self.skipTest("no wget here")
+        server = self.server("latency=20,gzip=none,framing=length")
+        body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "one two three"}]})
+        command = ["wget", "-q", "-O", "-", "--no-check-certificate", "--header", "Content-Type: application/json",
+                   "--post-data", body, f"https://{server.endpoint}/v1/chat/completions"]
+        observer = self.started(Observer("run", command, self.new_dir(), "--calls", wait=False))
+        self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+        usage = json.loads(next(x for x in observer.out.all if x.startswith("{")))["usage"]
+        with open(observer.path("calls.jsonl")) as f:
+            calls = [json.loads(line) for line in f]
+        self.assertEqual([(c["class"], c["tokens_in"], c["tokens_out"], c["partial"]) for c in calls],
+                         [("llm", usage["prompt_tokens"], usage["completion_tokens"], None)], observer.describe())
+        self.assertGreaterEqual(calls[0]["duration_ms"], 20)
 
     def mapped(self, name):
         """The file that the dynamic linker takes for name."""

@@ -3,7 +3,7 @@
 """HTTPS requests through a TLS library of one's choice, which is loaded while the process runs.
 
 tls_client.py HOW LIBRARY PORT N: asks the LLM stand-in on 127.0.0.1 N times over one connection. HOW: `client`, the library is
-tls_client.c; `openssl`, a libssl; `curl`, a libcurl. Prints JSON lines: "ready", goes on when a line comes on stdin, loads
+tls_client.c; `openssl`, a libssl; `wolfssl`; `curl`, a libcurl. Prints JSON lines: "ready", goes on when a line comes on stdin, loads
 LIBRARY, "loaded", goes on at the next line; then a "call" each with id, start_ns, end_ns (CLOCK_MONOTONIC) and tokens.
 """
 import ctypes
@@ -40,10 +40,31 @@ def through_client(lib, port, n):
         sys.exit("the client failed")
 
 
-def through_openssl(ssl, port, n):
-    for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
-        getattr(ssl, name).restype = ctypes.c_void_p
-    context = ctypes.c_void_p(ssl.SSL_CTX_new(ctypes.c_void_p(ssl.TLS_client_method())))
+class OpenSsl:
+    """libssl, or wolfSSL, whose functions have the same names but for a prefix."""
+
+    def __init__(self, lib, prefix, method):
+        self.lib, self.prefix = lib, prefix
+        getattr(lib, method).restype = ctypes.c_void_p
+        self.method = ctypes.c_void_p(getattr(lib, method)())
+
+    def __getattr__(self, name):
+        return getattr(self.lib, self.prefix + name)
+
+
+def through_openssl(lib, port, n):
+    through_ssl(OpenSsl(lib, "", "TLS_client_method"), port, n)
+
+
+def through_wolfssl(lib, port, n):
+    lib.wolfSSL_Init()
+    through_ssl(OpenSsl(lib, "wolf", "wolfTLSv1_2_client_method"), port, n)
+
+
+def through_ssl(ssl, port, n):
+    ssl.SSL_CTX_new.restype = ssl.SSL_new.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(ssl.SSL_CTX_new(ssl.method))
+    ssl.SSL_CTX_set_verify(context, 0, None)
     s = ctypes.c_void_p(ssl.SSL_new(context))
     connection = socket.create_connection(("127.0.0.1", port))
     ssl.SSL_set_fd(s, connection.fileno())
@@ -111,7 +132,7 @@ def main():
     lib = ctypes.CDLL(library)
     say(event="loaded")
     sys.stdin.readline()
-    {"client": through_client, "openssl": through_openssl, "curl": through_curl}[how](lib, int(port), int(n))
+    {"client": through_client, "openssl": through_openssl, "wolfssl": through_wolfssl, "curl": through_curl}[how](lib, int(port), int(n))
     say(event="done")
 
 
