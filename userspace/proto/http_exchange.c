@@ -11,11 +11,13 @@
 #include "proto/http_fields.h"
 #include "proto/http_said.h"
 #include "proto/websocket.h"
+#include "store/store.h"
 
 struct http_exchange {
 	struct call_sink *sink;
 	struct call *call;          /* NULL: the sink had none to give */
 	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
+	struct store *store;        /* reads the reply; NULL: not one with a store, or served */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
 	bool llm_socket;            /* a WebSocket at this path is an LLM's */
@@ -98,6 +100,28 @@ static bool method_writes(struct bytes method)
 	       !bytes_equal(method, "OPTIONS");
 }
 
+/* path: where it stands in the target, behind which its query is. Of a cut target the path must be whole. */
+static struct store *store_open(struct call *c, const struct http_head *h, struct bytes method,
+                                struct bytes target, struct bytes path, bool cut)
+{
+	bool inside = path.p >= target.p && path.p <= target.p + target.n;
+	struct bytes whole = inside ? bytes_from(target, (size_t)(path.p - target.p)) : path;
+	struct store_request r = {
+		.method = method,
+		.path = http1_until(whole, "#"),
+		.host = bytes_of(c->host),
+		.system = c->store,
+		.grpc = bytes_start(http_head_field(h, FIELD_TYPE), "application/grpc"),
+		.typesense_key = http_head_field(h, FIELD_TYPESENSE_KEY).n > 0,
+		.copy_source = http_head_field(h, FIELD_COPY_SOURCE).n > 0,
+		.authorization = http_head_field(h, FIELD_AUTHORIZATION),
+	};
+
+	if (c->inbound || (cut && !memchr(r.path.p, '?', r.path.n)))
+		return NULL;
+	return store_new(c, &r);
+}
+
 void http_exchange_request(struct http_exchange *x, const struct http_head *h, struct bytes method,
                            struct bytes target, struct bytes authority, bool cut)
 {
@@ -112,6 +136,7 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	copy_shown(op, sizeof(op), path);
 	snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24), method.p,
 	         path.n ? " " : "", path.n ? op : "");
+	memcpy(c->request, c->op, sizeof(c->request));
 	c->op_known = true;
 	c->write = method_writes(method);
 	c->retry_count = retry_count(h);
@@ -120,6 +145,8 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
 	if (x->llm && c->llm)
 		http_said_request(h, c->llm);
+	if (!x->llm)
+		x->store = store_open(c, h, method, target, path, cut);
 }
 
 /* The request is as complete as it will get. */
@@ -172,23 +199,32 @@ void http_exchange_reply_began(struct http_exchange *x, unsigned int status,
 	c->reply_task = first->task;
 }
 
-void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status)
+static void llm_head(struct http_exchange *x, const struct http_head *h, unsigned int status)
 {
 	/* ThrottlingException:http://internal.amazon.com/... */
 	struct bytes error = http1_until(http_head_field(h, FIELD_AWS_ERROR), ":");
 	int64_t in, out;
 
-	if (!x->call)
-		return;
-	x->call->retry_after_s = http_said_retry_after(h);
-	if (!x->llm)
-		return;
 	if (x->call->llm)
 		http_said_reply(h, x->call->llm);
 	llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
 	http_said_tokens(h, &in, &out);
 	llm_response_metered(x->llm, in, out);
 	llm_response_error(x->llm, error);
+}
+
+void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status)
+{
+	if (!x->call)
+		return;
+	x->call->retry_after_s = http_said_retry_after(h);
+	if (x->llm)
+		llm_head(x, h, status);
+	if (!x->store)
+		return;
+	store_response_head(x->store, (int)status);
+	store_response_field(x->store, bytes_of("x-elastic-product"),
+	                     http_head_field(h, FIELD_ELASTIC_PRODUCT));
 }
 
 void http_exchange_socket(const struct http_exchange *x, struct websocket_name *ret)
@@ -221,6 +257,8 @@ void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct st
 
 bool http_exchange_is_read(const struct http_exchange *x, int dir)
 {
+	if (dir == DIR_IN && x->store)
+		return store_reads(x->store);
 	return x->llm || (x->fields && dir == DIR_OUT);
 }
 
@@ -228,6 +266,8 @@ void http_exchange_body(struct http_exchange *x, int dir, struct bytes b, uint64
 {
 	if (dir == DIR_OUT && x->fields)
 		http_fields_body(x->fields, b);
+	if (dir == DIR_IN && x->store)
+		store_response_body(x->store, b);
 	if (!x->llm)
 		return;
 	if (dir == DIR_OUT)
@@ -240,6 +280,8 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 {
 	if (dir == DIR_OUT && x->fields)
 		http_fields_gap(x->fields);
+	if (dir == DIR_IN && x->store)
+		store_response_gap(x->store, n);
 	if (!x->llm)
 		return;
 	if (dir == DIR_OUT)
@@ -248,10 +290,10 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 		llm_response_gap(x->llm, n);
 }
 
-/* Of what is read for its turn alone a missing part changes no time and no outcome. */
+/* Of what is read for its turn alone, or only to learn who answers, a missing part changes no time and no outcome. */
 void http_exchange_partial(struct http_exchange *x, enum partial why)
 {
-	if (x->llm)
+	if ((x->llm && llm_sure(x->llm)) || (x->store && store_known(x->store)))
 		call_partial(x->call, why);
 }
 
@@ -293,7 +335,10 @@ void http_exchange_end(struct http_exchange *x, enum call_status status, const c
 		request_end(x, true);
 	if (x->llm)
 		llm_response_end(x->llm, complete);
+	if (x->store)
+		store_response_end(x->store, complete);
 	llm_free(x->llm);
+	store_free(x->store);
 	/* clients hang up once the stream says it is complete, before the last chunk's zero */
 	if (c->llm && c->llm->finished && (c->status == CALL_ABORTED || c->status == CALL_UNKNOWN))
 		c->status = CALL_OK;
