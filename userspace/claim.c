@@ -338,7 +338,7 @@ static void request_read(struct claim *c, const struct ev_request *r)
 	path = part_until(&rest, "?#"); /* none: some clients forget it once it is sent */
 	op_read(c, text.method, path);
 	llm_path_read(&llm, text.method, path, bytes_of(c->host));
-	if (llm.kind != LLM_NONE) {
+	if (llm.kind != LLM_NONE && (llm.named || !llm.vague)) {
 		c->class = CALL_LLM;
 		c->provider = llm.provider;
 	}

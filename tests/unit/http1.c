@@ -110,6 +110,11 @@ void llm_response_head(struct llm *l, int status, struct bytes content_type)
 	snprintf(heard.type, sizeof(heard.type), "%.*s", (int)content_type.n, content_type.p);
 }
 
+bool llm_sure(const struct llm *l)
+{
+	return l != NULL;
+}
+
 void llm_response_metered(struct llm *l, int64_t in, int64_t out)
 {
 	(void)l;

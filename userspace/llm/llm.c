@@ -12,6 +12,7 @@
 struct llm {
 	struct call *call;
 	struct llm_path path;
+	bool sure; /* the request has shown that it is one */
 	struct request request;
 	struct reply reply;
 };
@@ -66,11 +67,17 @@ void llm_request_gap(struct llm *l, uint64_t n)
 
 bool llm_request_end(struct llm *l)
 {
-	if (request_end(&l->request))
+	l->sure = request_end(&l->request);
+	if (l->sure)
 		return true;
 	llm_call_free(l->call->llm);
 	l->call->llm = NULL;
 	return false;
+}
+
+bool llm_sure(const struct llm *l)
+{
+	return l->sure || l->path.named || !l->path.vague;
 }
 
 void llm_response_head(struct llm *l, int status, struct bytes content_type)

@@ -24,6 +24,9 @@ bool llm_request_end(struct llm *l);
 
 /* content_type: value of the header, any parameters included; "" when missing. */
 void llm_response_head(struct llm *l, int status, struct bytes content_type);
+/* It is an LLM call. False while only the rest of the request can tell. */
+bool llm_sure(const struct llm *l);
+
 /* What the reply's header counts, -1 not told, and the error it names (a status of 400 and more), "" none. Counters of the
  * body are the better ones. */
 void llm_response_metered(struct llm *l, int64_t in, int64_t out);

@@ -160,7 +160,8 @@ static void copy_decoded(char *to, size_t room, struct bytes from)
 
 		if (c == '%' && i + 2 < from.n && hex_value(from.p[i + 1]) >= 0 &&
 		    hex_value(from.p[i + 2]) >= 0) {
-			c = (char)(hex_value(from.p[i + 1]) << 4 | hex_value(from.p[i + 2]));
+			c = (char)((unsigned)hex_value(from.p[i + 1]) << 4 |
+			           (unsigned)hex_value(from.p[i + 2]));
 			i += 2;
 		}
 		if (c < ' ' || c > '~') {

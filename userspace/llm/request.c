@@ -262,7 +262,7 @@ bool request_end(struct request *r)
 {
 	if (r->gap)
 		read_tail(r);
-	else if (!is_llm(r))
+	if (r->gap ? r->path->vague && !(r->listed && is_meant(r)) : !is_llm(r))
 		return false;
 	push_late(r);
 	r->call->history.complete = write_history(r) && !r->gap && !r->ring_full;

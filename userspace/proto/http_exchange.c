@@ -199,7 +199,7 @@ void http_exchange_reply_began(struct http_exchange *x, unsigned int status,
 	c->reply_task = first->task;
 }
 
-static void llm_reply_head(struct http_exchange *x, const struct http_head *h, int status)
+static void llm_head(struct http_exchange *x, const struct http_head *h, unsigned int status)
 {
 	/* ThrottlingException:http://internal.amazon.com/... */
 	struct bytes error = http1_until(http_head_field(h, FIELD_AWS_ERROR), ":");
@@ -207,7 +207,7 @@ static void llm_reply_head(struct http_exchange *x, const struct http_head *h, i
 
 	if (x->call->llm)
 		http_said_reply(h, x->call->llm);
-	llm_response_head(x->llm, status, http_head_field(h, FIELD_TYPE));
+	llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
 	http_said_tokens(h, &in, &out);
 	llm_response_metered(x->llm, in, out);
 	llm_response_error(x->llm, error);
@@ -219,7 +219,7 @@ void http_exchange_reply(struct http_exchange *x, const struct http_head *h, uns
 		return;
 	x->call->retry_after_s = http_said_retry_after(h);
 	if (x->llm)
-		llm_reply_head(x, h, (int)status);
+		llm_head(x, h, status);
 	if (!x->store)
 		return;
 	store_response_head(x->store, (int)status);
@@ -293,7 +293,7 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 /* Of what is read for its turn alone, or only to learn who answers, a missing part changes no time and no outcome. */
 void http_exchange_partial(struct http_exchange *x, enum partial why)
 {
-	if (x->llm || (x->store && store_known(x->store)))
+	if ((x->llm && llm_sure(x->llm)) || (x->store && store_known(x->store)))
 		call_partial(x->call, why);
 }
 

@@ -13,10 +13,6 @@ static const char *const names[HTTP_FIELDS] = {
 	[FIELD_TYPE] = "content-type",
 	[FIELD_RETRY_AFTER] = "retry-after",
 	[FIELD_RETRY_AFTER_MS] = "retry-after-ms",
-	[FIELD_AUTHORIZATION] = "authorization",
-	[FIELD_COPY_SOURCE] = "x-amz-copy-source",
-	[FIELD_TYPESENSE_KEY] = "x-typesense-api-key",
-	[FIELD_ELASTIC_PRODUCT] = "x-elastic-product",
 	[FIELD_UPGRADE] = "upgrade",
 	[FIELD_DATE] = "date",
 	[FIELD_READ_TIMEOUT] = "x-stainless-read-timeout",
@@ -45,6 +41,10 @@ static const char *const names[HTTP_FIELDS] = {
 	[FIELD_ANTHROPIC_RESET_TOKENS] = "anthropic-ratelimit-tokens-reset",
 	[FIELD_MISTRAL_LEFT_REQUESTS] = "x-ratelimit-remaining-req-minute",
 	[FIELD_MISTRAL_LEFT_TOKENS] = "x-ratelimit-remaining-tokens-minute",
+	[FIELD_AUTHORIZATION] = "authorization",
+	[FIELD_COPY_SOURCE] = "x-amz-copy-source",
+	[FIELD_TYPESENSE_KEY] = "x-typesense-api-key",
+	[FIELD_ELASTIC_PRODUCT] = "x-elastic-product",
 };
 
 void http_head_reset(struct http_head *h)

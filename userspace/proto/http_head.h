@@ -24,10 +24,6 @@ enum http_field {
 	FIELD_TYPE,
 	FIELD_RETRY_AFTER,
 	FIELD_RETRY_AFTER_MS,
-	FIELD_AUTHORIZATION, /* scheme and scope are looked at, never kept */
-	FIELD_COPY_SOURCE,
-	FIELD_TYPESENSE_KEY, /* whether it is there */
-	FIELD_ELASTIC_PRODUCT,
 	FIELD_UPGRADE,
 	FIELD_DATE,
 	/* what a client says of itself, see http_said.c */
@@ -58,6 +54,10 @@ enum http_field {
 	FIELD_ANTHROPIC_RESET_TOKENS,
 	FIELD_MISTRAL_LEFT_REQUESTS,
 	FIELD_MISTRAL_LEFT_TOKENS,
+	FIELD_AUTHORIZATION, /* scheme and scope are looked at, never kept */
+	FIELD_COPY_SOURCE,
+	FIELD_TYPESENSE_KEY, /* whether it is there */
+	FIELD_ELASTIC_PRODUCT,
 	HTTP_FIELDS
 };
 

@@ -123,12 +123,13 @@ static double duration_of(struct bytes b)
 	if (!text_of(b, text, sizeof(text)))
 		return -1;
 	while (*p) {
-		char *end;
-		double v = *p >= '0' && *p <= '9' ? strtod(p, &end) : -1;
 		size_t i = 0, n;
+		char *end;
+		double v;
 
-		if (v < 0)
+		if (*p < '0' || *p > '9')
 			return -1;
+		v = strtod(p, &end);
 		n = strspn(end, "abcdefghijklmnopqrstuvwxyz");
 		while (i < sizeof(units) / sizeof(*units) &&
 		       (strlen(units[i].unit) != n || memcmp(units[i].unit, end, n) != 0))
@@ -171,10 +172,11 @@ void http_said_reply(const struct http_head *h, struct llm_call *l)
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids) && !l->said.request_id[0]; i++)
 		llm_request_id(l->said.request_id, http_head_field(h, ids[i]));
-	l->said.quota.requests = whole(h, either(h, FIELD_LEFT_REQUESTS, FIELD_ANTHROPIC_LEFT_REQUESTS,
-	                                    FIELD_MISTRAL_LEFT_REQUESTS));
+	l->said.quota.requests =
+		whole(h, either(h, FIELD_LEFT_REQUESTS, FIELD_ANTHROPIC_LEFT_REQUESTS,
+	                        FIELD_MISTRAL_LEFT_REQUESTS));
 	l->said.quota.tokens = whole(h, either(h, FIELD_LEFT_TOKENS, FIELD_ANTHROPIC_LEFT_TOKENS,
-	                                  FIELD_MISTRAL_LEFT_TOKENS));
+	                                       FIELD_MISTRAL_LEFT_TOKENS));
 	l->said.quota.requests_reset_s =
 		reset_of(h, either(h, FIELD_RESET_REQUESTS, FIELD_ANTHROPIC_RESET_REQUESTS,
 	                           FIELD_RESET_REQUESTS));
