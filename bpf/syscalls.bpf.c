@@ -191,6 +191,8 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	d = (struct ev_data *)s->room;
 	__builtin_memset(d, 0, sizeof(*d));
 	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
+	if (t->tls[DIR_IN].sp || t->tls[DIR_OUT].sp)
+		d->h.flags |= EVF_IN_TLS;
 	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
 	d->sock = r->ino;
 	d->task = task_now(t->tgid);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The table of connections, the search for each one's parser, and the feeding of it. What is particular to sockets that
- * carry TLS stands in cipher.c.
+ * carry TLS stands in cipher.c and tls_bind.c.
  */
 #include "conn.h"
 
@@ -179,6 +179,7 @@ static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 	conn_part(c);
 	ends_forget(c);
 	held_forget(t, c);
+	buf_free(&c->hello);
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;

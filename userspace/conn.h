@@ -48,6 +48,7 @@ struct conn {
 		*peer; /* the socket of a TLS object, the TLS object of a socket; NULL not joined */
 	struct endpoint endpoint;
 	uint16_t port; /* of the other end */
+	char alpn[32]; /* protocols its ClientHello offered, in order, joined by ','; "" none seen */
 	uint8_t ends
 		[2]
 		[18]; /* TCP: address (as IPv6) and port, our own end's and the other's; 0 unknown */
@@ -93,6 +94,16 @@ struct conn {
 	bool idle;             /* snapshot: nothing was outstanding */
 	bool spoke;            /* a request was seen */
 	bool noted;            /* a thread may hold it, see held_forget() */
+
+	/* cipher.c's and tls_bind.c's own */
+	struct buf hello;      /* a ClientHello that is not whole */
+	bool answered;         /* data came, or what cannot be told from it */
+	bool proven;           /* TLS object: its socket was used inside calls to it */
+	uint64_t owed;         /* ... plaintext written whose ciphertext has not left */
+	uint64_t owed_records; /* ... in so many records */
+	uint64_t unread;       /* socket: received, and no plaintext came of it yet */
+	uint16_t record;       /* ... length of the record its newest read began with, 0 unknown */
+	bool fresh;            /* ... since it received last */
 };
 
 struct conns;

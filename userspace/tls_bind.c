@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which TLS object speaks through which socket.
+ *
+ * An object with a socket below it makes its system calls inside the calls to it: the kernel side tells the socket, a fact.
+ * With memory BIOs (asyncio, Node) the plaintext goes into the object first and the ciphertext out of the thread next. So
+ * the next write of that thread to a TLS socket carries what was written into one object, if its length is that of the
+ * records (RFC 8446 5.2), and if it can be no other object's. Such a binding is checked on all that follows: a socket sends
+ * no more than its object was given, an object gives no more than its socket received. When that does not hold the two
+ * are parted: plaintext alone names and times its calls as well, it must only never count as another connection's.
+ */
+#include <stdio.h>
+
+#include "conn_private.h"
+
+/* What a record adds to its plaintext: 16 is the least an AEAD needs, with the header and no nonce; 85 the most a CBC suite
+ * with padding takes. */
+#define RECORD_ADDS_MIN 21
+#define RECORD_ADDS_MAX 85
+/* The first write may also carry the client's Finished, certificates, a change of cipher. */
+#define HANDSHAKE_ADDS_MAX 8192
+/* The largest write that is no data of anybody's: an alert, a change of keys. */
+#define TRIFLE_MAX 64
+/* Plaintext whose ciphertext was not told by then went out in a way we cannot tell (a lost record); what comes later must
+ * not be taken for it, nor wait for it. */
+#define WRITE_NS 1000000000ull
+
+static uint64_t records_of(uint64_t n)
+{
+	return (n + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX;
+}
+
+/* A call that was under way on the socket before we came is over when its object asks for something else. */
+static void late_ends(struct conn *sock)
+{
+	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid,
+		            0 };
+
+	conn_stop(sock, DONE_SWITCHED, &at);
+}
+
+static void join(struct conn *tls, struct conn *sock)
+{
+	if (tls->peer == sock)
+		return;
+	tls_part(tls);
+	tls_part(sock->peer);
+	tls->peer = sock;
+	sock->peer = tls;
+	sock->plaintext_seen = true;
+	sock->unread = 0;
+	if (!sock->ciphertext) {
+		/* what the socket was taken for before its plaintext was found ends here */
+		late_ends(sock);
+		sock->ciphertext = true;
+		sock->table->ops.enough(sock->table->ops.ctx, sock->sock, CIPHER_CAPTURE);
+	}
+	tls->role = sock->role;
+	tls->port = sock->port;
+	memcpy(tls->alpn, sock->alpn, sizeof(tls->alpn));
+	snprintf(tls->endpoint.addr, sizeof(tls->endpoint.addr), "%s", sock->endpoint.addr);
+	if (sock->endpoint.host[0] && !tls->endpoint.host[0])
+		snprintf(tls->endpoint.host, sizeof(tls->endpoint.host), "%s", sock->endpoint.host);
+	conn_rename(tls);
+}
+
+void tls_part(struct conn *tls)
+{
+	if (!tls || !tls->peer)
+		return;
+	conn_part(tls);
+	tls->owed = tls->owed_records = 0;
+	tls->port = 0;
+	tls->endpoint.addr[0] = tls->alpn[0] = '\0';
+	conn_rename(tls);
+}
+
+/* ---- what a thread wrote into objects, and what of it has not left ---- */
+
+static void writes_drop(struct flow_thread *f, unsigned i)
+{
+	f->nwrites--;
+	memmove(f->writes + i, f->writes + i + 1, (f->nwrites - i) * sizeof(*f->writes));
+}
+
+/* Forgets what is old and what left by another thread. */
+static void writes_tidy(struct flow_thread *f, uint64_t now_ns)
+{
+	for (unsigned i = f->nwrites; i-- > 0;) {
+		const struct plain_write *w = &f->writes[i];
+
+		if (!w->c || w->ts_ns + WRITE_NS <= now_ns || (w->c->peer && !w->c->owed))
+			writes_drop(f, i);
+	}
+}
+
+static void writes_add(struct conns *t, struct conn *c, const struct ev_data *e)
+{
+	struct flow_thread *f = thread_find(t, e->h.tid, true);
+
+	if (!f)
+		return;
+	writes_tidy(f, e->h.ts_ns);
+	if (f->nwrites == WRITES_MAX)
+		writes_drop(f, 0);
+	c->noted = true;
+	f->writes[f->nwrites++] = (struct plain_write){ c, e->total, e->h.ts_ns };
+}
+
+/* The first n writes of an object left. */
+static void writes_left(struct flow_thread *f, const struct conn *c, unsigned n)
+{
+	for (unsigned i = 0; i < f->nwrites && n;) {
+		if (f->writes[i].c != c) {
+			i++;
+			continue;
+		}
+		writes_drop(f, i);
+		n--;
+	}
+}
+
+/* How many of an object's oldest writes are the n bytes on the wire; 0 none. *rest: plaintext of them still to come. */
+static unsigned writes_fit(const struct flow_thread *f, const struct conn *c, uint64_t n,
+                           uint64_t adds, uint64_t *rest)
+{
+	uint64_t sum = 0, records = 0;
+	unsigned used = 0;
+
+	*rest = 0;
+	for (unsigned i = 0; i < f->nwrites; i++) {
+		if (f->writes[i].c != c)
+			continue;
+		used++;
+		sum += f->writes[i].n;
+		records += records_of(f->writes[i].n);
+		if (n >= sum + RECORD_ADDS_MIN * records &&
+		    n <= sum + RECORD_ADDS_MAX * records + adds)
+			return used;
+	}
+	/* the socket takes a large write in pieces */
+	if (!used || sum <= RECORD_PLAIN_MAX || n < RECORD_PLAIN_MAX || n >= sum)
+		return 0;
+	*rest = sum - n;
+	return used;
+}
+
+/* The one object whose writes can be these n bytes; NULL: none, or more than one. */
+static struct conn *writes_owner(const struct flow_thread *f, uint64_t n, uint64_t adds,
+                                 unsigned *used, uint64_t *rest)
+{
+	struct conn *owner = NULL;
+
+	for (unsigned i = 0; i < f->nwrites; i++) {
+		struct conn *c = f->writes[i].c;
+		uint64_t more;
+		unsigned fit;
+
+		if (c == owner || !(fit = writes_fit(f, c, n, adds, &more)))
+			continue;
+		if (owner)
+			return NULL;
+		owner = c;
+		*used = fit;
+		*rest = more;
+	}
+	/* bound already: only if nothing else can have been meant */
+	for (unsigned i = 0; owner && owner->peer && i < f->nwrites; i++)
+		if (f->writes[i].c != owner)
+			return NULL;
+	return owner;
+}
+
+/* ---- checks ---- */
+
+/* A socket sends n bytes: has its object written as much? */
+static bool owes(struct conn *tls, uint64_t n, uint64_t adds)
+{
+	uint64_t least = tls->owed + RECORD_ADDS_MIN * tls->owed_records;
+	uint64_t most = tls->owed + RECORD_ADDS_MAX * tls->owed_records + adds;
+
+	if (n > most)
+		return n <= TRIFLE_MAX;
+	tls->owed = n < least && n < tls->owed ? tls->owed - n : 0;
+	tls->owed_records = records_of(tls->owed);
+	return true;
+}
+
+bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking)
+{
+	struct flow_thread *f = thread_find(sock->table, e->h.tid, false);
+	uint64_t adds = shaking ? HANDSHAKE_ADDS_MAX : 0, rest = 0;
+	struct conn *tls = sock->peer;
+	unsigned used = 0;
+
+	if (tls && (tls->proven || owes(tls, n, adds))) {
+		if (f)
+			writes_tidy(f, e->h.ts_ns);
+		return true;
+	}
+	tls_part(tls);
+	if (!f)
+		return false;
+	writes_tidy(f, e->h.ts_ns);
+	tls = writes_owner(f, n, adds, &used, &rest);
+	if (!tls)
+		return f->nwrites > 0; /* most likely of one of them: no call of its own */
+	writes_left(f, tls, used);
+	join(tls, sock);
+	late_ends(sock);
+	tls->owed = rest;
+	tls->owed_records = records_of(rest);
+	for (unsigned i = 0; i < f->nwrites; i++) {
+		if (f->writes[i].c != tls)
+			continue;
+		tls->owed += f->writes[i].n;
+		tls->owed_records += records_of(f->writes[i].n);
+	}
+	return true;
+}
+
+void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record)
+{
+	sock->record = (uint16_t)(record <= RECORD_PLAIN_MAX + RECORD_ADDS_MAX ? record : 0);
+	if (!sock->peer)
+		return;
+	/* of what came before and was not read, no more can wait than a record that is not whole */
+	if (sock->unread > RECORD_PLAIN_MAX + RECORD_ADDS_MAX)
+		sock->unread = RECORD_PLAIN_MAX + RECORD_ADDS_MAX;
+	sock->unread += e->total;
+	sock->fresh = true;
+}
+
+/* An object gave n bytes: did its socket receive as much? If not, who did? */
+static void reads(struct conns *t, struct conn *tls, const struct ev_data *e)
+{
+	struct conn *sock = tls->peer, *last;
+	uint64_t least = e->total + (sock && sock->fresh ? RECORD_ADDS_MIN : 0);
+
+	if (sock && sock->unread >= least) {
+		sock->unread -= least;
+		sock->fresh = false;
+		return;
+	}
+	tls_part(tls);
+	last = (struct conn *)thread_socket(t, e->h.tid);
+	/* a record of just this plaintext was the last thing this thread received, for another object as we thought */
+	if (last && last->peer && !last->peer->proven && last->fresh &&
+	    last->record >= e->total + RECORD_ADDS_MIN - RECORD_HEADER &&
+	    last->record <= e->total + RECORD_ADDS_MAX - RECORD_HEADER)
+		tls_part(last->peer);
+}
+
+void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
+{
+	struct conn *sock = conns_by_sock(t, e->sock);
+
+	if (e->off)
+		return;
+	if (sock) {
+		c->proven = true;
+		join(c, sock);
+	} else if (!c->proven && e->dir == DIR_IN) {
+		reads(t, c, e);
+	} else if (!c->proven) {
+		c->owed += e->total;
+		c->owed_records += records_of(e->total);
+		writes_add(t, c, e);
+	}
+	if (e->dir == DIR_OUT && c->peer && c->peer->open)
+		late_ends(c->peer);
+}
