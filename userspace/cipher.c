@@ -196,7 +196,10 @@ static uint64_t data_at(const struct conn *c, const struct ev_data *e)
 		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}
-	return at < e->total && before != RECORD_HANDSHAKE ? at : e->total;
+	if (is_shaking(c) &&
+	    (before == RECORD_HANDSHAKE || e->n == e->total || at + RECORD_HEADER <= e->n))
+		return e->total;
+	return at < e->total ? at : e->total;
 }
 
 /* Session tickets that come by themselves before any reply: a few records of one length, and nothing else. */

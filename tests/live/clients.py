@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Real HTTP clients and LLM SDKs in their default configuration, nginx in front, and what is asked of their calls.
+
+Each request's number is its number of words, unlike that of any other in a case: tokens tell which call is which request.
+"""
+import collections
+import datetime
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+import harness
+from harness import EXIT_S, PYTHON, TURNS_S, WORKLOAD, Process, wait_until
+
+HERE = os.path.join(WORKLOAD, "clients")
+SDKS = {"openai": "openai", "anthropic": "@anthropic-ai/sdk", "genai": "@google/genai", "ollama": "ollama"}
+ROLE_WORD = 1     # "role": "user" is a word, too
+CLOCK_NS = 1e6    # wall clock and monotonic clock are compared once a test
+
+Kind = collections.namedtuple("Kind", "name command own_process readable")
+KINDS = [Kind(n, [PYTHON, "-B", os.path.join(HERE, n + ".py")], True, True)
+         for n in ("httpx_sync", "httpx_async", "requests_session", "aiohttp_session", "urllib_open")]
+KINDS += [Kind(n, ["node", os.path.join(HERE, n + ".mjs")], True, True) for n in ("fetch", *SDKS)]
+# a process for each request: it may have begun, or ended, before its TLS library was hooked; wget's is GnuTLS
+KINDS += [Kind(n, [os.path.join(HERE, "shell.sh"), n], False, False) for n in ("curl", "wget")]
+
+
+def missing(kind):
+    """Why a client cannot run here, or None."""
+    if kind.command[0] == "node":
+        if not shutil.which("node"):
+            return "no node here"
+        sdk = SDKS.get(kind.name)
+        if sdk and not os.path.isdir(os.path.join(HERE, "node_modules", sdk)):
+            return f"npm package {sdk} is not installed (scripts/install-deps --tests)"
+    if not kind.own_process and not shutil.which(kind.name):
+        return f"no {kind.name} here"
+    return None
+
+
+class Client(Process):
+    def __init__(self, kind, url, ca):
+        self.kind = kind
+        super().__init__([*kind.command, url], env=dict(os.environ, SSL_CERT_FILE=ca, REQUESTS_CA_BUNDLE=ca,
+                                                        NODE_EXTRA_CA_CERTS=ca))
+        self.wait_event("ready")
+
+    def wait_event(self, event):
+        if not self.out.wait_for(lambda x: json.loads(x)["event"] == event, TURNS_S):
+            raise AssertionError(f"{self.kind.name}: no {event}: {self.describe()}")
+
+    def order(self, count, first):
+        self.say(f"{count} {first}\n")
+
+    def leave(self):
+        self.p.stdin.close()
+        if self.wait() != 0:
+            raise AssertionError(self.describe())
+
+    def requests(self):
+        """number -> its line, times by CLOCK_MONOTONIC."""
+        offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.monotonic_ns()
+        out = {}
+        for line in map(json.loads, self.out.all):
+            if line["event"] != "call":
+                continue
+            if line.get("realtime"):
+                line["start_ns"] -= offset
+                line["end_ns"] -= offset
+            out[line["number"]] = line
+        return out
+
+
+class Nginx(Process):
+    """A TLS reverse proxy on loopback, with a prefix of its own."""
+    death = "TERM"
+
+    def __init__(self, upstream, ca, options=""):
+        self.prefix = tempfile.mkdtemp(prefix="whystuck-nginx-")
+        certificates = os.path.dirname(ca)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        with open(os.path.join(self.prefix, "nginx.conf"), "w") as f:
+            f.write(f"""daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log stderr;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    server {{
+        listen 127.0.0.1:{self.port} ssl{options};
+        ssl_certificate {certificates}/server.pem;
+        ssl_certificate_key {certificates}/server.key;
+        location / {{ proxy_pass http://{upstream}; proxy_buffering off; }}
+    }}
+}}
+""")
+        super().__init__([nginx_path(), "-p", self.prefix, "-c", "nginx.conf"])
+        wait_until(self.listens, EXIT_S, "nginx listens: " + self.describe())
+
+    def listens(self):
+        with socket.socket() as s:
+            return not self.running() or s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self.prefix, ignore_errors=True)
+
+
+def nginx_path():
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
+class ClientsTest(harness.LiveTest):
+    stores_used = ()
+
+    def setUp(self):
+        super().setUp()
+        self.next = 1
+
+    def clients(self, url, ca, wanted=lambda kind: True):
+        out = []
+        for kind in filter(wanted, KINDS):
+            with self.subTest(client=kind.name):
+                if why := missing(kind):
+                    self.skipTest(why)
+                out.append(self.started(Client(kind, url, ca)))
+        return out
+
+    def ask(self, client, count):
+        """Orders so many requests at once: their numbers."""
+        numbers = range(self.next, self.next + count)
+        self.next += count
+        client.order(count, numbers[0])
+        return numbers
+
+    def asked(self, client, *counts):
+        for count in counts:
+            self.ask(client, count)
+            client.wait_event("done")
+
+    def watch_clients(self, clients, port):
+        return self.watch([c.pid for c in clients], "--calls", "--llm", f"localhost:{port}", "--llm",
+                          f"127.0.0.1:{port}")
+
+    def finish(self, clients, observer):
+        """Ends all of them: the calls written, those that tell no tokens apart."""
+        for client in clients:
+            client.leave()
+        self.assertEqual(observer.wait(), harness.EXIT_OK, observer.describe())
+        self.assertEqual(harness.lost(observer.summary()["coverage"]), 0)
+        with open(observer.path("calls.jsonl")) as f:
+            calls = list(map(json.loads, f))
+        offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.monotonic_ns()
+        told, untold = collections.defaultdict(list), []
+        for c in calls:
+            start = datetime.datetime.fromisoformat(c["timestamp"].replace("Z", "+00:00"))
+            c["start_ns"] = int(start.timestamp() * 1e6) * 1000 - offset
+            c["end_ns"] = c["start_ns"] + c["duration_ms"] * 1e6
+            if c["tokens_in"] is None:
+                untold.append(c)
+            else:
+                told[c["tokens_in"] - ROLE_WORD].append(c)
+        return told, untold
+
+    # ------------------------------------------------------------ comparisons
+
+    def check_within(self, call, want, where):
+        """Inside what the client measured; whatever the machine did meanwhile."""
+        self.assertGreaterEqual(call["start_ns"], want["start_ns"] - CLOCK_NS, where)
+        self.assertLessEqual(call["end_ns"], want["end_ns"] + CLOCK_NS, where)
+
+    def check_call(self, client, call, want, served, port):
+        where = f"{client.kind.name}: {call}\nwant {want}\nserver {served}"
+        self.check_within(call, want, where)
+        self.assertEqual((call["status"], call["http_status"]), ("ok", 200), where)
+        self.assertEqual(call["tokens_out"], want["tokens_out"], where)
+        self.assertEqual(call["endpoint"], f"localhost:{port}", where)
+        self.assertEqual(call["class"], "llm", where)
+        if client.kind.own_process:
+            self.assertEqual(call["pid"], client.pid, where)
+        if call.get("at_least"):
+            return
+        self.assertIsNone(call["partial"], where)
+        self.assertLessEqual(call["start_ns"], served["recv_ns"] + CLOCK_NS, where)
+        self.assertGreaterEqual(call["end_ns"], served["end_ns"] - CLOCK_NS, where)
+        if want["first_ns"]:
+            self.assertLessEqual(call["start_ns"] + (call["setup_ms"] or 0) * 1e6 + call["first_byte_ms"] * 1e6,
+                                 want["first_ns"] + CLOCK_NS, where)
+
+    def check_clients(self, clients, observer, server, port, since=1, in_flight=()):
+        """Every request from number `since` on is one call, and nothing else is."""
+        told, untold = self.finish(clients, observer)
+        served = {x["tokens_in"] - ROLE_WORD: x for x in map(json.loads, server.out.all[1:]) if x["event"] == "done"}
+        for client in clients:
+            with self.subTest(client=client.kind.name):
+                for number, want in client.requests().items():
+                    calls = told.pop(number, [])
+                    if number < since:
+                        self.assertEqual(calls, [], "a call from before the attach")
+                    elif number in in_flight or not client.kind.readable:
+                        self.assertLessEqual(len(calls), 1, calls)
+                        self.check_one(client, want, calls, untold, served[number], port, number in in_flight)
+                    else:
+                        self.assertEqual(len(calls), 1, f"request {number}: {want} {calls}")
+                        self.check_call(client, calls[0], want, served[number], port)
+        self.assertEqual(dict(told), {}, "calls that nobody made")
+        self.assertEqual(untold, [], "calls that nobody made, or that were counted already")
+
+    def check_one(self, client, want, calls, untold, served, port, in_flight):
+        """A request whose plaintext, or part of it, may not have been seen: one call all the same, and it says so."""
+        if calls:
+            self.check_call(client, calls[0], want, served, port)
+            return
+        pids = {client.pid} if client.kind.own_process else {c["pid"] for c in untold}
+        mine = [c for c in untold if c["pid"] in pids and c["start_ns"] >= want["start_ns"] - CLOCK_NS
+                and c["end_ns"] <= want["end_ns"] + CLOCK_NS]
+        self.assertTrue(mine, f"no call for {want}")
+        untold.remove(mine[0])
+        self.assertIn(mine[0]["partial"], ("no_plaintext", "attached_late"), mine[0])
+        self.assertTrue(not in_flight or mine[0]["at_least"], mine[0])
