@@ -19,8 +19,7 @@
 #define FINISHED_SHA384 69
 /* The body of a TLS 1.3 alert, encrypted (close_notify at the end): 2 bytes, type byte, tag. */
 #define ALERT_BODY 19
-/* Session tickets of one handshake. OpenSSL sends two of one length, and no two records of a reply are so alike. */
-#define TICKETS_MIN 2
+/* Session tickets of one handshake: OpenSSL sends two of 255 bytes, one when it resumed a session. */
 #define TICKETS_MAX 4
 #define TICKET_BODY_MIN 100
 #define TICKET_BODY_MAX 1024
@@ -181,7 +180,7 @@ static bool is_shaking(const struct conn *c)
  * Where application data begins in a write or read, total where it has none: the end of the handshake, an alert. Records are
  * told by their headers; where the capture ends before one, what follows handshake messages counts as such, all else as data.
  */
-static uint64_t data_at(const struct conn *c, const struct ev_data *e)
+static uint64_t data_at(struct conn *c, const struct ev_data *e)
 {
 	unsigned len, before = 0;
 	uint64_t at = 0;
@@ -193,6 +192,7 @@ static uint64_t data_at(const struct conn *c, const struct ev_data *e)
 		/* right behind the change of cipher an encrypted record is a certificate */
 		if (e->data[at] == RECORD_DATA && len != FINISHED_SHA256 && len != FINISHED_SHA384)
 			return before == RECORD_CCS ? e->total : at;
+		c->tls13 |= e->data[at] == RECORD_DATA;
 		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}
@@ -202,21 +202,75 @@ static uint64_t data_at(const struct conn *c, const struct ev_data *e)
 	return at < e->total ? at : e->total;
 }
 
-/* Session tickets that come by themselves before any reply: a few records of one length, and nothing else. */
-static bool is_tickets(const struct conn *c, const struct ev_data *e)
+/*
+ * The first records a TLS 1.3 server sends are session tickets (RFC 8446 4.6.1), in looks data like any other: one or a few,
+ * all of one length. What may be one is kept: if nothing else comes it was the reply.
+ */
+static bool is_ticket(struct conn *c, unsigned len, const struct ev_data *e)
 {
-	unsigned len = e->n >= RECORD_HEADER && is_record(e->data, e->n) ? be16(e->data + 3) : 0;
-	uint64_t each = RECORD_HEADER + len;
+	if (!c->from_start || !c->tls13 || c->answered || c->tickets == TICKETS_MAX ||
+	    len < TICKET_BODY_MIN || len > TICKET_BODY_MAX || (c->tickets && len != c->ticket_len))
+		return false;
+	c->tickets++;
+	c->ticket_len = (uint16_t)len;
+	if (is_shaking(c))
+		return true;
+	c->ticket_bytes += RECORD_HEADER + len;
+	c->ticket_at = (struct stamp){ e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
+	return true;
+}
 
-	return c->handshake == HS_DONE && c->from_start && !c->answered && e->data[0] == RECORD_DATA &&
-	       len >= TICKET_BODY_MIN && len <= TICKET_BODY_MAX && e->total % each == 0 &&
-	       e->total / each >= TICKETS_MIN && e->total / each <= TICKETS_MAX;
+/* Does a record that a client receives carry data of its peer? */
+static bool record_counts(struct conn *c, const uint8_t *header, const struct ev_data *e)
+{
+	unsigned len = be16(header + 3);
+
+	if (header[0] != RECORD_DATA || len == ALERT_BODY || is_ticket(c, len, e) || is_shaking(c))
+		return false;
+	c->answered = true;
+	c->ticket_bytes = 0;
+	return true;
+}
+
+/* Does a client's read bring data? Told by the headers of its records, one after the other; where they are lost, or
+ * lie where nothing was captured, it is taken to. */
+static bool brings_data(struct conn *c, const struct ev_data *e)
+{
+	bool counts = false;
+
+	if (!c->in_sync && is_record(e->data, e->n)) {
+		c->in_sync = true;
+		c->in_left = 0;
+	}
+	for (uint64_t at = 0, n; c->in_sync && at < e->total; at += n) {
+		if (!c->in_left) {
+			if (at >= e->n || !is_record(e->data + at, e->n - at)) {
+				c->in_sync = false;
+				break;
+			}
+			c->in_left = RECORD_HEADER + be16(e->data + at + 3);
+			c->in_counts = record_counts(c, e->data + at, e);
+		}
+		n = c->in_left < e->total - at ? c->in_left : e->total - at;
+		c->in_left -= (uint32_t)n;
+		counts |= c->in_counts;
+	}
+	return counts || (!c->in_sync && !is_shaking(c));
 }
 
 static void plain_missing(struct conn *c, int dir, uint64_t n, const struct stamp *at)
 {
 	/* times and lengths are all there is: the parser of last resort sees a gap of that length */
 	conn_feed(c, dir, (struct bytes){ "", 0 }, n, PARTIAL_NO_PLAINTEXT, at);
+}
+
+void tickets_settle(struct conn *c)
+{
+	uint64_t n = c->ticket_bytes;
+
+	c->ticket_bytes = 0;
+	if (n && c->open && !c->peer)
+		plain_missing(c, DIR_IN, n, &c->ticket_at);
 }
 
 static void held_release(struct flow_thread *f)
@@ -304,12 +358,14 @@ void cipher_data(struct conn *c, const struct ev_data *e)
 	struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
 	bool request = e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT);
 	uint64_t data = data_at(c, e);
-	bool seen;
+	bool counts = data < e->total, seen;
 
 	if (!request && c->handshake == HS_HELLO)
 		c->handshake = HS_ANSWERED;
+	if (!request && e->dir == DIR_IN)
+		counts = brings_data(c, e);
 	seen = seen_elsewhere(c, e, data);
-	if (request && c->handshake == HS_ANSWERED && data < e->total)
+	if (request && c->handshake == HS_ANSWERED && counts)
 		c->handshake = HS_DONE;
 	/* a call that was under way when we came has times only, whatever is seen of what follows it */
 	if (seen && !(c->open && !request)) {
@@ -317,15 +373,14 @@ void cipher_data(struct conn *c, const struct ev_data *e)
 			c->setup_ns = e->h.ts_ns;
 		return;
 	}
-	if (is_shaking(c)) {
+	if (is_shaking(c))
 		c->setup_ns = e->h.ts_ns;
+	if (is_shaking(c) || !counts)
 		return;
-	}
-	if (data == e->total || (!request && is_tickets(c, e)))
-		return;
-	c->answered |= !request;
-	if (!request)
+	if (!request) {
 		plain_missing(c, e->dir, e->total, &at);
-	else if (e->dir == DIR_OUT)
+	} else if (e->dir == DIR_OUT) {
+		tickets_settle(c);
 		held_add(c->table, c, e);
+	}
 }

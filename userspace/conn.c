@@ -90,6 +90,7 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 /* The parser, if any, ends; its open calls are done. */
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at)
 {
+	tickets_settle(c);
 	if (c->proto) {
 		const struct proto *p = c->proto;
 		void *state = c->state;
@@ -717,6 +718,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	missing = missing_before(c, e);
 	if (missing)
 		c->gaps++;
+	if (missing && e->dir == DIR_IN)
+		c->in_sync = false;
 	if (!(e->h.flags & EVF_MORE) && e->off + e->n < e->total) {
 		rest = e->total - e->off - e->n;
 		c->pos[e->dir] += rest;

@@ -97,7 +97,15 @@ struct conn {
 
 	/* cipher.c's and tls_bind.c's own */
 	struct buf hello;      /* a ClientHello that is not whole */
-	bool answered;         /* data came, or what cannot be told from it */
+	uint32_t in_left;      /* socket: bytes to come of the record received last */
+	bool in_sync;          /* ... is known */
+	bool in_counts;        /* ... it carries data */
+	bool tls13;            /* ... its handshake was TLS 1.3's */
+	bool answered;         /* ... data came */
+	uint8_t tickets;       /* ... records that may be session tickets, all of ticket_len */
+	uint16_t ticket_len;
+	uint64_t ticket_bytes; /* ... of those that came behind a request, the newest at ticket_at */
+	struct stamp ticket_at;
 	bool proven;           /* TLS object: its socket was used inside calls to it */
 	uint64_t owed;         /* ... plaintext written whose ciphertext has not left */
 	uint64_t owed_records; /* ... in so many records */

@@ -71,6 +71,8 @@ const struct conn *thread_socket(struct conns *t, uint32_t tid);
 
 /* The first bytes of an operation on a socket: does TLS begin here, or is it under way? */
 void conn_look(struct conn *c, const struct ev_data *e);
+/* What was kept back as session tickets was the reply: nothing else comes. */
+void tickets_settle(struct conn *c);
 /* An operation on a socket that carries TLS. */
 void cipher_data(struct conn *c, const struct ev_data *e);
 
