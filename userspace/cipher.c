@@ -26,7 +26,7 @@
 
 /* Ciphertext waits so long for its thread's next event. */
 #define HELD_NS 50000000ull
-/* Threads remembered in each bucket, 32 MB in all; the one used longest ago is forgotten: a run of a week makes millions,
+/* Threads remembered in each bucket, 36 MB in all; the one used longest ago is forgotten: a run of a week makes millions,
  * and where events are lost their end is not seen. */
 #define BUCKET_THREADS_MAX 8
 

@@ -13,7 +13,7 @@
 #define RECORD_PLAIN_MAX 16384
 
 #define HELD_MAX 64   /* writes of one thread that wait for its next event */
-#define WRITES_MAX 16 /* plaintext writes of one thread whose ciphertext has not come yet */
+#define WRITES_MAX 32 /* plaintext writes of one thread whose ciphertext has not come yet */
 
 /* Ciphertext that may be a call of its own. */
 struct held_op {
@@ -48,6 +48,7 @@ struct conns {
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */
 	uint64_t attach_ns;
+	uint64_t record_adds; /* bytes a record added to its plaintext in the newest join by length */
 	uint64_t last, turns; /* socket used last by anybody, and how often that changed */
 };
 

@@ -5,7 +5,7 @@
  * An object with a socket below it makes its system calls inside the calls to it: the kernel side tells the socket, a fact.
  * With memory BIOs (asyncio, Node) the plaintext goes into the object first and the ciphertext out of the thread next. So
  * the next write of that thread to a TLS socket carries what was written into one object, if its length is that of the
- * records (RFC 8446 5.2), and if it can be no other object's. Such a binding is checked on all that follows: a socket sends
+ * records (RFC 8446 5.2), and if no other object's are as much like it. Such a binding is checked on all that follows: a socket sends
  * no more than its object was given, an object gives no more than its socket received. When that does not hold the two
  * are parted: plaintext alone names and times its calls as well, it must only never count as another connection's.
  */
@@ -17,6 +17,10 @@
  * with padding takes. */
 #define RECORD_ADDS_MIN 21
 #define RECORD_ADDS_MAX 85
+/* What it adds where it is always the same: TLS 1.2 with ChaCha20 (RFC 7905), TLS 1.3, TLS 1.2 with AES-GCM (RFC 5288). */
+#define ADDS_CHACHA 21
+#define ADDS_TLS13 22
+#define ADDS_GCM 29
 /* The first write may also carry the client's Finished, certificates, a change of cipher. */
 #define HANDSHAKE_ADDS_MAX 8192
 /* The largest write that is no data of anybody's: an alert, a change of keys. */
@@ -24,6 +28,9 @@
 /* Plaintext whose ciphertext was not told by then went out in a way we cannot tell (a lost record); what comes later must
  * not be taken for it, nor wait for it. */
 #define WRITE_NS 1000000000ull
+
+/* From nothing to what is most certain; FIT_AS_BEFORE: with what records added to the writes joined last. */
+enum fit { FIT_NONE, FIT_PIECE, FIT_LOOSE, FIT_AEAD, FIT_AS_BEFORE };
 
 static uint64_t records_of(uint64_t n)
 {
@@ -107,68 +114,84 @@ static void writes_add(struct conns *t, struct conn *c, const struct ev_data *e)
 	f->writes[f->nwrites++] = (struct plain_write){ c, e->total, e->h.ts_ns };
 }
 
-/* The first n writes of an object left. */
-static void writes_left(struct flow_thread *f, const struct conn *c, unsigned n)
+/* An object's writes up to the one at i left. */
+static void writes_left(struct flow_thread *f, const struct conn *c, unsigned i)
 {
-	for (unsigned i = 0; i < f->nwrites && n;) {
-		if (f->writes[i].c != c) {
-			i++;
-			continue;
-		}
-		writes_drop(f, i);
-		n--;
-	}
+	do {
+		if (f->writes[i].c == c)
+			writes_drop(f, i);
+	} while (i-- > 0);
 }
 
-/* How many of an object's oldest writes are the n bytes on the wire; 0 none. *rest: plaintext of them still to come. */
-static unsigned writes_fit(const struct flow_thread *f, const struct conn *c, uint64_t n,
-                           uint64_t adds, uint64_t *rest)
+/* How well n bytes on the wire are that much plaintext in so many records. */
+static enum fit fit_of(const struct conns *t, uint64_t n, uint64_t plain, uint64_t records,
+                       uint64_t adds)
 {
-	uint64_t sum = 0, records = 0;
-	unsigned used = 0;
+	uint64_t each;
 
-	*rest = 0;
-	for (unsigned i = 0; i < f->nwrites; i++) {
-		if (f->writes[i].c != c)
+	if (n < plain + RECORD_ADDS_MIN * records ||
+	    n > plain + RECORD_ADDS_MAX * records + adds)
+		return FIT_NONE;
+	each = (n - plain) % records == 0 ? (n - plain) / records : 0;
+	if (each && each == t->record_adds)
+		return FIT_AS_BEFORE;
+	return each == ADDS_CHACHA || each == ADDS_TLS13 || each == ADDS_GCM ? FIT_AEAD : FIT_LOOSE;
+}
+
+/* Writes of one object that n bytes on the wire can be. */
+struct match {
+	struct conn *c;
+	enum fit fit;
+	unsigned last;  /* index of the newest of them */
+	uint64_t plain; /* bytes of them */
+	uint64_t records;
+	uint64_t rest; /* plaintext of them still to come */
+};
+
+/* The object's writes from the one at first on. */
+static void match_from(const struct conns *t, const struct flow_thread *f, unsigned first,
+                       uint64_t n, uint64_t adds, struct match *best)
+{
+	struct match m = { .c = f->writes[first].c };
+
+	for (unsigned i = first; i < f->nwrites; i++) {
+		if (f->writes[i].c != m.c)
 			continue;
-		used++;
-		sum += f->writes[i].n;
-		records += records_of(f->writes[i].n);
-		if (n >= sum + RECORD_ADDS_MIN * records &&
-		    n <= sum + RECORD_ADDS_MAX * records + adds)
-			return used;
+		m.last = i;
+		m.plain += f->writes[i].n;
+		m.records += records_of(f->writes[i].n);
+		m.fit = fit_of(t, n, m.plain, m.records, adds);
+		if (m.fit > best->fit)
+			*best = m;
 	}
 	/* the socket takes a large write in pieces */
-	if (!used || sum <= RECORD_PLAIN_MAX || n < RECORD_PLAIN_MAX || n >= sum)
-		return 0;
-	*rest = sum - n;
-	return used;
+	if (best->fit == FIT_NONE && m.plain > RECORD_PLAIN_MAX && n >= RECORD_PLAIN_MAX &&
+	    n < m.plain) {
+		m.fit = FIT_PIECE;
+		m.rest = m.plain - n;
+		*best = m;
+	}
 }
 
-/* The one object whose writes can be these n bytes; NULL: none, or more than one. */
-static struct conn *writes_owner(const struct flow_thread *f, uint64_t n, uint64_t adds,
-                                 unsigned *used, uint64_t *rest)
+/* The one object whose writes these n bytes are most like; false: none, or more than one. */
+static bool match_find(const struct conns *t, const struct flow_thread *f, uint64_t n,
+                       uint64_t adds, struct match *to)
 {
-	struct conn *owner = NULL;
+	bool several = false;
 
+	*to = (struct match){ 0 };
 	for (unsigned i = 0; i < f->nwrites; i++) {
-		struct conn *c = f->writes[i].c;
-		uint64_t more;
-		unsigned fit;
+		struct match m = { 0 };
 
-		if (c == owner || !(fit = writes_fit(f, c, n, adds, &more)))
-			continue;
-		if (owner)
-			return NULL;
-		owner = c;
-		*used = fit;
-		*rest = more;
+		match_from(t, f, i, n, adds, &m);
+		several = m.fit == to->fit && m.c != to->c ? true : m.fit > to->fit ? false : several;
+		if (m.fit > to->fit)
+			*to = m;
 	}
 	/* bound already: only if nothing else can have been meant */
-	for (unsigned i = 0; owner && owner->peer && i < f->nwrites; i++)
-		if (f->writes[i].c != owner)
-			return NULL;
-	return owner;
+	for (unsigned i = 0; to->c && to->c->peer && i < f->nwrites; i++)
+		several |= f->writes[i].c != to->c;
+	return to->fit != FIT_NONE && !several;
 }
 
 /* ---- checks ---- */
@@ -189,9 +212,9 @@ static bool owes(struct conn *tls, uint64_t n, uint64_t adds)
 bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking)
 {
 	struct flow_thread *f = thread_find(sock->table, e->h.tid, false);
-	uint64_t adds = shaking ? HANDSHAKE_ADDS_MAX : 0, rest = 0;
+	uint64_t adds = shaking ? HANDSHAKE_ADDS_MAX : 0;
 	struct conn *tls = sock->peer;
-	unsigned used = 0;
+	struct match m;
 
 	if (tls && (tls->proven || owes(tls, n, adds))) {
 		if (f)
@@ -202,14 +225,16 @@ bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool s
 	if (!f)
 		return false;
 	writes_tidy(f, e->h.ts_ns);
-	tls = writes_owner(f, n, adds, &used, &rest);
-	if (!tls)
+	if (!match_find(sock->table, f, n, adds, &m))
 		return f->nwrites > 0; /* most likely of one of them: no call of its own */
-	writes_left(f, tls, used);
+	tls = m.c;
+	if (m.fit >= FIT_AEAD)
+		sock->table->record_adds = (n - m.plain) / m.records;
+	writes_left(f, tls, m.last);
 	join(tls, sock);
 	late_ends(sock);
-	tls->owed = rest;
-	tls->owed_records = records_of(rest);
+	tls->owed = m.rest;
+	tls->owed_records = records_of(m.rest);
 	for (unsigned i = 0; i < f->nwrites; i++) {
 		if (f->writes[i].c != tls)
 			continue;
