@@ -605,12 +605,10 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 	struct stamp attach = { c->table->attach_ns, c->table->attach_ns, at->pid, at->tid,
 		                at->task };
 
-	const struct conn *s = thread_socket(c->table, at->tid);
-
 	if (c->spoke || !bytes_start(b, "HTTP/1."))
 		return;
 	/* the snapshot had found it out already, on the socket this plaintext came through */
-	if (c->tls && s && s->open)
+	if (c->tls && tls_came_through(c, at->tid, b.n + gap))
 		return;
 	start_proto(c, &proto_generic);
 	if (!c->proto)

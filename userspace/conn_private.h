@@ -15,6 +15,8 @@
 #define HELD_MAX 64   /* writes of one thread that wait for its next event */
 #define WRITES_MAX 32 /* plaintext writes of one thread whose ciphertext has not come yet */
 
+#define READS_MAX 32  /* reads of one thread whose plaintext has not come yet */
+
 /* Ciphertext that may be a call of its own. */
 struct held_op {
 	struct conn *c;
@@ -35,6 +37,11 @@ struct flow_thread {
 	unsigned nheld, nwrites;
 	struct held_op held[HELD_MAX];
 	struct plain_write writes[WRITES_MAX];
+	unsigned nreads; /* records received, the oldest first, whose object is not known */
+	struct cipher_read {
+		uint64_t sock;
+		uint64_t record; /* bytes in its body */
+	} reads[READS_MAX];
 	struct flow_thread *next;
 };
 
@@ -95,6 +102,9 @@ void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
 bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking);
 /* A TLS socket received; record: the length of the record that begins there, 0 unknown. */
 void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record);
+/* Thread tid reads n bytes, the first ones, of TLS object tls: did they come through a socket that has an open call? Told by
+ * its binding, else by the records the thread received, the oldest that is so long. */
+bool tls_came_through(struct conn *tls, uint32_t tid, uint64_t n);
 /* The TLS object and its socket, if any, have nothing to do with each other. NULL is fine. */
 void tls_part(struct conn *tls);
 

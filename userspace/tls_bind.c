@@ -246,9 +246,17 @@ bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool s
 
 void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record)
 {
+	struct flow_thread *f;
+
 	sock->record = (uint16_t)(record <= RECORD_PLAIN_MAX + RECORD_ADDS_MAX ? record : 0);
-	if (!sock->peer)
+	if (!sock->peer) {
+		f = record ? thread_find(sock->table, e->h.tid, true) : NULL;
+		if (f && f->nreads == READS_MAX)
+			memmove(f->reads, f->reads + 1, --f->nreads * sizeof(*f->reads));
+		if (f)
+			f->reads[f->nreads++] = (struct cipher_read){ sock->sock, record };
 		return;
+	}
 	/* of what came before and was not read, no more can wait than a record that is not whole */
 	if (sock->unread > RECORD_PLAIN_MAX + RECORD_ADDS_MAX)
 		sock->unread = RECORD_PLAIN_MAX + RECORD_ADDS_MAX;
@@ -274,6 +282,25 @@ static void reads(struct conns *t, struct conn *tls, const struct ev_data *e)
 	    last->record >= e->total + RECORD_ADDS_MIN - RECORD_HEADER &&
 	    last->record <= e->total + RECORD_ADDS_MAX - RECORD_HEADER)
 		tls_part(last->peer);
+}
+
+bool tls_came_through(struct conn *tls, uint32_t tid, uint64_t n)
+{
+	struct flow_thread *f = thread_find(tls->table, tid, false);
+	const struct conn *sock;
+
+	if (tls->peer)
+		return tls->peer->open > 0;
+	for (unsigned i = 0; f && i < f->nreads; i++) {
+		if (f->reads[i].record < n + RECORD_ADDS_MIN - RECORD_HEADER ||
+		    f->reads[i].record > n + RECORD_ADDS_MAX - RECORD_HEADER)
+			continue;
+		sock = conns_by_sock(tls->table, f->reads[i].sock);
+		memmove(f->reads + i, f->reads + i + 1, (--f->nreads - i) * sizeof(*f->reads));
+		return sock && sock->open > 0;
+	}
+	sock = thread_socket(tls->table, tid);
+	return sock && sock->open > 0;
 }
 
 void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
