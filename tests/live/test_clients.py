@@ -32,7 +32,7 @@ class Clients(ClientsTest):
 
     def test_attached_while_requests_are_in_flight(self):
         server = self.server("fault=hang")
-        them = self.clients(f"https://localhost:{server.port}", server.ca)
+        them = self.clients(f"https://localhost:{server.port}", server.ca, patient=True)
         for client in them:
             self.asked_and_held(server, client, 3)
         observer = self.watch_clients(them, server.port)

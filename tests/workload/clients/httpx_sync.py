@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """httpx.Client, shared by threads."""
 import httpx
-from client import HEADERS, PATH, URL, run_threads
+from client import HEADERS, PATH, PATIENCE, URL, run_threads
 
-client = httpx.Client()
+client = httpx.Client(**PATIENCE)
 
 
 def ask(request):
