@@ -188,7 +188,8 @@ static uint64_t data_at(struct conn *c, const struct ev_data *e)
 	while (at + RECORD_HEADER <= e->n && is_record(e->data + at, e->n - at)) {
 		len = be16(e->data + at + 3);
 		if (e->data[at] == RECORD_DATA && !is_shaking(c))
-			return len == ALERT_BODY && at + RECORD_HEADER + len == e->total ? e->total : at;
+			return len == ALERT_BODY && at + RECORD_HEADER + len == e->total ? e->total
+			                                                                 : at;
 		/* right behind the change of cipher an encrypted record is a certificate */
 		if (e->data[at] == RECORD_DATA && len != FINISHED_SHA256 && len != FINISHED_SHA384)
 			return before == RECORD_CCS ? e->total : at;

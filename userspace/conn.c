@@ -608,7 +608,7 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 	if (c->spoke || !bytes_start(b, "HTTP/1."))
 		return;
 	/* the snapshot had found it out already, on the socket this plaintext came through */
-	if (c->tls && tls_came_through(c, at->tid, b.n + gap))
+	if (c->tls && tls_came_through(c, at->tid))
 		return;
 	start_proto(c, &proto_generic);
 	if (!c->proto)

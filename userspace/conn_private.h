@@ -15,7 +15,7 @@
 #define HELD_MAX 64   /* writes of one thread that wait for its next event */
 #define WRITES_MAX 32 /* plaintext writes of one thread whose ciphertext has not come yet */
 
-#define READS_MAX 32  /* reads of one thread whose plaintext has not come yet */
+#define READS_MAX 32 /* reads of one thread whose plaintext has not come yet */
 
 /* Ciphertext that may be a call of its own. */
 struct held_op {
@@ -40,7 +40,8 @@ struct flow_thread {
 	unsigned nreads; /* records received, the oldest first, whose object is not known */
 	struct cipher_read {
 		uint64_t sock;
-		uint64_t record; /* bytes in its body */
+		uint64_t record; /* bytes in the body of the first one */
+		uint64_t total;  /* of the read */
 	} reads[READS_MAX];
 	struct flow_thread *next;
 };
@@ -55,7 +56,8 @@ struct conns {
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */
 	uint64_t attach_ns;
-	uint64_t record_adds; /* bytes a record added to its plaintext in the newest join by length */
+	uint64_t
+		record_adds; /* bytes a record added to its plaintext in the newest join by length */
 	uint64_t last, turns; /* socket used last by anybody, and how often that changed */
 };
 
@@ -102,9 +104,8 @@ void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
 bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking);
 /* A TLS socket received; record: the length of the record that begins there, 0 unknown. */
 void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record);
-/* Thread tid reads n bytes, the first ones, of TLS object tls: did they come through a socket that has an open call? Told by
- * its binding, else by the records the thread received, the oldest that is so long. */
-bool tls_came_through(struct conn *tls, uint32_t tid, uint64_t n);
+/* Plaintext that thread tid just read from TLS object tls: did it come through a socket that has an open call? */
+bool tls_came_through(const struct conn *tls, uint32_t tid);
 /* The TLS object and its socket, if any, have nothing to do with each other. NULL is fine. */
 void tls_part(struct conn *tls);
 

@@ -129,8 +129,7 @@ static enum fit fit_of(const struct conns *t, uint64_t n, uint64_t plain, uint64
 {
 	uint64_t each;
 
-	if (n < plain + RECORD_ADDS_MIN * records ||
-	    n > plain + RECORD_ADDS_MAX * records + adds)
+	if (n < plain + RECORD_ADDS_MIN * records || n > plain + RECORD_ADDS_MAX * records + adds)
 		return FIT_NONE;
 	each = (n - plain) % records == 0 ? (n - plain) / records : 0;
 	if (each && each == t->record_adds)
@@ -184,7 +183,9 @@ static bool match_find(const struct conns *t, const struct flow_thread *f, uint6
 		struct match m = { 0 };
 
 		match_from(t, f, i, n, adds, &m);
-		several = m.fit == to->fit && m.c != to->c ? true : m.fit > to->fit ? false : several;
+		several = m.fit == to->fit && m.c != to->c ? true
+		          : m.fit > to->fit                ? false
+		                                           : several;
 		if (m.fit > to->fit)
 			*to = m;
 	}
@@ -254,7 +255,8 @@ void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record)
 		if (f && f->nreads == READS_MAX)
 			memmove(f->reads, f->reads + 1, --f->nreads * sizeof(*f->reads));
 		if (f)
-			f->reads[f->nreads++] = (struct cipher_read){ sock->sock, record };
+			f->reads[f->nreads++] =
+				(struct cipher_read){ sock->sock, record, e->total };
 		return;
 	}
 	/* of what came before and was not read, no more can wait than a record that is not whole */
@@ -264,42 +266,67 @@ void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record)
 	sock->fresh = true;
 }
 
+static bool record_holds(uint64_t record, uint64_t n)
+{
+	return record >= n + RECORD_ADDS_MIN - RECORD_HEADER &&
+	       record <= n + RECORD_ADDS_MAX - RECORD_HEADER;
+}
+
+/* An object without a socket gave n bytes: through which did they come? The oldest record of that length that the thread
+ * received is theirs; if it is the newest thing it did, and no other is like it, the two are joined. */
+static void reads_unbound(struct conns *t, struct conn *tls, const struct ev_data *e)
+{
+	struct flow_thread *f = thread_find(t, e->h.tid, false);
+	struct cipher_read r = { 0 };
+	unsigned found = 0, at = 0;
+	struct conn *sock;
+
+	for (unsigned i = 0; f && i < f->nreads; i++)
+		if (record_holds(f->reads[i].record, e->total) && !found++)
+			at = i;
+	if (!found)
+		return;
+	r = f->reads[at];
+	memmove(f->reads + at, f->reads + at + 1, (--f->nreads - at) * sizeof(*f->reads));
+	tls->through = r.sock;
+	sock = conns_by_sock(t, r.sock);
+	if (!sock || sock->peer || found > 1 || f->last != r.sock)
+		return;
+	join(tls, sock);
+	sock->unread = r.total - e->total - RECORD_ADDS_MIN;
+}
+
 /* An object gave n bytes: did its socket receive as much? If not, who did? */
 static void reads(struct conns *t, struct conn *tls, const struct ev_data *e)
 {
 	struct conn *sock = tls->peer, *last;
 	uint64_t least = e->total + (sock && sock->fresh ? RECORD_ADDS_MIN : 0);
 
-	if (sock && sock->unread >= least) {
+	tls->through = 0;
+	if (!sock) {
+		reads_unbound(t, tls, e);
+		return;
+	}
+	if (sock->unread >= least) {
 		sock->unread -= least;
 		sock->fresh = false;
 		return;
 	}
 	tls_part(tls);
-	last = (struct conn *)thread_socket(t, e->h.tid);
+	last = conns_by_sock(t, thread_socket(t, e->h.tid) ? thread_socket(t, e->h.tid)->sock : 0);
 	/* a record of just this plaintext was the last thing this thread received, for another object as we thought */
 	if (last && last->peer && !last->peer->proven && last->fresh &&
-	    last->record >= e->total + RECORD_ADDS_MIN - RECORD_HEADER &&
-	    last->record <= e->total + RECORD_ADDS_MAX - RECORD_HEADER)
+	    record_holds(last->record, e->total))
 		tls_part(last->peer);
 }
 
-bool tls_came_through(struct conn *tls, uint32_t tid, uint64_t n)
+bool tls_came_through(const struct conn *tls, uint32_t tid)
 {
-	struct flow_thread *f = thread_find(tls->table, tid, false);
-	const struct conn *sock;
+	const struct conn *sock = tls->peer;
 
-	if (tls->peer)
-		return tls->peer->open > 0;
-	for (unsigned i = 0; f && i < f->nreads; i++) {
-		if (f->reads[i].record < n + RECORD_ADDS_MIN - RECORD_HEADER ||
-		    f->reads[i].record > n + RECORD_ADDS_MAX - RECORD_HEADER)
-			continue;
-		sock = conns_by_sock(tls->table, f->reads[i].sock);
-		memmove(f->reads + i, f->reads + i + 1, (--f->nreads - i) * sizeof(*f->reads));
-		return sock && sock->open > 0;
-	}
-	sock = thread_socket(tls->table, tid);
+	if (!sock)
+		sock = tls->through ? conns_by_sock(tls->table, tls->through)
+		                    : thread_socket(tls->table, tid);
 	return sock && sock->open > 0;
 }
 
