@@ -11,7 +11,7 @@ now() {
 }
 
 one() {
-	local number=$1 words body reply start end tokens
+	local number=$1 words body reply start end
 	words=$(printf 'word %.0s' $(seq "$number"))
 	body="{\"model\":\"stand-in\",\"messages\":[{\"role\":\"user\",\"content\":\"$words\"}]}"
 	start=$(now)
