@@ -52,6 +52,7 @@ struct conns {
 	struct conn **buckets;
 	struct conn **by_ends; /* TCP sockets whose both ends are known */
 	struct flow_thread **threads;
+	struct dns *dns; /* names that the target asked for */
 	size_t n;
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */
@@ -99,6 +100,8 @@ void threads_free(struct conns *t);
 
 /* Plaintext of TLS object c: joins it with its socket where that is a fact, checks what was joined by lengths. */
 void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
+/* The socket's bytes are those of the TLS object, NULL not known. */
+void tls_above(struct conn *sock, struct conn *tls);
 /* A TLS socket sends n bytes that carry data, in an operation that is in no call to a TLS object; shaking: and what ends the
  * handshake. Joins it with the object they come from where only one can be meant. True: their plaintext was seen. */
 bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking);

@@ -3,6 +3,7 @@
  * Which TLS object speaks through which socket.
  *
  * An object with a socket below it makes its system calls inside the calls to it: the kernel side tells the socket, a fact.
+ * Of Go it reads which object a socket is below, and tells it with the socket's bytes: they need not come on one thread.
  * With memory BIOs (asyncio, Node) the plaintext goes into the object first and the ciphertext out of the thread next. So
  * the next write of that thread to a TLS socket carries what was written into one object, if its length is that of the
  * records (RFC 8446 5.2), and if no other object's are as much like it. Such a binding is checked on all that follows: a socket sends
@@ -328,6 +329,14 @@ bool tls_came_through(const struct conn *tls, uint32_t tid)
 		sock = tls->through ? conns_by_sock(tls->table, tls->through)
 		                    : thread_socket(tls->table, tid);
 	return sock && sock->open > 0;
+}
+
+void tls_above(struct conn *sock, struct conn *tls)
+{
+	if (!tls || tls->ignored)
+		return;
+	tls->proven = true;
+	join(tls, sock);
 }
 
 void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
