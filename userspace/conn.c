@@ -725,8 +725,7 @@ static struct conn *conn_of(struct conns *t, const struct ev_data *e)
 {
 	if (e->tls)
 		make(t, 0, e->tls, e->h.pid);
-	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid)
-	                            : find(t, 0, e->tls, e->h.pid);
+	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid) : find(t, 0, e->tls, e->h.pid);
 }
 
 /* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */

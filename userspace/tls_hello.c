@@ -88,11 +88,11 @@ static void read_body(struct bytes b, struct tls_hello *to)
 {
 	struct bytes skipped, head, ext;
 
-	if (!take(&b, 2 + 32, &skipped) ||        /* version, random */
-	    !take_vector(&b, 1, &skipped) ||      /* session id */
-	    !take_vector(&b, 2, &skipped) ||      /* cipher suites */
-	    !take_vector(&b, 1, &skipped) ||      /* compression methods */
-	    !take(&b, 2, &skipped))               /* length of the extensions */
+	if (!take(&b, 2 + 32, &skipped) ||   /* version, random */
+	    !take_vector(&b, 1, &skipped) || /* session id */
+	    !take_vector(&b, 2, &skipped) || /* cipher suites */
+	    !take_vector(&b, 1, &skipped) || /* compression methods */
+	    !take(&b, 2, &skipped))          /* length of the extensions */
 		return;
 	while (take(&b, 2, &head) && take_vector(&b, 2, &ext)) {
 		if (be16(head.p) == EXT_SERVER_NAME)
