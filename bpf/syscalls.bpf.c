@@ -156,13 +156,16 @@ struct {
 	__type(value, __u32);
 } captures SEC(".maps");
 
-/* A socket is used inside a TLS call: the first one is the one it speaks through. */
-static __always_inline void tls_uses(struct tls_call *c, __u64 ino, int fd)
+/* Is a socket used inside a TLS call? The first one is the one it speaks through. */
+static __always_inline bool tls_uses(struct tls_call *c, __u64 ino, int fd)
 {
-	if (!c->sp || c->sock)
-		return;
-	c->sock = ino;
-	c->fd = fd;
+	if (!c->sp)
+		return 0;
+	if (!c->sock) {
+		c->sock = ino;
+		c->fd = fd;
+	}
+	return c->sock == ino;
 }
 
 /* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno; g: the goroutine, where the thread has one. */
@@ -173,10 +176,14 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	struct slot *s;
 	struct ev_data *d;
 	__u32 want = 0, limit, *capture;
+	bool in_tls;
 	__u64 pos;
 
-	tls_uses(&t->tls[DIR_IN], r->ino, fd);
-	tls_uses(&t->tls[DIR_OUT], r->ino, fd);
+	/* of the same direction: Node writes to sockets inside SSL_read(), from its handshake callback */
+	if (io->dir == DIR_IN)
+		in_tls = tls_uses(&t->tls[DIR_IN], r->ino, fd);
+	else
+		in_tls = tls_uses(&t->tls[DIR_OUT], r->ino, fd);
 	go_uses(t, g, io->dir, r->ino, fd);
 	if (io->peek || ret == -EAGAIN || ret == -EINTR ||
 	    (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4))
@@ -193,6 +200,8 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	d = (struct ev_data *)s->room;
 	__builtin_memset(d, 0, sizeof(*d));
 	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
+	if (in_tls)
+		d->h.flags |= EVF_IN_TLS;
 	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
 	d->sock = r->ino;
 	d->tls = st->tgid == t->tgid ? st->tls : 0;

@@ -1,72 +1,41 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sockets that carry TLS: the server's name from the ClientHello (RFC 8446 4.1.2, RFC 6066 3), and which TLS object speaks
- * through which socket.
- *
- * A client with a socket below its TLS object makes its system calls inside the TLS call: the kernel side tells the socket. Of
- * Go it reads which object a socket is below, and tells it with the socket's bytes: they need not come on one thread.
- * With memory BIOs (asyncio, Node) the plaintext goes into the object first and the ciphertext out of the thread next: the
- * next write of that thread to a TLS socket carries it, if its length is that of the records (RFC 8446 5.2). This is
- * checked for every write, and a join that no longer holds is undone.
- *
- * Where no TLS object is found the connection has timings only: application data out opens a call, in answers it.
+ * Sockets that carry TLS: how they are told, what their ClientHello says, which of their operations carry data, and their
+ * calls where no TLS object is found: then a connection has timings only, application data out opens a call, in answers it.
+ * Which TLS object speaks through which socket stands in tls_bind.c.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "conn_private.h"
 #include "proto/generic.h"
+#include "tls_hello.h"
 
+/* Record types, RFC 8446 5.1 */
 #define RECORD_CCS 20
 #define RECORD_HANDSHAKE 22
 #define RECORD_DATA 23
-#define RECORD_HEADER 5
-#define RECORD_PLAIN_MAX 16384
-/* What a record adds to its plaintext: 17 is the least an AEAD needs with the header and no nonce, 85 the most a CBC suite
- * with padding takes. */
-#define RECORD_ADDS_MIN 21
-#define RECORD_ADDS_MAX 85
-/* The first write may also carry the client's Finished, certificates, a change of cipher. */
-#define HANDSHAKE_ADDS_MAX 8192
 /* Bodies of a TLS 1.3 client's Finished, encrypted: message 36 or 52 bytes, type byte, tag. */
 #define FINISHED_SHA256 53
 #define FINISHED_SHA384 69
-/* Plaintext whose socket is not known makes the same thread's ciphertext within this time its likely other side. */
-#define SAME_WRITE_NS 50000000ull
+/* The body of a TLS 1.3 alert, encrypted (close_notify at the end): 2 bytes, type byte, tag. */
+#define ALERT_BODY 19
+/* Session tickets of one handshake: OpenSSL sends two of 255 bytes, one when it resumed a session. */
+#define TICKETS_MAX 4
+#define TICKET_BODY_MIN 100
+#define TICKET_BODY_MAX 1024
 
-#define HELD_MAX 64   /* writes of one thread that wait for its next event */
-#define WRITES_MAX 16 /* plaintext writes of one thread whose ciphertext has not come yet */
-/* Threads remembered in each bucket, 32 MB in all; the one used longest ago is forgotten: a run of a week makes millions,
+/* Ciphertext waits so long for its thread's next event. */
+#define HELD_NS 50000000ull
+/* Threads remembered in each bucket, 36 MB in all; the one used longest ago is forgotten: a run of a week makes millions,
  * and where events are lost their end is not seen. */
 #define BUCKET_THREADS_MAX 8
 
 enum handshake { HS_NONE, HS_HELLO, HS_ANSWERED, HS_DONE };
 
-struct held_op {
-	struct conn *c;
-	struct stamp at;
-	uint64_t n;
-};
-
-struct plain_write {
-	struct conn *c;
-	uint64_t n;
-	uint64_t ts_ns;
-};
-
-struct flow_thread {
-	uint32_t tid;
-	uint64_t last; /* inode of the socket used last */
-	unsigned nheld, nwrites;
-	struct held_op held[HELD_MAX];
-	struct plain_write writes[WRITES_MAX];
-	struct flow_thread *next;
-};
-
-static void held_release(struct conns *t, struct flow_thread *f);
+static void held_release(struct flow_thread *f);
 
 /* create: makes it when missing, and puts it in front of its bucket; the last of a full bucket, used longest ago, goes. */
-static struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool create)
+struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool create)
 {
 	struct flow_thread **first = &t->threads[tid % THREAD_BUCKETS], **p = first, *f;
 	bool found;
@@ -80,7 +49,7 @@ static struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool creat
 	if (f)
 		*p = f->next;
 	if (f && !found) {
-		held_release(t, f);
+		held_release(f);
 		free(f);
 	}
 	if (!found && !(f = calloc(1, sizeof(*f))))
@@ -135,100 +104,159 @@ static bool is_record(const uint8_t *p, size_t n)
 	       p[2] <= 4 && be16(p + 3) <= RECORD_PLAIN_MAX + 2048;
 }
 
-static bool is_client_hello(const uint8_t *p, size_t n)
-{
-	return n >= 11 && is_record(p, n) && p[0] == RECORD_HANDSHAKE && p[5] == 1 && p[9] == 3;
-}
-
-/* Skips a vector whose length takes len_bytes; false when it does not fit. */
-static bool skip(const uint8_t **p, const uint8_t *end, size_t len_bytes)
-{
-	size_t n = 0;
-
-	if ((size_t)(end - *p) < len_bytes)
-		return false;
-	for (size_t i = 0; i < len_bytes; i++)
-		n = n << 8 | *(*p)++;
-	if ((size_t)(end - *p) < n)
-		return false;
-	*p += n;
-	return true;
-}
-
-/* The name in the server_name extension; n is cut to what was captured. False when there is none. */
-static bool hello_sni(const uint8_t *p, size_t n, char *to, size_t room)
-{
-	const uint8_t *end = p + n;
-
-	if (n < 43)
-		return false;
-	p += RECORD_HEADER + 4 + 2 + 32;
-	if (!skip(&p, end, 1) || !skip(&p, end, 2) || !skip(&p, end, 1) || end - p < 2)
-		return false;
-	for (p += 2; end - p >= 4;) {
-		unsigned type = be16(p), len = be16(p + 2);
-
-		p += 4;
-		if ((size_t)(end - p) < len)
-			return false;
-		if (type == 0 && len >= 5 && p[2] == 0 && be16(p + 3) <= len - 5u &&
-		    be16(p + 3) < room) {
-			memcpy(to, p + 5, be16(p + 3));
-			to[be16(p + 3)] = '\0';
-			return true;
-		}
-		p += len;
-	}
-	return false;
-}
-
 static void becomes_ciphertext(struct conn *c, const struct stamp *at)
 {
 	c->ciphertext = true;
 	/* a call seeded at attach goes on: it is only known by its times anyway */
 	if (c->proto != &proto_generic)
 		conn_stop(c, DONE_SWITCHED, at);
+}
+
+static void capture_records(struct conn *c)
+{
+	buf_free(&c->hello);
 	c->table->ops.enough(c->table->ops.ctx, c->sock, CIPHER_CAPTURE);
+}
+
+/* What the client wrote first, or that and what it wrote next. False: no ClientHello. */
+static bool hello_looks(struct conn *c, const struct ev_data *e, const struct stamp *at)
+{
+	struct tls_hello hello;
+	struct bytes b = { (const char *)e->data, e->n };
+	enum tls_hello_match m;
+
+	if (c->hello.n) {
+		if (!buf_add(&c->hello, b.p, b.n))
+			return false;
+		b = buf_bytes(&c->hello);
+	}
+	m = tls_hello_read(b, &hello);
+	if (m == TLS_HELLO_NO)
+		return false;
+	if (!c->ciphertext)
+		becomes_ciphertext(c, at);
+	c->handshake = HS_HELLO;
+	memcpy(c->alpn, hello.alpn, sizeof(c->alpn));
+	if (hello.name[0])
+		conn_host(c, hello.name);
+	if (m == TLS_HELLO_MORE && e->n == e->total && b.n < TLS_HELLO_MAX &&
+	    (c->hello.n || buf_add(&c->hello, b.p, b.n)))
+		return true;
+	capture_records(c);
+	return true;
 }
 
 void conn_look(struct conn *c, const struct ev_data *e)
 {
 	struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
-	char name[sizeof(c->endpoint.host)];
 
 	if (!c->sock)
 		return;
-	if (e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT) &&
-	    is_client_hello(e->data, e->n)) {
-		if (!c->ciphertext)
-			becomes_ciphertext(c, &at);
-		c->handshake = HS_HELLO;
-		if (hello_sni(e->data, e->n, name, sizeof(name)))
-			conn_host(c, name);
-	} else if (!c->ciphertext && !c->from_start && (!c->proto || c->proto == &proto_generic) &&
-	           e->n >= RECORD_HEADER && e->data[0] == RECORD_DATA && is_record(e->data, e->n)) {
+	if (e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT) && hello_looks(c, e, &at))
+		return;
+	if (c->hello.n)
+		capture_records(c);
+	if (c->ciphertext)
+		return;
+	/* inside a call into the TLS library whatever goes through the socket is the library's: with kTLS plaintext, which
+	 * the library's caller gave it */
+	if (e->h.flags & EVF_IN_TLS ||
+	    (!c->from_start && (!c->proto || c->proto == &proto_generic) && e->n >= RECORD_HEADER &&
+	     e->data[0] == RECORD_DATA && is_record(e->data, e->n))) {
 		becomes_ciphertext(c, &at);
+		capture_records(c);
 		c->handshake = HS_DONE;
 	}
 }
 
 /* ---- calls of connections whose plaintext is not seen ---- */
 
-/* Does a client's write carry application data, or only the end of the handshake? */
-static bool carries_data(const struct conn *c, const struct ev_data *e)
+static bool is_shaking(const struct conn *c)
 {
+	return c->handshake == HS_HELLO || c->handshake == HS_ANSWERED;
+}
+
+/*
+ * Where application data begins in a write or read, total where it has none: the end of the handshake, an alert. Records are
+ * told by their headers; where the capture ends before one, what follows handshake messages counts as such, all else as data.
+ */
+static uint64_t data_at(struct conn *c, const struct ev_data *e)
+{
+	unsigned len, before = 0;
 	uint64_t at = 0;
 
-	if (c->handshake == HS_DONE || c->handshake == HS_NONE)
-		return true;
 	while (at + RECORD_HEADER <= e->n && is_record(e->data + at, e->n - at)) {
-		unsigned len = be16(e->data + at + 3);
-
+		len = be16(e->data + at + 3);
+		if (e->data[at] == RECORD_DATA && !is_shaking(c))
+			return len == ALERT_BODY && at + RECORD_HEADER + len == e->total ? e->total
+			                                                                 : at;
+		/* right behind the change of cipher an encrypted record is a certificate */
 		if (e->data[at] == RECORD_DATA && len != FINISHED_SHA256 && len != FINISHED_SHA384)
-			return true;
+			return before == RECORD_CCS ? e->total : at;
+		c->tls13 |= e->data[at] == RECORD_DATA;
+		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}
-	return at < e->total && at >= e->n;
+	if (is_shaking(c) &&
+	    (before == RECORD_HANDSHAKE || e->n == e->total || at + RECORD_HEADER <= e->n))
+		return e->total;
+	return at < e->total ? at : e->total;
+}
+
+/*
+ * The first records a TLS 1.3 server sends are session tickets (RFC 8446 4.6.1), in looks data like any other: one or a few,
+ * all of one length. What may be one is kept: if nothing else comes it was the reply.
+ */
+static bool is_ticket(struct conn *c, unsigned len, const struct ev_data *e)
+{
+	if (!c->from_start || !c->tls13 || c->answered || c->tickets == TICKETS_MAX ||
+	    len < TICKET_BODY_MIN || len > TICKET_BODY_MAX || (c->tickets && len != c->ticket_len))
+		return false;
+	c->tickets++;
+	c->ticket_len = (uint16_t)len;
+	if (is_shaking(c))
+		return true;
+	c->ticket_bytes += RECORD_HEADER + len;
+	c->ticket_at = (struct stamp){ e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
+	return true;
+}
+
+/* Does a record that a client receives carry data of its peer? */
+static bool record_counts(struct conn *c, const uint8_t *header, const struct ev_data *e)
+{
+	unsigned len = be16(header + 3);
+
+	if (header[0] != RECORD_DATA || len == ALERT_BODY || is_ticket(c, len, e) || is_shaking(c))
+		return false;
+	c->answered = true;
+	c->ticket_bytes = 0;
+	return true;
+}
+
+/* Does a client's read bring data? Told by the headers of its records, one after the other; where they are lost, or
+ * lie where nothing was captured, it is taken to. */
+static bool brings_data(struct conn *c, const struct ev_data *e)
+{
+	bool counts = false;
+
+	if (!c->in_sync && is_record(e->data, e->n)) {
+		c->in_sync = true;
+		c->in_left = 0;
+	}
+	for (uint64_t at = 0, n; c->in_sync && at < e->total; at += n) {
+		if (!c->in_left) {
+			if (at >= e->n || !is_record(e->data + at, e->n - at)) {
+				c->in_sync = false;
+				break;
+			}
+			c->in_left = RECORD_HEADER + be16(e->data + at + 3);
+			c->in_counts = record_counts(c, e->data + at, e);
+		}
+		n = c->in_left < e->total - at ? c->in_left : e->total - at;
+		c->in_left -= (uint32_t)n;
+		counts |= c->in_counts;
+	}
+	return counts || (!c->in_sync && !is_shaking(c));
 }
 
 static void plain_missing(struct conn *c, int dir, uint64_t n, const struct stamp *at)
@@ -237,12 +265,20 @@ static void plain_missing(struct conn *c, int dir, uint64_t n, const struct stam
 	conn_feed(c, dir, (struct bytes){ "", 0 }, n, PARTIAL_NO_PLAINTEXT, at);
 }
 
-static void held_release(struct conns *t, struct flow_thread *f)
+void tickets_settle(struct conn *c)
+{
+	uint64_t n = c->ticket_bytes;
+
+	c->ticket_bytes = 0;
+	if (n && c->open && !c->peer)
+		plain_missing(c, DIR_IN, n, &c->ticket_at);
+}
+
+static void held_release(struct flow_thread *f)
 {
 	struct held_op held[HELD_MAX];
 	unsigned n = f->nheld;
 
-	(void)t;
 	memcpy(held, f->held, n * sizeof(*held));
 	f->nheld = 0;
 	for (unsigned i = 0; i < n; i++)
@@ -263,15 +299,15 @@ void held_flush(struct conns *t, uint32_t tid, const struct ev_data *now)
 		f->nheld = 0;
 		return;
 	}
-	held_release(t, f);
+	held_release(f);
 }
 
 void held_flush_older(struct conns *t, uint64_t ts_ns)
 {
 	for (size_t i = 0; i < THREAD_BUCKETS; i++)
 		for (struct flow_thread *f = t->threads[i]; f; f = f->next)
-			if (f->nheld && f->held[0].at.end_ns + SAME_WRITE_NS < ts_ns)
-				held_release(t, f);
+			if (f->nheld && f->held[0].at.end_ns + HELD_NS < ts_ns)
+				held_release(f);
 }
 
 void held_forget(struct conns *t, const struct conn *c)
@@ -297,7 +333,7 @@ static void held_add(struct conns *t, struct conn *c, const struct ev_data *e)
 	if (!f)
 		return;
 	if (f->nheld == HELD_MAX)
-		held_release(t, f);
+		held_release(f);
 	c->noted = true;
 	f->held[f->nheld++] = (struct held_op){
 		.c = c,
@@ -306,139 +342,46 @@ static void held_add(struct conns *t, struct conn *c, const struct ev_data *e)
 	};
 }
 
-/* ---- joining ---- */
+/* ---- an operation ---- */
 
-static void join(struct conn *tls, struct conn *sock)
+/* Its plaintext is seen, or will be as soon as the call into the TLS library that it is part of returns. */
+static bool seen_elsewhere(struct conn *c, const struct ev_data *e, uint64_t data)
 {
-	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid,
-		            0 };
-
-	if (tls->peer == sock)
-		return;
-	conn_part(tls);
-	conn_part(sock);
-	/* what the socket was taken for before its plaintext was found ends here */
-	conn_stop(sock, DONE_SWITCHED, &at);
-	tls->peer = sock;
-	sock->peer = tls;
-	sock->plaintext_seen = true;
-	if (!sock->ciphertext) {
-		sock->ciphertext = true;
-		sock->table->ops.enough(sock->table->ops.ctx, sock->sock, CIPHER_CAPTURE);
-	}
-	tls->role = sock->role;
-	tls->port = sock->port;
-	snprintf(tls->endpoint.addr, sizeof(tls->endpoint.addr), "%s", sock->endpoint.addr);
-	if (sock->endpoint.host[0] && !tls->endpoint.host[0])
-		snprintf(tls->endpoint.host, sizeof(tls->endpoint.host), "%s", sock->endpoint.host);
-	conn_rename(tls);
-}
-
-void tls_above(struct conn *sock, struct conn *tls)
-{
-	if (tls && !tls->ignored && sock->peer != tls)
-		join(tls, sock);
-}
-
-/* What is older was carried in a way we could not tell (a short write, a lost record) and must not stand in the way of
- * what comes. */
-static void writes_expire(struct flow_thread *f, uint64_t now_ns)
-{
-	unsigned old = 0;
-
-	while (old < f->nwrites && f->writes[old].ts_ns + SAME_WRITE_NS <= now_ns)
-		old++;
-	f->nwrites -= old;
-	memmove(f->writes, f->writes + old, f->nwrites * sizeof(*f->writes));
-}
-
-void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
-{
-	struct conn *sock = conns_by_sock(t, e->sock);
-	struct flow_thread *f;
-
-	if (sock) {
-		join(c, sock);
-		return;
-	}
-	if (e->dir != DIR_OUT || e->off || !(f = thread_find(t, e->h.tid, true)))
-		return;
-	writes_expire(f, e->h.ts_ns);
-	if (f->nwrites == WRITES_MAX)
-		memmove(f->writes, f->writes + 1, --f->nwrites * sizeof(*f->writes));
-	c->noted = true;
-	f->writes[f->nwrites++] = (struct plain_write){ c, e->total, e->h.ts_ns };
-}
-
-/* Can n bytes of plaintext have become total bytes on the wire? */
-static bool records_fit(const struct conn *sock, uint64_t n, uint64_t total)
-{
-	uint64_t records = (n + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX;
-	uint64_t extra = sock->handshake == HS_DONE ? 0 : HANDSHAKE_ADDS_MAX;
-
-	return total >= n + RECORD_ADDS_MIN * records &&
-	       total <= n + RECORD_ADDS_MAX * records + extra;
-}
-
-/* The thread's oldest plaintext write(s) of one object, if they are what this operation carries. */
-static bool join_by_length(struct conns *t, struct conn *sock, const struct ev_data *e)
-{
-	struct flow_thread *f = thread_find(t, e->h.tid, false);
-	uint64_t n = 0;
-
-	if (f)
-		writes_expire(f, e->h.ts_ns);
-	for (unsigned i = 0; f && i < f->nwrites; i++) {
-		if (f->writes[i].c != f->writes[0].c)
-			break;
-		n += f->writes[i].n;
-		if (!f->writes[0].c || !records_fit(sock, n, e->total))
-			continue;
-		join(f->writes[0].c, sock);
-		f->nwrites -= i + 1;
-		memmove(f->writes, f->writes + i + 1, f->nwrites * sizeof(*f->writes));
-		return true;
-	}
-	return false;
-}
-
-/* Plaintext without a socket was written by this thread just now: this is most likely its ciphertext, though the lengths do
- * not say so for certain. Then it must not be counted as a call of its own. */
-static bool likely_seen(struct conns *t, const struct ev_data *e)
-{
-	struct flow_thread *f = thread_find(t, e->h.tid, false);
-	bool seen = false;
-
-	for (unsigned i = 0; f && i < f->nwrites; i++)
-		seen |= f->writes[i].ts_ns + SAME_WRITE_NS > e->h.ts_ns;
-	return seen;
+	if (e->dir == DIR_OUT && e->total > data && !(e->h.flags & EVF_IN_TLS))
+		return tls_bind_out(c, e, e->total - data, is_shaking(c) && e->n < e->total);
+	if (e->dir == DIR_IN)
+		tls_bind_in(c, e, data == 0 && e->n >= RECORD_HEADER ? be16(e->data + 3) : 0);
+	return c->peer || e->h.flags & EVF_IN_TLS;
 }
 
 void cipher_data(struct conn *c, const struct ev_data *e)
 {
 	struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
 	bool request = e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT);
-	bool data = carries_data(c, e);
+	uint64_t data = data_at(c, e);
+	bool counts = data < e->total, seen;
 
 	if (!request && c->handshake == HS_HELLO)
 		c->handshake = HS_ANSWERED;
-	if (e->dir == DIR_OUT && join_by_length(c->table, c, e)) {
+	if (!request && e->dir == DIR_IN)
+		counts = brings_data(c, e);
+	seen = seen_elsewhere(c, e, data);
+	if (request && c->handshake == HS_ANSWERED && counts)
 		c->handshake = HS_DONE;
-		return;
-	}
-	if (c->peer) {
-		if (c->calls + c->peer->calls == 0)
+	/* a call that was under way when we came has times only, whatever is seen of what follows it */
+	if (seen && !(c->open && !request)) {
+		if (c->calls + (c->peer ? c->peer->calls : 0) == 0)
 			c->setup_ns = e->h.ts_ns;
 		return;
 	}
-	if (request && c->handshake == HS_ANSWERED && data)
-		c->handshake = HS_DONE;
-	if (c->handshake != HS_DONE && c->handshake != HS_NONE) {
+	if (is_shaking(c))
 		c->setup_ns = e->h.ts_ns;
+	if (is_shaking(c) || !counts)
 		return;
-	}
-	if (!request)
+	if (!request) {
 		plain_missing(c, e->dir, e->total, &at);
-	else if (e->dir == DIR_OUT && !likely_seen(c->table, e))
+	} else if (e->dir == DIR_OUT) {
+		tickets_settle(c);
 		held_add(c->table, c, e);
+	}
 }

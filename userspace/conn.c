@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The table of connections, the search for each one's parser, and the feeding of it. What is particular to sockets that
- * carry TLS stands in cipher.c.
+ * carry TLS stands in cipher.c and tls_bind.c.
  */
 #include "conn.h"
 
@@ -95,6 +95,7 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 /* The parser, if any, ends; its open calls are done. */
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at)
 {
+	tickets_settle(c);
 	if (c->proto) {
 		const struct proto *p = c->proto;
 		void *state = c->state;
@@ -188,6 +189,7 @@ static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 	conn_part(c);
 	ends_forget(c);
 	held_forget(t, c);
+	buf_free(&c->hello);
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
@@ -639,12 +641,10 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 	struct stamp attach = { c->table->attach_ns, c->table->attach_ns, at->pid, at->tid,
 		                at->task };
 
-	const struct conn *s = thread_socket(c->table, at->tid);
-
 	if (c->spoke || !bytes_start(b, "HTTP/1."))
 		return;
 	/* the snapshot had found it out already, on the socket this plaintext came through */
-	if (c->tls && s && s->open)
+	if (c->tls && tls_came_through(c, at->tid))
 		return;
 	start_proto(c, &proto_generic);
 	if (!c->proto)
@@ -727,8 +727,7 @@ static struct conn *conn_of(struct conns *t, const struct ev_data *e)
 {
 	if (e->tls)
 		make(t, 0, e->tls, e->h.pid);
-	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid)
-	                            : find(t, 0, e->tls, e->h.pid);
+	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid) : find(t, 0, e->tls, e->h.pid);
 }
 
 /* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */
@@ -774,6 +773,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	missing = missing_before(c, e);
 	if (missing)
 		c->gaps++;
+	if (missing && e->dir == DIR_IN)
+		c->in_sync = false;
 	c->dropped += c->ciphertext ? 0 : missing;
 	if (!(e->h.flags & EVF_MORE) && e->off + e->n < e->total) {
 		rest = e->total - e->off - e->n;

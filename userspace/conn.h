@@ -48,6 +48,8 @@ struct conn {
 		*peer; /* the socket of a TLS object, the TLS object of a socket; NULL not joined */
 	struct endpoint endpoint;
 	uint16_t port; /* of the other end */
+	char alpn
+		[32]; /* protocols its ClientHello offered, in order, joined by ','; "" none seen */
 	uint8_t ends
 		[2]
 		[18]; /* TCP: address (as IPv6) and port, our own end's and the other's; 0 unknown */
@@ -96,6 +98,26 @@ struct conn {
 	bool idle;             /* snapshot: nothing was outstanding */
 	bool spoke;            /* a request was seen */
 	bool noted;            /* a thread may hold it, see held_forget() */
+
+	/* cipher.c's and tls_bind.c's own */
+	struct buf hello; /* a ClientHello that is not whole */
+	uint32_t in_left; /* socket: bytes to come of the record received last */
+	bool in_sync;     /* ... is known */
+	bool in_counts;   /* ... it carries data */
+	bool tls13;       /* ... its handshake was TLS 1.3's */
+	bool answered;    /* ... data came */
+	uint8_t tickets;  /* ... records that may be session tickets, all of ticket_len */
+	uint16_t ticket_len;
+	uint64_t
+		ticket_bytes; /* ... of those that came behind a request, the newest at ticket_at */
+	struct stamp ticket_at;
+	bool proven;           /* TLS object: its socket was used inside calls to it */
+	uint64_t owed;         /* ... plaintext written whose ciphertext has not left */
+	uint64_t owed_records; /* ... in so many records */
+	uint64_t through; /* ... inode of the socket its newest plaintext came through, 0 unknown */
+	uint64_t unread;  /* socket: received, and no plaintext came of it yet */
+	uint16_t record;  /* ... length of the record its newest read began with, 0 unknown */
+	bool fresh;       /* ... since it received last */
 };
 
 struct conns;

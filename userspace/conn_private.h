@@ -9,7 +9,42 @@
 #define CIPHER_CAPTURE 128     /* record headers, and a client's Finished with what follows it */
 #define CAPTURE_ALL (2u << 20) /* bpf/state.h CAPTURE_DEFAULT */
 
-struct flow_thread;
+#define RECORD_HEADER 5 /* type, version, length: RFC 8446 5.1 */
+#define RECORD_PLAIN_MAX 16384
+
+#define HELD_MAX 64   /* writes of one thread that wait for its next event */
+#define WRITES_MAX 32 /* plaintext writes of one thread whose ciphertext has not come yet */
+
+#define READS_MAX 32 /* reads of one thread whose plaintext has not come yet */
+
+/* Ciphertext that may be a call of its own. */
+struct held_op {
+	struct conn *c;
+	struct stamp at;
+	uint64_t n;
+};
+
+/* Plaintext that some socket will carry. */
+struct plain_write {
+	struct conn *c;
+	uint64_t n;
+	uint64_t ts_ns;
+};
+
+struct flow_thread {
+	uint32_t tid;
+	uint64_t last; /* inode of the socket used last */
+	unsigned nheld, nwrites;
+	struct held_op held[HELD_MAX];
+	struct plain_write writes[WRITES_MAX];
+	unsigned nreads; /* records received, the oldest first, whose object is not known */
+	struct cipher_read {
+		uint64_t sock;
+		uint64_t record; /* bytes in the body of the first one */
+		uint64_t total;  /* of the read */
+	} reads[READS_MAX];
+	struct flow_thread *next;
+};
 
 struct conns {
 	struct conn_ops ops;
@@ -23,6 +58,8 @@ struct conns {
 	bool seeding; /* the first snapshot has not ended */
 	uint64_t attach_ns;
 	struct buf body;      /* of a slice whose blocks are several, those that came */
+	uint64_t
+		record_adds; /* bytes a record added to its plaintext in the newest join by length */
 	uint64_t last, turns; /* socket used last by anybody, and how often that changed */
 };
 
@@ -35,6 +72,9 @@ void conn_rename(struct conn *c);
 
 /* ---- cipher.c ---- */
 
+/* NULL when it is not known, or with create when there is no memory. */
+struct flow_thread *thread_find(struct conns *t, uint32_t tid, bool create);
+
 /* Thread tid uses socket c now. */
 void socket_used(struct conns *t, uint32_t tid, const struct conn *c);
 
@@ -43,12 +83,10 @@ const struct conn *thread_socket(struct conns *t, uint32_t tid);
 
 /* The first bytes of an operation on a socket: does TLS begin here, or is it under way? */
 void conn_look(struct conn *c, const struct ev_data *e);
+/* What was kept back as session tickets was the reply: nothing else comes. */
+void tickets_settle(struct conn *c);
 /* An operation on a socket that carries TLS. */
 void cipher_data(struct conn *c, const struct ev_data *e);
-/* Plaintext of TLS object c: joins it with its socket where that is certain. */
-void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
-/* The socket's bytes are those of the TLS object, NULL not known. */
-void tls_above(struct conn *sock, struct conn *tls);
 
 /* Ciphertext written by a thread waits for the thread's next event, which tells whether its plaintext is seen. now: that
  * event, or NULL. */
@@ -58,5 +96,21 @@ void held_flush_older(struct conns *t, uint64_t ts_ns);
 /* c goes away. */
 void held_forget(struct conns *t, const struct conn *c);
 void threads_free(struct conns *t);
+
+/* ---- tls_bind.c ---- */
+
+/* Plaintext of TLS object c: joins it with its socket where that is a fact, checks what was joined by lengths. */
+void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
+/* The socket's bytes are those of the TLS object, NULL not known. */
+void tls_above(struct conn *sock, struct conn *tls);
+/* A TLS socket sends n bytes that carry data, in an operation that is in no call to a TLS object; shaking: and what ends the
+ * handshake. Joins it with the object they come from where only one can be meant. True: their plaintext was seen. */
+bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking);
+/* A TLS socket received; record: the length of the record that begins there, 0 unknown. */
+void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record);
+/* Plaintext that thread tid just read from TLS object tls: did it come through a socket that has an open call? */
+bool tls_came_through(const struct conn *tls, uint32_t tid);
+/* The TLS object and its socket, if any, have nothing to do with each other. NULL is fine. */
+void tls_part(struct conn *tls);
 
 #endif

@@ -531,7 +531,7 @@ class Server:
     def reply(self, api, model, plan, call):
         tool = bool(api.body.get("tools")) and api.tool_results() < plan.tools * plan.asks
         words = [f"word{i}" for i in range(plan.words - 1)] + [canary.WORDS["tool" if tool else "reply"]]
-        tokens_in = count_words(api.messages())
+        tokens_in = call["tokens_in"] = count_words(api.messages())
         cached = 0 if isinstance(api, Ollama) else tokens_in // 3
         return Reply(f"{call['n']:06d}", model, words, tool, plan.asks, tokens_in, cached,
                      0 if isinstance(api, (Ollama, Anthropic)) else 3, api.include_usage(), plan.chunks)

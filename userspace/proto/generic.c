@@ -135,7 +135,7 @@ static void generic_feed(void *state, int dir, struct bytes b, const struct stam
 }
 
 /* Bytes that were counted but not kept are as good as any here; only lost events may hide a
- * change of direction. */
+ * change of direction. What is encrypted leaves the call without what it said. */
 static void generic_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
 {
 	struct generic *g = state;
@@ -150,7 +150,7 @@ static void generic_gap(void *state, int dir, uint64_t n, enum partial why, cons
 		request(g, counted, at);
 	else
 		reply(g, counted, false, at);
-	if (hides && g->open)
+	if ((hides || why == PARTIAL_NO_PLAINTEXT) && g->open)
 		call_partial(g->open, why);
 }
 

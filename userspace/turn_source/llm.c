@@ -569,7 +569,8 @@ static void llm_source_request(void *state, const struct call *c, uint64_t lane_
 	v = conv_by_history(s);
 	if (v)
 		note_pool(s, v);
-	if (!v && (!q->known || !q->complete))
+	/* whose thread is known: not that of a call in flight when we came */
+	if (!v && (!q->known || !q->complete) && (q->known || !c->at_least))
 		v = conv_of_lane(s);
 	if (v && tries_again(q, v)) {
 		joins(s, v, RULING_RETRIES, r);

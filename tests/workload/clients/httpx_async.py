@@ -1,0 +1,18 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""httpx.AsyncClient."""
+import asyncio
+
+import httpx
+from client import HEADERS, PATH, PATIENCE, URL, run_tasks
+
+
+async def main():
+    async with httpx.AsyncClient(**PATIENCE) as client:
+        async def ask(request):
+            reply = await client.post(URL + PATH, json=request.body, headers=HEADERS)
+            return reply.status_code, reply.json()
+        await run_tasks(ask)
+
+
+asyncio.run(main())

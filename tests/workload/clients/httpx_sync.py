@@ -1,0 +1,15 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""httpx.Client, shared by threads."""
+import httpx
+from client import HEADERS, PATH, PATIENCE, URL, run_threads
+
+client = httpx.Client(**PATIENCE)
+
+
+def ask(request):
+    reply = client.post(URL + PATH, json=request.body, headers=HEADERS)
+    return reply.status_code, reply.json()
+
+
+run_threads(ask)
