@@ -878,6 +878,11 @@ static void turn(struct mysql *m, int dir, const struct stamp *at)
 		in_lost(m, why, at);
 	if (!dir && m->calls.last_dir == 1 && !m->out.lost && !m->out.proven && m->out.head.n)
 		out_lost(m, why, at);
+	/* the same of compressed packets in which none of a reply was found */
+	if (m->compressed && m->calls.last_dir == !dir && (dir ? m->in.lost : m->out.lost)) {
+		decoder_free(m->squeezed[!dir].decoder);
+		m->squeezed[!dir] = (struct squeezed){ .lost = true };
+	}
 	pending_turn(&m->calls, dir, m->ended && !m->in.head.n, at);
 }
 
