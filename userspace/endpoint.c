@@ -200,10 +200,19 @@ static const struct rule *rule_find(const struct rules *rs, const struct endpoin
 	return NULL;
 }
 
+/* Stores by the protocol they speak. */
+static const struct {
+	const char *proto, *system;
+} store_protocols[] = {
+	{ "redis", "redis" },     { "postgres", "postgres" }, { "mysql", "mysql" },
+	{ "mongodb", "mongodb" }, { "bolt", "neo4j" },        { "memcached", "memcached" },
+};
+
 static const char *store_system(uint16_t port, const char *proto)
 {
-	if (strcmp(proto, "redis") == 0 || strcmp(proto, "postgres") == 0)
-		return proto;
+	for (size_t i = 0; i < sizeof(store_protocols) / sizeof(store_protocols[0]); i++)
+		if (strcmp(store_protocols[i].proto, proto) == 0)
+			return store_protocols[i].system;
 	for (size_t i = 0; i < sizeof(store_ports) / sizeof(store_ports[0]); i++)
 		if (store_ports[i].port == port)
 			return store_ports[i].system;

@@ -140,6 +140,7 @@ static const struct step meta[] = {
 
 static void whole(void)
 {
+	TEST("commands are calls with their names; who wants no answer does not wait");
 	GIVES(pymemcache, "version read beat ok; set write ok; get read ok; get read ok; add write "
 	                  "ok; set write ok; incr write ok; delete write ok; touch write ok; gets "
 	                  "read ok; set write ok; set write ok; get read ok; stats read beat ok");
@@ -153,6 +154,7 @@ static void whole(void)
 }
 static void holes(void)
 {
+	TEST("with a hole anywhere nothing is claimed that is not so");
 	HONEST(pymemcache);
 	HONEST(pymemcache2);
 	HONEST(python_memcache);

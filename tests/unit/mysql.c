@@ -292,6 +292,7 @@ static const struct step prepared[] = {
 
 static void whole(void)
 {
+	TEST("commands are calls with their verbs, also prepared and compressed; signs of life are none");
 	GIVES(pymysql, "CONNECT read ok; CREATE write ok; INSERT write ok; SELECT read ok; INSERT "
 	               "write error 23000; PING read beat ok; SELECT read beat ok; BEGIN read ok; "
 	               "UPDATE write ok; COMMIT write ok");
@@ -307,6 +308,7 @@ static void whole(void)
 }
 static void holes(void)
 {
+	TEST("with a hole anywhere nothing is claimed that is not so");
 	HONEST(pymysql);
 	HONEST(cli);
 	HONEST(mysqlclient);

@@ -534,7 +534,7 @@ static enum proto_match memcached_detect(struct bytes out, struct bytes in,
 	}
 	if (usual)
 		return PROTO_YES;
-	return in.n < 16 && !memchr(in.p, '\r', in.n) ? PROTO_MAYBE
+	return in.n < 16 && (!in.n || !memchr(in.p, '\r', in.n)) ? PROTO_MAYBE
 	       : reply_starts(in)                     ? PROTO_YES
 	                                              : PROTO_NO;
 }

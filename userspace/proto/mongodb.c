@@ -17,7 +17,7 @@
 /* maxMessageSizeBytes of servers, and something for what is around it. */
 #define MESSAGE_MAX 48100000u
 /* Calls of one connection that wait at once: drivers have one. The oldest ends, status unknown, when there are more. */
-#define OPEN_MAX 256
+#define OPEN_MAX 64
 /* Cursors that wait for new documents; the oldest is forgotten. */
 #define CURSORS_MAX 64
 
@@ -393,20 +393,24 @@ static void reply_ends(struct mongodb *m, const struct stamp *at)
 static void lost(struct mongodb *m, int dir, enum partial why, const struct stamp *at)
 {
 	struct side *s = &m->side[dir];
+	struct open_call *o = m->current;
+	bool mute = !s->flags_seen || s->flags & MORE_TO_COME;
 
 	decoder_free(s->decoder);
 	*s = (struct side){ .lost = true };
-	if (dir && m->current) {
-		if (m->current->c)
-			call_partial(m->current->c, why);
-		call_sent(m, m->current, at);
+	if (dir && o) {
+		if (o->c)
+			call_partial(o->c, why);
+		call_sent(m, o, at);
 		m->current = NULL;
+		/* without its flags nobody knows whether it is answered */
+		if (mute)
+			call_end(m, o, at->end_ns);
 	}
 	/* any of the replies may have been in the hole */
 	for (unsigned i = 0; !dir && i < OPEN_MAX; i++) {
-		struct open_call *o = &m->open[i];
-
-		if (!o->used || (o == m->current && !o->sent))
+		o = &m->open[i];
+		if (!o->used || !o->sent)
 			continue;
 		if (o->c)
 			call_partial(o->c, why);
