@@ -43,18 +43,23 @@ class StoreTest(LiveTest):
             self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
             truth = [json.loads(x) for x in client.out.all if x.startswith("{")]
             self.assertGreaterEqual(len(truth), 3 * many)
-            self.compare(truth, self.calls(observer, system), many)
+            self.compare(truth, self.calls(observer, system), when, many, address[0] == "/")
 
-    def compare(self, truth, calls, many):
+    def compare(self, truth, calls, when, many, local):
         def key(c):
             return c["op"], c["error"] if "error" in c else c["status"] == "error"
         self.assertEqual(sorted(map(key, calls)), sorted(map(key, truth)))
-        self.assertEqual([c["partial"] for c in calls if c["partial"]], [])
+        # the kernel does not tell of a unix socket whether a reply was outstanding when we came: its first call may be
+        # another's, and says so
+        late = 1 if when == "early" and local else 0
+        self.assertEqual([c["partial"] for c in calls[late:] if c["partial"]], [])
         if many > 1:
             return
         self.assertEqual(list(map(key, calls)), list(map(key, truth)))
-        for want, got in zip(truth, calls):
-            self.assertLessEqual(got["duration_ms"], want["ms"] + self.tolerance(want["ms"]), (want, got))
+        for i, (want, got) in enumerate(zip(truth, calls)):
+            # making the connection is a part of the first call made on it
+            if i or when == "early":
+                self.assertLessEqual(got["duration_ms"], want["ms"] + self.tolerance(want["ms"]), (want, got))
             if want["slow"]:  # at the server
                 self.assertGreaterEqual(got["duration_ms"], SLOW_MS, (want, got))
 
