@@ -112,12 +112,14 @@ struct call {
 
 	enum call_class class;
 	const char *proto; /* "http", "redis", "postgres", "generic" */
-	char op[CALL_OP_MAX]; /* "POST /v1/messages" (no query), "GET", "SELECT", ... never an argument */
-	bool inbound;         /* a request to the target, not one of its own */
-	bool write;           /* storage: changes what is stored */
-	bool op_known;        /* op and write are facts, not defaults */
-	bool setup;  /* makes the connection usable (log-in): part of the call it is made for */
-	bool blocks; /* meant to wait (BLPOP, LISTEN, long poll): an old one is no stall */
+	char op[CALL_OP_MAX]; /* "POST /v1/messages" (no query), "search", "SELECT", ... never an argument */
+	char request[CALL_OP_MAX]; /* HTTP: method and path, whatever op says; else "" */
+	char store[16]; /* the system that the exchange itself shows: "qdrant", ...; "" none */
+	bool inbound;   /* a request to the target, not one of its own */
+	bool write;     /* storage: changes what is stored */
+	bool op_known;  /* op and write are facts, not defaults */
+	bool setup;     /* makes the connection usable (log-in): part of the call it is made for */
+	bool blocks;    /* meant to wait (BLPOP, LISTEN, long poll): an old one is no stall */
 
 	enum call_status status;
 	char error_kind

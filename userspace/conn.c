@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "conn_private.h"
+#include "dns.h"
 #include "proto/generic.h"
 
 #define BUCKETS 4096
@@ -22,6 +23,8 @@
 #define SETUP_NEXT_NS 1000000ull    /* others: the very next thing */
 #define TIMED_OUT_NS \
 	100000000ull /* a connection closed so soon after a wait timed out was given up for that */
+
+#define DNS_PORT 53 /* RFC 1035, 4.2 */
 
 /* An operation that waits for the protocol to be known. */
 struct pending_op {
@@ -76,7 +79,8 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 	t->buckets = calloc(BUCKETS, sizeof(*t->buckets));
 	t->by_ends = calloc(BUCKETS, sizeof(*t->by_ends));
 	t->threads = calloc(THREAD_BUCKETS, sizeof(*t->threads));
-	if (!t->buckets || !t->by_ends || !t->threads) {
+	t->dns = dns_new();
+	if (!t->buckets || !t->by_ends || !t->threads || !t->dns) {
 		conns_free(t);
 		return NULL;
 	}
@@ -125,12 +129,16 @@ static void end_make(uint16_t family, const uint8_t *addr, uint16_t port, uint8_
 	memcpy(end + 16, &port, 2);
 }
 
+static bool end_known(const uint8_t end[static 18])
+{
+	static const uint8_t none[18];
+
+	return memcmp(end, none, sizeof(none)) != 0;
+}
+
 static bool ends_known(const struct conn *c)
 {
-	static const uint8_t none[sizeof(c->ends[0])];
-
-	return memcmp(c->ends[0], none, sizeof(none)) != 0 &&
-	       memcmp(c->ends[1], none, sizeof(none)) != 0;
+	return end_known(c->ends[0]) && end_known(c->ends[1]);
 }
 
 /* The bucket of the socket that sees these ends as its own and the other's. */
@@ -196,6 +204,7 @@ void conns_free(struct conns *t)
 		while (t->buckets[i])
 			conn_free(t->buckets[i], DONE_DETACHED, &at);
 	threads_free(t);
+	dns_free(t->dns);
 	free(t->buckets);
 	free(t->by_ends);
 	free(t);
@@ -269,7 +278,7 @@ void conn_rename(struct conn *c)
 	struct endpoint *e = &c->endpoint;
 	const struct conn_told *told = &c->told;
 
-	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "");
+	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "", c->store);
 	e->how = NULL;
 	if (!told->how ||
 	    (told->class != CALL_OTHER && e->class != CALL_OTHER && told->class != e->class))
@@ -308,6 +317,18 @@ void conn_host(struct conn *c, const char *host)
 	conn_rename(c);
 	if (c->peer) {
 		snprintf(c->peer->endpoint.host, sizeof(c->peer->endpoint.host), "%s", name);
+		conn_rename(c->peer);
+	}
+}
+
+void conn_store(struct conn *c, const char *system)
+{
+	if (strcmp(system, c->endpoint.system) == 0 || strcmp(system, c->store) == 0)
+		return;
+	snprintf(c->store, sizeof(c->store), "%s", system);
+	conn_rename(c);
+	if (c->peer) {
+		snprintf(c->peer->store, sizeof(c->peer->store), "%s", system);
 		conn_rename(c->peer);
 	}
 }
@@ -385,6 +406,16 @@ struct conn *conn_far_end(struct conn *c)
 	return NULL;
 }
 
+/* The name the target had asked for before it connected to its address; SNI and Host, which are facts of the connection
+ * itself, replace it. */
+static void host_asked_for(struct conn *c)
+{
+	const char *name = end_known(c->ends[1]) ? dns_name(c->table->dns, c->ends[1]) : NULL;
+
+	if (name && !c->endpoint.host[0])
+		conn_host(c, name);
+}
+
 void conns_socket(struct conns *t, const struct ev_socket *e)
 {
 	struct conn *c = make(t, e->sock, 0, e->h.pid);
@@ -396,14 +427,17 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 		c->port = e->remote_port;
 		ends_set(c, e);
 		conn_rename(c);
+		host_asked_for(c);
 	}
 	if (e->role != ROLE_UNKNOWN)
 		c->role = e->role;
+	c->datagram = e->kind == SOCK_DGRAM;
 	c->ignored = e->kind != SOCK_STREAM || (e->family == AF_UNIX && !c->endpoint.addr[0]);
 	if (e->h.type != EV_SOCKET) {
 		struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
 
 		c->told = (struct conn_told){ 0 };
+		c->store[0] = '\0';
 		/* a socket that connects again carries a new stream */
 		if (c->bytes[0] || c->bytes[1])
 			conn_stop(c, DONE_SWITCHED, &at);
@@ -686,14 +720,34 @@ static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
 		conn_stop(c->peer, why, &at);
 }
 
+/* The connection of the record; before it, so that neither can cost the other its place, the TLS object above it. */
+static struct conn *conn_of(struct conns *t, const struct ev_data *e)
+{
+	if (e->tls)
+		make(t, 0, e->tls, e->h.pid);
+	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid)
+	                            : find(t, 0, e->tls, e->h.pid);
+}
+
+/* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */
+static void ignored_data(struct conns *t, struct conn *c, const struct ev_data *e)
+{
+	if (!e->off)
+		c->bytes[e->dir] += e->total;
+	if (c->datagram && e->dir == DIR_IN && (c->port == DNS_PORT || !c->port) && !e->off &&
+	    e->n == e->total)
+		dns_answer(t->dns, (struct bytes){ (const char *)e->data, e->n });
+}
+
 void conns_data(struct conns *t, const struct ev_data *e)
 {
-	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0,
-	                      e->h.type == EV_TLS ? e->tls : 0, e->h.pid);
+	struct conn *c = conn_of(t, e);
 	struct stamp at = stamp_of(e);
 	struct bytes b = { (const char *)e->data, e->n };
 	uint64_t missing, rest = 0;
 
+	if (c && c->ignored)
+		ignored_data(t, c, e);
 	if (!c || c->ignored)
 		return;
 	c->shared |= c->sock && c->pid != e->h.pid;
@@ -703,6 +757,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	held_flush(t, e->h.tid, e);
 	if (e->h.type == EV_TLS)
 		tls_found(t, c, e);
+	else if (e->tls)
+		tls_above(c, find(t, 0, e->tls, e->h.pid));
 	if (e->off == 0) {
 		c->bytes[e->dir] += e->total;
 		c->last_ns[e->dir] = e->h.ts_ns;
@@ -716,10 +772,12 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	missing = missing_before(c, e);
 	if (missing)
 		c->gaps++;
+	c->dropped += c->ciphertext ? 0 : missing;
 	if (!(e->h.flags & EVF_MORE) && e->off + e->n < e->total) {
 		rest = e->total - e->off - e->n;
 		c->pos[e->dir] += rest;
 		c->gaps += !c->ciphertext;
+		c->dropped += c->ciphertext ? 0 : rest;
 	}
 	if (c->ciphertext) {
 		if (e->off == 0)
@@ -789,6 +847,13 @@ void conns_end(struct conns *t, uint64_t ts_ns)
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct conn *c = t->buckets[i]; c; c = c->next)
 			conn_stop(c, DONE_DETACHED, &at);
+}
+
+void conns_rename(struct conns *t)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			conn_rename(c);
 }
 
 void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx)

@@ -17,6 +17,7 @@ struct conns {
 	struct conn **buckets;
 	struct conn **by_ends; /* TCP sockets whose both ends are known */
 	struct flow_thread **threads;
+	struct dns *dns; /* names that the target asked for */
 	size_t n;
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */
@@ -45,6 +46,8 @@ void conn_look(struct conn *c, const struct ev_data *e);
 void cipher_data(struct conn *c, const struct ev_data *e);
 /* Plaintext of TLS object c: joins it with its socket where that is certain. */
 void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
+/* The socket's bytes are those of the TLS object, NULL not known. */
+void tls_above(struct conn *sock, struct conn *tls);
 
 /* Ciphertext written by a thread waits for the thread's next event, which tells whether its plaintext is seen. now: that
  * event, or NULL. */
