@@ -48,11 +48,14 @@ class StoreTest(LiveTest):
     def compare(self, truth, calls, when, many, local):
         def key(c):
             return c["op"], c["error"] if "error" in c else c["status"] == "error"
+        if when == "early" and local:
+            # the kernel does not tell of a unix socket whether a reply was outstanding when we came: the first calls
+            # may have another's, say so, and do not say how they ended
+            self.assertEqual([c["op"] for c in calls], [c["op"] for c in truth])
+            self.assertLessEqual({c["partial"] for c in calls}, {None, "attached_late"})
+            return
         self.assertEqual(sorted(map(key, calls)), sorted(map(key, truth)))
-        # the kernel does not tell of a unix socket whether a reply was outstanding when we came: its first call may be
-        # another's, and says so
-        late = 1 if when == "early" and local else 0
-        self.assertEqual([c["partial"] for c in calls[late:] if c["partial"]], [])
+        self.assertEqual([c["partial"] for c in calls if c["partial"]], [])
         if many > 1:
             return
         self.assertEqual(list(map(key, calls)), list(map(key, truth)))

@@ -413,12 +413,17 @@ static const struct step node_1[] = {
 
 static void whole(void)
 {
-	TEST("commands are calls with their names, errors also where ok is 1; who wants no answer does not wait");
+	TEST("commands are calls with their names, errors also where ok is 1; who wants no answer "
+	     "does not wait");
 	GIVES(pymongo_0, "ismaster read beat ok");
 	GIVES(pymongo_1, "ismaster read beat ok; ismaster read beat blocks aborted client_closed");
-	GIVES(pymongo_2, "ismaster read beat ok; insert write ok; find read ok; update write ok; insert write error 11000; find read ok; getMore read ok; aggregate write ok; ping read beat ok; nonsense ? error CommandNotFound; insert write unknown; find read ok; endSessions read beat ok");
+	GIVES(pymongo_2, "ismaster read beat ok; insert write ok; find read ok; update write ok; "
+	                 "insert write error 11000; find read ok; getMore read ok; aggregate write "
+	                 "ok; ping read beat ok; nonsense ? error CommandNotFound; insert write "
+	                 "unknown; find read ok; endSessions read beat ok");
 	GIVES(node_0, "ismaster read beat ok");
-	GIVES(node_1, "ismaster read beat ok; insert write ok; find read ok; insert write error 11000; ping read beat ok; endSessions read beat ok");
+	GIVES(node_1, "ismaster read beat ok; insert write ok; find read ok; insert write error "
+	              "11000; ping read beat ok; endSessions read beat ok");
 }
 
 static void holes(void)

@@ -293,7 +293,8 @@ static const struct step prepared[] = {
 
 static void whole(void)
 {
-	TEST("commands are calls with their verbs, also prepared and compressed; signs of life are none");
+	TEST("commands are calls with their verbs, also prepared and compressed; signs of life are "
+	     "none");
 	GIVES(pymysql, "CONNECT read ok; CREATE write ok; INSERT write ok; SELECT read ok; INSERT "
 	               "write error 23000; PING read beat ok; SELECT read beat ok; BEGIN read ok; "
 	               "UPDATE write ok; COMMIT write ok");

@@ -535,8 +535,8 @@ static enum proto_match memcached_detect(struct bytes out, struct bytes in,
 	if (usual)
 		return PROTO_YES;
 	return in.n < 16 && (!in.n || !memchr(in.p, '\r', in.n)) ? PROTO_MAYBE
-	       : reply_starts(in)                     ? PROTO_YES
-	                                              : PROTO_NO;
+	       : reply_starts(in)                                ? PROTO_YES
+	                                                         : PROTO_NO;
 }
 
 static void *memcached_new(struct call_sink *sink, const struct proto_hint *hint)
