@@ -452,7 +452,9 @@ static bool reply_starts(struct bytes b)
 {
 	size_t n = 0;
 
-	while (n < b.n && (isupper((unsigned char)b.p[n]) || b.p[n] == '_'))
+	/* a word, or the number an incr gives */
+	while (n < b.n &&
+	       (isupper((unsigned char)b.p[n]) || isdigit((unsigned char)b.p[n]) || b.p[n] == '_'))
 		n++;
 	return n < b.n && (b.p[n] == ' ' || b.p[n] == '\r') &&
 	       is_reply_word((struct bytes){ b.p, n });
