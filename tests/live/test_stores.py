@@ -21,7 +21,7 @@ class StoreTest(LiveTest):
     def client(self, name, address, when, many=1):
         if name in ("neo4j-driver", "mongodb", "ioredis", "pg"):
             if not os.path.isdir(os.path.join(MODULES, name)):
-                self.skipTest(f"no npm package {name} in {MODULES}: run npm ci in tests/live/npm")
+                self.skipTest(f"no npm package {name} in {MODULES}: run npm install --no-package-lock in tests/live/npm")
             command = ["node", os.path.join(WORKLOAD, "store_client.js")]
         else:
             command = [PYTHON, "-B", os.path.join(WORKLOAD, "store_client.py")]
