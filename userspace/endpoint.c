@@ -249,6 +249,14 @@ static const struct endpoint_fact *fact_find(const struct endpoint_rules *r, boo
 	return endpoint_fact_find(facts, n, kind, e->host, addr, port, path);
 }
 
+/* Stores by the protocol they speak. */
+static const struct {
+	const char *proto, *system;
+} store_protocols[] = {
+	{ "redis", "redis" },     { "postgres", "postgres" }, { "mysql", "mysql" },
+	{ "mongodb", "mongodb" }, { "bolt", "neo4j" },        { "memcached", "memcached" },
+};
+
 /* What the bytes show goes before what the name and the port let expect. */
 static const char *store_system(const struct endpoint_rules *r, const struct endpoint *e,
                                 uint16_t port, const char *proto, const char *store)
@@ -257,8 +265,9 @@ static const char *store_system(const struct endpoint_rules *r, const struct end
 
 	if (*store)
 		return store;
-	if (strcmp(proto, "redis") == 0 || strcmp(proto, "postgres") == 0)
-		return proto;
+	for (size_t i = 0; i < sizeof(store_protocols) / sizeof(store_protocols[0]); i++)
+		if (strcmp(store_protocols[i].proto, proto) == 0)
+			return store_protocols[i].system;
 	fact = fact_find(r, true, ENDPOINT_STORAGE, e, port, NULL);
 	if (!fact)
 		fact = fact_find(r, false, ENDPOINT_STORAGE, e, port, NULL);

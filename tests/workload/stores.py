@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A real Redis and a real PostgreSQL of our own: private ports, a temporary directory, nothing of the host's touched.
+"""Real stores of our own (Redis, PostgreSQL, MariaDB, memcached): private ports, a temporary directory, nothing of the
+host's touched.
 
 As a module: `with Stores() as s:`, then s.redis_port, s.pg_port, s.socket_dir, s.arguments() for the runner, and
 s.pause_redis(), s.lock_postgres() and their opposites. As a program: prints a JSON line when ready, takes
@@ -27,7 +28,8 @@ from children import popen
 START_S = 30  # a busy machine's initdb and first start
 PG_USER = "bench"
 TABLE = ("CREATE TABLE memory (id bigserial PRIMARY KEY, session text NOT NULL, turn int NOT NULL, body text NOT NULL);"
-         "CREATE INDEX ON memory (session, turn)")
+         "CREATE INDEX ON memory (session, turn);"
+         "CREATE TABLE notes (id text PRIMARY KEY, body text)")
 
 
 def free_port():
@@ -56,7 +58,7 @@ def unprivileged():
 class Stores:
     def __init__(self, use=("redis", "postgres")):
         self.use = use
-        self.redis = self.postgres = self.locker = self.directory = None
+        self.redis = self.postgres = self.mariadb = self.memcached = self.locker = self.directory = None
 
     def __enter__(self):
         self.directory = tempfile.mkdtemp(prefix="stores-")
@@ -66,6 +68,10 @@ class Stores:
                 self.start_redis()
             if "postgres" in self.use:
                 self.start_postgres()
+            if "mariadb" in self.use:
+                self.start_mariadb()
+            if "memcached" in self.use:
+                self.start_memcached()
         except BaseException:
             self.close()
             raise
@@ -76,7 +82,8 @@ class Stores:
 
     def close(self):
         self.unlock_postgres()
-        for process, signo in ((self.redis, signal.SIGKILL), (self.postgres, signal.SIGQUIT)):
+        for process, signo in ((self.redis, signal.SIGKILL), (self.postgres, signal.SIGQUIT),
+                               (self.mariadb, signal.SIGKILL), (self.memcached, signal.SIGKILL)):
             if process and process.poll() is None:
                 process.send_signal(signo)
                 try:
@@ -84,7 +91,7 @@ class Stores:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-        self.redis = self.postgres = None
+        self.redis = self.postgres = self.mariadb = self.memcached = None
         if self.directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -101,9 +108,11 @@ class Stores:
 
     def start_redis(self):
         self.redis_port = free_port()
+        self.redis_socket = os.path.join(self.directory, "redis.sock")
         with open(os.path.join(self.directory, "redis.log"), "wb") as log:
             self.redis = popen(["redis-server", "--port", self.redis_port, "--bind", "127.0.0.1", "--save", "",
-                                "--appendonly", "no", "--dir", self.directory, "--daemonize", "no"],
+                                "--appendonly", "no", "--dir", self.directory, "--daemonize", "no",
+                                "--unixsocket", self.redis_socket],
                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         client = redis.Redis(port=self.redis_port)
         self.wait_ready(self.redis, client.ping, redis.exceptions.ConnectionError, "redis.log")
@@ -163,7 +172,43 @@ class Stores:
                 self.locker.close()
         self.locker = None
 
-    # ------------------------------------------------------------ both
+    # ------------------------------------------------------------ MariaDB, memcached
+
+    def start_mariadb(self):
+        import pymysql
+        user = "mysql" if not os.geteuid() else pwd.getpwuid(os.geteuid()).pw_name
+        home, self.mariadb_port = os.path.join(self.directory, "mariadb"), free_port()
+        data, self.mariadb_socket = os.path.join(home, "data"), os.path.join(home, "mysqld.sock")
+        os.mkdir(home)
+        shutil.chown(home, user)
+        common = ["--no-defaults", f"--user={user}", f"--datadir={data}"]
+        with open(os.path.join(self.directory, "mariadb.log"), "wb") as log:
+            made = popen(["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
+                         stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if made.wait(START_S * 4):
+                raise RuntimeError("mariadb-install-db failed:\n" + self.log_tail("mariadb.log"))
+            self.mariadb = popen(["mariadbd", *common, f"--socket={self.mariadb_socket}", f"--port={self.mariadb_port}",
+                                  "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=16M",
+                                  "--innodb-flush-log-at-trx-commit=0"],
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+        def ready():
+            with contextlib.closing(pymysql.connect(unix_socket=self.mariadb_socket, user="root")) as conn:
+                for statement in ("CREATE DATABASE bench", "CREATE TABLE bench.memory (id VARCHAR(40) PRIMARY KEY, "
+                                  "body TEXT)", "CREATE USER bench", "GRANT ALL ON bench.* TO bench"):
+                    conn.cursor().execute(statement)
+        self.wait_ready(self.mariadb, ready, pymysql.err.OperationalError, "mariadb.log")
+
+    def start_memcached(self):
+        self.memcached_port = free_port()
+        with open(os.path.join(self.directory, "memcached.log"), "wb") as log:
+            self.memcached = popen(["memcached", "-l", "127.0.0.1", "-p", self.memcached_port,
+                                    *(["-u", "nobody"] if not os.geteuid() else [])],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.wait_ready(self.memcached, lambda: socket.create_connection(("127.0.0.1", self.memcached_port)).close(),
+                        OSError, "memcached.log")
+
+    # ------------------------------------------------------------ all
 
     def log_tail(self, name):
         with open(os.path.join(self.directory, name), errors="replace") as f:

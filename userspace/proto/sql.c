@@ -11,6 +11,9 @@ enum mode {
 	DASH,  /* seen '-': a comment if another follows */
 	SLASH, /* seen '/' */
 	LINE_COMMENT,
+	COMMENT_OPEN, /* MySQL: what follows may be run all the same */
+	COMMENT_M,
+	VERSION, /* for servers from this one on */
 	COMMENT,
 	COMMENT_STAR, /* in a comment, seen '*' */
 	COMMENT_SLASH,
@@ -95,6 +98,22 @@ static const struct {
 	{ "REINDEX", VERB | WRITE },
 	{ "CALL", VERB | WRITE },
 	{ "DO", VERB | WRITE },
+	/* MySQL and MariaDB alone */
+	{ "REPLACE", VERB | MAIN | WRITE },
+	{ "RENAME", VERB | WRITE },
+	{ "OPTIMIZE", VERB | WRITE },
+	{ "REPAIR", VERB | WRITE },
+	{ "FLUSH", VERB },
+	{ "KILL", VERB },
+	{ "USE", VERB },
+	{ "DESCRIBE", VERB },
+	{ "DESC", VERB },
+	{ "HANDLER", VERB },
+	{ "CHECK", VERB },
+	{ "CHECKSUM", VERB },
+	{ "UNLOCK", VERB },
+	{ "HELP", VERB },
+	{ "XA", VERB | OPEN_WRITE },
 };
 
 static uint32_t verb_of(const char *word)
@@ -110,12 +129,17 @@ void sql_start(struct sql *s)
 	*s = (struct sql){ .known = true };
 }
 
+void sql_start_mysql(struct sql *s)
+{
+	*s = (struct sql){ .known = true, .mysql = true };
+}
+
 /* The verb of the statement (EXPLAIN and WITH: not yet the main one). */
 static void statement_verb(struct sql *s, const char *word, uint32_t verb)
 {
 	s->verb = verb;
 	s->resolved = !(verb & (WITH | COPY | EXPLAIN));
-	s->write |= verb & WRITE;
+	s->write |= verb & WRITE || (s->mysql && strcmp(word, "LOAD") == 0);
 	s->ends |= verb & ENDS;
 	s->known &= (verb & VERB) && !(verb & OPEN_WRITE);
 	if (s->statements == 0 && verb & VERB && !(verb & WITH))
@@ -167,9 +191,11 @@ static void word_done(struct sql *s)
 	else if (s->verb & COPY && !s->depth && strcmp(word, "TO") == 0)
 		s->resolved = true;
 	else if (s->verb & SELECT && !s->depth && strcmp(word, "INTO") == 0)
-		s->write = true;
+		s->write |= !s->mysql; /* there it is a variable, or a file */
 	else if (s->verb & EXPLAIN && !s->resolved)
 		explain_word(s, word, verb);
+	if (s->mysql && s->tokens == 2 && strcmp(s->op, "SET") == 0)
+		s->tunes = strcmp(word, "AUTOCOMMIT") == 0 || strcmp(word, "NAMES") == 0;
 	s->before = verb & WITH || strcmp(word, "RECURSIVE") == 0 ? PREFIX : SOME_WORD;
 }
 
@@ -192,12 +218,12 @@ static void statement_end(struct sql *s)
 
 	if (s->tokens) {
 		s->known &= s->verb != 0 && (s->resolved || s->verb & (EXPLAIN | WRITE));
-		s->idle = was_one && s->statements == 0;
+		s->idle = (was_one || s->tunes) && s->statements == 0;
 		s->statements++;
 	}
 	s->tokens = s->depth = 0;
 	s->verb = 0;
-	s->analyze = s->resolved = false;
+	s->analyze = s->resolved = s->tunes = false;
 	s->before = OTHER;
 }
 
@@ -224,15 +250,24 @@ static void plain(struct sql *s, char c)
 		s->mode = SLASH;
 		break;
 	case '\'':
-		s->mode = QUOTE;
-		s->escapes = false;
+	case '"':
+	case '`':
+		s->mode = c == '\'' || (c == '"' && s->mysql) ? QUOTE : NAME;
+		s->quote = c;
+		s->escapes = s->mysql;
 		token(s, OTHER);
 		break;
-	case '"':
-		s->mode = NAME;
-		token(s, OTHER);
+	case '#':
+		if (s->mysql)
+			s->mode = LINE_COMMENT;
+		else
+			token(s, OTHER);
 		break;
 	case '$':
+		if (s->mysql) {
+			token(s, OTHER);
+			break;
+		}
 		s->mode = DOLLAR_TAG;
 		s->tag = bytes_hash(0, (struct bytes){ "$", 1 });
 		token(s, OTHER);
@@ -255,8 +290,9 @@ static bool in_word(struct sql *s, char c)
 		s->nword += s->nword < SQL_WORD_MAX;
 		return true;
 	}
-	if (c == '\'' && s->nword == 1 && s->word[0] == 'E') {
+	if (c == '\'' && s->nword == 1 && s->word[0] == 'E' && !s->mysql) {
 		s->mode = QUOTE;
+		s->quote = c;
 		s->escapes = true;
 		token(s, OTHER);
 		return true;
@@ -281,7 +317,7 @@ static bool in_comment(struct sql *s, char c)
 		s->mode = --s->nest ? COMMENT : PLAIN;
 		return true;
 	}
-	if (s->mode == COMMENT_SLASH && c == '*') {
+	if (s->mode == COMMENT_SLASH && c == '*' && !s->mysql) {
 		s->mode = COMMENT;
 		s->nest++;
 		return true;
@@ -290,15 +326,32 @@ static bool in_comment(struct sql *s, char c)
 	return true;
 }
 
+/* A comment that begins with "!50100" or "M!100100" is run by servers that are new enough: by those of today. */
+static bool in_comment_open(struct sql *s, char c)
+{
+	if (s->mode == VERSION)
+		return isdigit((unsigned char)c);
+	if (c == '!') {
+		s->mode = VERSION;
+		return true;
+	}
+	if (s->mode == COMMENT_OPEN && c == 'M') {
+		s->mode = COMMENT_M;
+		return true;
+	}
+	s->mode = COMMENT;
+	return in_comment(s, c);
+}
+
 static bool in_quote(struct sql *s, char c)
 {
 	if (s->mode == QUOTE_END) {
 		s->mode = QUOTE;
-		return c == '\'';
+		return c == s->quote;
 	}
 	if (s->mode == QUOTE_ESCAPE)
 		s->mode = QUOTE;
-	else if (c == '\'')
+	else if (c == s->quote)
 		s->mode = QUOTE_END;
 	else if (c == '\\' && s->escapes)
 		s->mode = QUOTE_ESCAPE;
@@ -344,12 +397,16 @@ static bool in_mode(struct sql *s, char c)
 		token(s, OTHER);
 		return false;
 	case SLASH:
-		s->mode = COMMENT;
+		s->mode = s->mysql ? COMMENT_OPEN : COMMENT;
 		s->nest = 1;
 		if (c == '*')
 			return true;
 		token(s, OTHER);
 		return false;
+	case COMMENT_OPEN:
+	case COMMENT_M:
+	case VERSION:
+		return in_comment_open(s, c);
 	case LINE_COMMENT:
 		if (c == '\n')
 			s->mode = PLAIN;
@@ -363,7 +420,7 @@ static bool in_mode(struct sql *s, char c)
 	case QUOTE_END:
 		return in_quote(s, c);
 	case NAME:
-		if (c == '"')
+		if (c == s->quote)
 			s->mode = PLAIN;
 		return true;
 	case DOLLAR_TAG:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a piece of SQL does, from its keywords alone: fed in any slices, nothing of it is kept
- * but the verb. Knows PostgreSQL's comments, quotes and dollar quotes.
+ * but the verb. Knows PostgreSQL's comments, quotes and dollar quotes; or MySQL's and MariaDB's.
  */
 #ifndef PROTO_SQL_H
 #define PROTO_SQL_H
@@ -16,10 +16,12 @@ struct sql {
 	bool write; /* one of the statements changes what is stored (COMMIT alone does not) */
 	bool known; /* op and write are facts */
 	bool ends;  /* has a COMMIT or its synonym: what the transaction wrote becomes stored */
-	bool idle;  /* does nothing: empty, or SELECT 1 */
+	bool idle;  /* does nothing: empty, or SELECT 1; MySQL: or SET autocommit, SET NAMES */
 	bool cut;   /* a part of the text was not seen */
 
 	/* private: the lexer */
+	bool mysql;
+	char quote; /* that ends the quote or name */
 	int mode;
 	unsigned nest; /* of comments, which nest */
 	bool escapes;  /* E'...' */
@@ -30,11 +32,12 @@ struct sql {
 	unsigned statements, tokens, depth;
 	uint32_t verb; /* what sql.c's table says of it */
 	bool resolved; /* nothing of write and op is open any more */
-	bool analyze;
+	bool analyze, tunes;
 	int before; /* the token before */
 };
 
 void sql_start(struct sql *s);
+void sql_start_mysql(struct sql *s);
 void sql_feed(struct sql *s, struct bytes b);
 /* The text that follows cannot be told from its quotes and comments any more. */
 void sql_gap(struct sql *s);
