@@ -24,7 +24,7 @@ void llm_call_free(struct llm_call *l)
 
 void call_init(struct call *c)
 {
-	*c = (struct call){ .retry_count = -1, .retry_after_s = -1, .status = CALL_UNKNOWN };
+	*c = (struct call){ .retry_count = -1, .retry_after_s = -1, .stated_timeout_s = -1, .status = CALL_UNKNOWN };
 }
 
 struct call *call_new(void)
@@ -48,6 +48,11 @@ void call_free(struct call *c)
 bool call_counts(const struct call *c)
 {
 	return c->class == CALL_LLM || c->class == CALL_STORAGE;
+}
+
+bool call_over_http(const struct call *c)
+{
+	return c->proto && strncmp(c->proto, "http", 4) == 0;
 }
 
 void call_partial(struct call *c, enum partial why)

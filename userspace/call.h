@@ -111,7 +111,7 @@ struct call {
 	uint64_t bytes_out, bytes_in;
 
 	enum call_class class;
-	const char *proto; /* "http", "redis", "postgres", "generic" */
+	const char *proto; /* "http", "http2", "redis", "postgres", "generic" */
 	char op[CALL_OP_MAX]; /* "POST /v1/messages" (no query), "search", "SELECT", ... never an argument */
 	char request[CALL_OP_MAX]; /* HTTP: method and path, whatever op says; else "" */
 	char store[16]; /* the system that the exchange itself shows: "qdrant", ...; "" none */
@@ -127,6 +127,8 @@ struct call {
 	int http_status;      /* 0 none */
 	int retry_count;      /* what the SDK's own header says, -1 no such header */
 	double retry_after_s; /* of the reply, < 0 none */
+	double stated_timeout_s; /* how long the client says it will wait, < 0 it does not say */
+	uint32_t stream; /* its number among those that share the connection (HTTP/2), 0 it shares none */
 	enum partial partial;
 
 	char host[128];             /* Host header, else "" */
@@ -151,6 +153,8 @@ void llm_call_free(struct llm_call *l);
 
 /* An LLM or storage call: of those the books, clocks and causes are made. */
 bool call_counts(const struct call *c);
+/* It is a request of HTTP, whatever version. */
+bool call_over_http(const struct call *c);
 /* Says once why a part of c was not seen. */
 void call_partial(struct call *c, enum partial why);
 

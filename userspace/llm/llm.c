@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "llm/grpc.h"
 #include "llm/path.h"
 #include "llm/reply.h"
 #include "llm/request.h"
@@ -14,6 +15,7 @@ struct llm {
 	struct llm_path path;
 	struct request request;
 	struct reply reply;
+	struct llm_grpc grpc; /* in place of the two, where path.grpc is set */
 };
 
 struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host)
@@ -41,6 +43,7 @@ struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, stru
 	c->llm = call;
 	request_init(&l->request, call, &l->path);
 	reply_init(&l->reply, c, p.array);
+	llm_grpc_init(&l->grpc, c, p.kind);
 	return l;
 }
 
@@ -50,6 +53,7 @@ void llm_free(struct llm *l)
 		return;
 	request_free(&l->request);
 	reply_free(&l->reply);
+	llm_grpc_free(&l->grpc);
 	free(l);
 }
 
@@ -60,13 +64,17 @@ void llm_request_body(struct llm *l, struct bytes b)
 
 void llm_request_gap(struct llm *l, uint64_t n)
 {
-	if (n)
+	if (l->path.grpc)
+		llm_grpc_request(&l->grpc, bytes_of(""), true);
+	else if (n)
 		request_gap(&l->request);
 }
 
 bool llm_request_end(struct llm *l)
 {
-	if (request_end(&l->request))
+	if (l->path.grpc)
+		llm_grpc_request_end(&l->grpc);
+	if (l->path.grpc || request_end(&l->request))
 		return true;
 	llm_call_free(l->call->llm);
 	l->call->llm = NULL;
@@ -87,14 +95,26 @@ void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns)
 
 void llm_response_gap(struct llm *l, uint64_t n)
 {
-	if (n)
+	if (n && !l->path.grpc)
 		reply_gap(&l->reply, n);
+}
+
+void llm_grpc_message(struct llm *l, bool request, struct bytes message, bool cut, uint64_t ts_ns)
+{
+	if (l->path.grpc && request)
+		llm_grpc_request(&l->grpc, message, cut);
+	else if (l->path.grpc)
+		llm_grpc_reply(&l->grpc, message, cut, ts_ns);
 }
 
 void llm_response_end(struct llm *l, bool complete)
 {
 	struct call *c = l->call;
 
+	if (l->path.grpc) {
+		llm_grpc_end(&l->grpc, complete);
+		return;
+	}
 	reply_end(&l->reply, complete);
 	if (l->reply.all.error)
 		facts_error(&l->reply.all, c);

@@ -26,6 +26,8 @@ bool llm_request_end(struct llm *l);
 void llm_response_head(struct llm *l, int status, struct bytes content_type);
 void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns);
 void llm_response_gap(struct llm *l, uint64_t n);
+/* gRPC, in place of the bodies above: a message, its prefix and its compression removed. cut: its end is missing, or all of it. */
+void llm_grpc_message(struct llm *l, bool request, struct bytes message, bool cut, uint64_t ts_ns);
 /* The reply ended; complete is false when the connection broke before. Sets c->status and c->error_kind when the body
  * tells more than the HTTP status (in-stream errors, refusals of quota), c->llm->finished, tokens, model. */
 void llm_response_end(struct llm *l, bool complete);

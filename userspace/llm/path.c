@@ -58,8 +58,16 @@ static const struct {
 	const char *within; /* must occur before the suffix, NULL anything may */
 	enum llm_kind kind;
 	enum llm_shape shape;
-	bool streams, array;
+	bool streams, array, grpc;
 } paths[] = {
+#define GRPC "/google.ai.generativelanguage."
+	{ ".GenerativeService/GenerateContent", GRPC, LLM_CHAT, SHAPE_GEMINI, .grpc = true },
+	{ ".GenerativeService/StreamGenerateContent", GRPC, LLM_CHAT, SHAPE_GEMINI, true,
+	  .grpc = true },
+	{ ".GenerativeService/EmbedContent", GRPC, LLM_EMBEDDING, SHAPE_GEMINI, .grpc = true },
+	{ ".GenerativeService/BatchEmbedContents", GRPC, LLM_EMBEDDING, SHAPE_GEMINI, .grpc = true },
+	{ ".GenerativeService/CountTokens", GRPC, LLM_AUXILIARY, SHAPE_GEMINI, .grpc = true },
+#undef GRPC
 	{ "/api/chat", NULL, LLM_CHAT, SHAPE_OLLAMA, true },
 	{ "/api/generate", NULL, LLM_CHAT, SHAPE_OLLAMA, true },
 	{ "/api/embed", NULL, LLM_EMBEDDING, SHAPE_OLLAMA },
@@ -219,6 +227,7 @@ void llm_path_read(struct llm_path *p, struct bytes method, struct bytes path, s
 		p->shape = paths[i].shape;
 		p->streams = paths[i].streams;
 		p->array = paths[i].array;
+		p->grpc = paths[i].grpc;
 		p->provider = provider ? provider : shape_names[p->shape];
 		read_model(p, path);
 		return;

@@ -19,6 +19,7 @@ struct llm_path {
 	enum llm_kind kind; /* LLM_NONE: not a path we know */
 	enum llm_shape shape;
 	bool streams;         /* the path says so, or the API does unless told otherwise */
+	bool grpc;            /* its messages are Protocol Buffers */
 	bool array;           /* streams as the elements of one JSON array, unless as SSE */
 	const char *provider; /* by host, else by shape; static */
 	char model[96];       /* from the path, "" none */

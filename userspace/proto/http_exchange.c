@@ -7,6 +7,7 @@
 
 #include "event.h"
 #include "llm/llm.h"
+#include "proto/grpc.h"
 #include "proto/http1_line.h"
 #include "proto/http_fields.h"
 
@@ -16,6 +17,16 @@ struct http_exchange {
 	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
+	struct rpc *rpc;            /* it is a call of gRPC, NULL not */
+};
+
+/* What gRPC adds to an exchange. */
+struct rpc {
+	struct grpc_messages messages[2]; /* by enum event_dir */
+	bool answered;                    /* a whole message of the reply came */
+	bool told;                        /* how it went is known: */
+	enum call_status status;
+	const char *kind;
 };
 
 struct http_exchange *http_exchange_new(struct call_sink *sink, const char *proto,
@@ -44,6 +55,34 @@ struct http_exchange *http_exchange_new(struct call_sink *sink, const char *prot
 	if (c->inbound)
 		x->fields = http_fields_new();
 	return x;
+}
+
+struct http_exchange *http_exchange_late(struct call_sink *sink, const char *proto,
+                                         struct call *seeded, enum partial why,
+                                         const struct stamp *at)
+{
+	struct http_exchange *x;
+
+	if (!seeded) {
+		x = http_exchange_new(sink, proto, at);
+	} else {
+		x = calloc(1, sizeof(*x));
+		if (!x)
+			return NULL;
+		*x = (struct http_exchange){ .sink = sink, .call = seeded };
+		seeded->proto = proto;
+	}
+	if (x && x->call) {
+		x->call->at_least = true;
+		call_partial(x->call, why);
+	}
+	return x;
+}
+
+void http_exchange_stream(struct http_exchange *x, uint32_t stream)
+{
+	if (x->call)
+		x->call->stream = stream;
 }
 
 void http_exchange_head(struct http_exchange *x, struct http_head *h)
@@ -95,6 +134,42 @@ static bool method_writes(struct bytes method)
 	       !bytes_equal(method, "OPTIONS");
 }
 
+/* No memory: it is read as any other request. */
+static void rpc_begin(struct http_exchange *x, const struct http_head *h, struct bytes path)
+{
+	struct call *c = x->call;
+	bool watch;
+
+	x->rpc = calloc(1, sizeof(*x->rpc));
+	if (!x->rpc)
+		return;
+	x->rpc->messages[DIR_OUT].coding = decode_coding(http_head_field(h, FIELD_GRPC_ENCODING));
+	if (!path.n)
+		return;
+	grpc_op(c->op, path);
+	if (!grpc_is_health_check(path, &watch))
+		return;
+	c->class = CALL_HEARTBEAT;
+	c->blocks = watch;
+}
+
+static void rpc_free(struct rpc *r)
+{
+	if (!r)
+		return;
+	grpc_free(&r->messages[0]);
+	grpc_free(&r->messages[1]);
+	free(r);
+}
+
+/* Who came late may not be able to read the content type; then a path like "/package.Service/Method" tells. */
+static bool is_rpc(const struct call *c, const struct http_head *h, struct bytes path)
+{
+	struct bytes type = http_head_field(h, FIELD_TYPE);
+
+	return type.n ? grpc_content_type(type) : c->stream && grpc_is_path(path);
+}
+
 void http_exchange_request(struct http_exchange *x, const struct http_head *h, struct bytes method,
                            struct bytes target, struct bytes authority, bool cut)
 {
@@ -109,10 +184,13 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	copy_shown(op, sizeof(op), path);
 	snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24), method.p,
 	         path.n ? " " : "", path.n ? op : "");
-	c->op_known = true;
-	c->write = method_writes(method);
+	c->op_known = method.n && target.n;
+	c->write = method.n && method_writes(method);
 	c->retry_count = retry_count(h);
-	if (!cut)
+	c->stated_timeout_s = grpc_timeout_s(http_head_field(h, FIELD_GRPC_TIMEOUT));
+	if (is_rpc(c, h, path))
+		rpc_begin(x, h, path);
+	if (!cut && target.n)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
 }
 
@@ -174,11 +252,44 @@ static double retry_after_s(const struct http_head *h)
 	return ms >= 0 ? ms / 1000 : http_head_number(h, FIELD_RETRY_AFTER);
 }
 
+/* Where gRPC has nothing to reply, the outcome is in the head and there are no trailers. */
+static void rpc_status(struct http_exchange *x, const struct http_head *h)
+{
+	struct rpc *r = x->rpc;
+	enum call_status status;
+	const char *kind;
+
+	if (!r || !grpc_outcome(http_head_field(h, FIELD_GRPC_STATUS), &status, &kind))
+		return;
+	r->told = true;
+	r->status = status;
+	r->kind = kind;
+}
+
+void http_exchange_trailers(struct http_exchange *x, const struct http_head *h, unsigned int unknown)
+{
+	struct rpc *r = x->rpc;
+
+	if (!r)
+		return;
+	rpc_status(x, h);
+	/* One field that we came too late to read: of a failure there would be a second one, its message. */
+	if (!r->told && r->answered && unknown == 1) {
+		r->told = true;
+		r->status = CALL_OK;
+		r->kind = "";
+	}
+}
+
 void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status)
 {
 	if (!x->call)
 		return;
 	x->call->retry_after_s = retry_after_s(h);
+	if (x->rpc)
+		x->rpc->messages[DIR_IN].coding =
+			decode_coding(http_head_field(h, FIELD_GRPC_ENCODING));
+	rpc_status(x, h);
 	if (x->llm)
 		llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
 }
@@ -202,13 +313,17 @@ void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct st
 
 bool http_exchange_is_read(const struct http_exchange *x, int dir)
 {
-	return x->llm || (x->fields && dir == DIR_OUT);
+	return x->llm || x->rpc || (x->fields && dir == DIR_OUT);
 }
 
 void http_exchange_body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_ns)
 {
 	if (dir == DIR_OUT && x->fields)
 		http_fields_body(x->fields, b);
+	if (x->rpc) {
+		grpc_feed(&x->rpc->messages[dir == DIR_OUT], x, dir, b, ts_ns);
+		return;
+	}
 	if (!x->llm)
 		return;
 	if (dir == DIR_OUT)
@@ -221,6 +336,10 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 {
 	if (dir == DIR_OUT && x->fields)
 		http_fields_gap(x->fields);
+	if (x->rpc) {
+		grpc_gap(&x->rpc->messages[dir == DIR_OUT], x, dir, n, 0);
+		return;
+	}
 	if (!x->llm)
 		return;
 	if (dir == DIR_OUT)
@@ -236,6 +355,24 @@ void http_exchange_partial(struct http_exchange *x, enum partial why)
 		call_partial(x->call, why);
 }
 
+void http_exchange_grpc_message(struct http_exchange *x, int dir, struct bytes message, bool cut,
+                                uint64_t ts_ns)
+{
+	if (x->rpc && dir == DIR_IN && !cut)
+		x->rpc->answered = true;
+	if (x->llm)
+		llm_grpc_message(x->llm, dir == DIR_OUT, message, cut, ts_ns);
+}
+
+bool http_exchange_overdue(const struct http_exchange *x, const struct stamp *at)
+{
+	const struct call *c = x->call;
+
+	/* the client counts from before it wrote the header, which says no more than whole units */
+	return c && c->stated_timeout_s >= 0 && !c->at_least && at->end_ns > c->start_ns &&
+	       (double)(at->end_ns - c->start_ns) / 1e9 >= c->stated_timeout_s * 0.98;
+}
+
 void http_exchange_unseen(struct http_exchange *x, enum partial why)
 {
 	if (x->call)
@@ -244,13 +381,27 @@ void http_exchange_unseen(struct http_exchange *x, enum partial why)
 
 /* ---- the end ---- */
 
+/* HTTP's own status is 200 whatever became of the call. */
+static void rpc_outcome(const struct rpc *r, struct call *c)
+{
+	if (r->told) {
+		c->status = r->status;
+		snprintf(c->error_kind, sizeof(c->error_kind), "%s", r->kind);
+	} else if (c->status == CALL_OK) { /* where it stands was not seen */
+		c->status = CALL_UNKNOWN;
+	}
+}
+
 /* The outcome as far as the peer told it. */
-static void outcome(struct call *c, enum call_status status, const char *kind)
+static void outcome(const struct http_exchange *x, struct call *c, enum call_status status,
+                    const char *kind)
 {
 	int http = c->http_status;
 
 	c->status = status;
 	snprintf(c->error_kind, sizeof(c->error_kind), "%s", kind);
+	if (http < 400 && x->rpc)
+		rpc_outcome(x->rpc, c);
 	if (http < 400)
 		return;
 	c->status = http == 429 ? CALL_RATE_LIMITED : CALL_ERROR;
@@ -264,10 +415,11 @@ void http_exchange_end(struct http_exchange *x, enum call_status status, const c
 	struct call *c = x->call;
 
 	if (!c) {
+		rpc_free(x->rpc);
 		free(x);
 		return;
 	}
-	outcome(c, status, kind);
+	outcome(x, c, status, kind);
 	if (x->llm && !x->sent)
 		llm_request_gap(x->llm, GAP_UNKNOWN);
 	if (!x->sent)
@@ -281,6 +433,7 @@ void http_exchange_end(struct http_exchange *x, enum call_status status, const c
 	if (c->status == CALL_OK)
 		c->error_kind[0] = '\0';
 	c->end_ns = at->end_ns;
+	rpc_free(x->rpc);
 	free(x);
 	sink->done(sink, c);
 }

@@ -13,6 +13,9 @@ static const char *const names[HTTP_FIELDS] = {
 	[FIELD_TYPE] = "content-type",
 	[FIELD_RETRY_AFTER] = "retry-after",
 	[FIELD_RETRY_AFTER_MS] = "retry-after-ms",
+	[FIELD_GRPC_ENCODING] = "grpc-encoding",
+	[FIELD_GRPC_TIMEOUT] = "grpc-timeout",
+	[FIELD_GRPC_STATUS] = "grpc-status",
 };
 
 void http_head_reset(struct http_head *h)
