@@ -12,7 +12,10 @@
 #include <sys/socket.h>
 
 #include "conn_private.h"
+#include "dns.h"
 #include "proto/generic.h"
+#include "proto/http2.h"
+#include "proto/http2_frame.h"
 
 #define BUCKETS 4096
 #define PENDING_BYTES_MAX 65536 /* before the protocol is known; then it is "generic" */
@@ -22,6 +25,8 @@
 #define SETUP_NEXT_NS 1000000ull    /* others: the very next thing */
 #define TIMED_OUT_NS \
 	100000000ull /* a connection closed so soon after a wait timed out was given up for that */
+
+#define DNS_PORT 53 /* RFC 1035, 4.2 */
 
 /* An operation that waits for the protocol to be known. */
 struct pending_op {
@@ -76,7 +81,8 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 	t->buckets = calloc(BUCKETS, sizeof(*t->buckets));
 	t->by_ends = calloc(BUCKETS, sizeof(*t->by_ends));
 	t->threads = calloc(THREAD_BUCKETS, sizeof(*t->threads));
-	if (!t->buckets || !t->by_ends || !t->threads) {
+	t->dns = dns_new();
+	if (!t->buckets || !t->by_ends || !t->threads || !t->dns) {
 		conns_free(t);
 		return NULL;
 	}
@@ -125,12 +131,16 @@ static void end_make(uint16_t family, const uint8_t *addr, uint16_t port, uint8_
 	memcpy(end + 16, &port, 2);
 }
 
+static bool end_known(const uint8_t end[static 18])
+{
+	static const uint8_t none[18];
+
+	return memcmp(end, none, sizeof(none)) != 0;
+}
+
 static bool ends_known(const struct conn *c)
 {
-	static const uint8_t none[sizeof(c->ends[0])];
-
-	return memcmp(c->ends[0], none, sizeof(none)) != 0 &&
-	       memcmp(c->ends[1], none, sizeof(none)) != 0;
+	return end_known(c->ends[0]) && end_known(c->ends[1]);
 }
 
 /* The bucket of the socket that sees these ends as its own and the other's. */
@@ -196,6 +206,7 @@ void conns_free(struct conns *t)
 		while (t->buckets[i])
 			conn_free(t->buckets[i], DONE_DETACHED, &at);
 	threads_free(t);
+	dns_free(t->dns);
 	free(t->buckets);
 	free(t->by_ends);
 	free(t);
@@ -325,7 +336,7 @@ uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns
 	if (!s || !s->connect_ns || s->connect_ns > request_ns)
 		return request_ns;
 	idle = request_ns > s->setup_ns ? request_ns - s->setup_ns : 0;
-	if (c->proto == &proto_http1)
+	if (c->proto == &proto_http1 || c->proto == &proto_http2)
 		return idle < SETUP_IDLE_NS ? s->connect_ns : request_ns;
 	if (tid != s->connect_tid || c->table->last != s->sock ||
 	    c->table->turns != s->connect_turns)
@@ -385,6 +396,16 @@ struct conn *conn_far_end(struct conn *c)
 	return NULL;
 }
 
+/* The name the target had asked for before it connected to its address; SNI and Host, which are facts of the connection
+ * itself, replace it. */
+static void host_asked_for(struct conn *c)
+{
+	const char *name = end_known(c->ends[1]) ? dns_name(c->table->dns, c->ends[1]) : NULL;
+
+	if (name && !c->endpoint.host[0])
+		conn_host(c, name);
+}
+
 void conns_socket(struct conns *t, const struct ev_socket *e)
 {
 	struct conn *c = make(t, e->sock, 0, e->h.pid);
@@ -396,9 +417,11 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 		c->port = e->remote_port;
 		ends_set(c, e);
 		conn_rename(c);
+		host_asked_for(c);
 	}
 	if (e->role != ROLE_UNKNOWN)
 		c->role = e->role;
+	c->datagram = e->kind == SOCK_DGRAM;
 	c->ignored = e->kind != SOCK_STREAM || (e->family == AF_UNIX && !c->endpoint.addr[0]);
 	if (e->h.type != EV_SOCKET) {
 		struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
@@ -577,6 +600,24 @@ static void decide(struct conn *c)
 		replay_pending(c);
 }
 
+/* The bytes turn out to be p's. Of HTTP/2, what was in flight still is: many calls share the connection. */
+static void switch_to(struct conn *c, const struct proto *p, const struct stamp *at)
+{
+	struct call *seeded = p == &proto_http2 ? generic_take(c->state) : NULL;
+
+	conn_stop(c, DONE_SWITCHED, at);
+	c->table->ops.enough(c->table->ops.ctx, c->sock, CAPTURE_ALL);
+	start_proto(c, p);
+	if (!seeded)
+		return;
+	if (c->proto) {
+		http2_seed(c->state, seeded);
+		return;
+	}
+	seeded->end_ns = at->end_ns;
+	c->sink.done(&c->sink, seeded);
+}
+
 /* A request may begin here: is it one of a protocol that could not be told before (we came in the middle of something)?
  */
 static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
@@ -585,11 +626,21 @@ static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
 	bool maybe;
 
 	p = detect(c, b, (struct bytes){ "", 0 }, &maybe);
-	if (!p)
-		return;
-	conn_stop(c, DONE_SWITCHED, at);
-	c->table->ops.enough(c->table->ops.ctx, c->sock, CAPTURE_ALL);
-	start_proto(c, p);
+	if (p)
+		switch_to(c, p, at);
+}
+
+/* Are these frames of HTTP/2 in the middle of replies? One that is cut off right at the end of a read is as likely something
+ * else: several reads of whole ones are not. */
+static bool frames_come(struct conn *c, struct bytes b)
+{
+	struct frame_chain f = frame_chain(b, FRAME_MAX_DEFAULT);
+
+	if (f.broken || (!f.ends && f.whole < FRAMES_PROVE))
+		c->frames = 0;
+	else
+		c->frames += f.whole < FRAMES_PROVE ? f.whole : FRAMES_PROVE;
+	return !f.broken && (f.proved || c->frames >= FRAMES_PROVE);
 }
 
 static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
@@ -605,15 +656,18 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 
 	const struct conn *s = thread_socket(c->table, at->tid);
 
-	if (c->spoke || !bytes_start(b, "HTTP/1."))
+	bool frames = !c->spoke && b.n && frames_come(c, b);
+
+	if (c->spoke || (!frames && !bytes_start(b, "HTTP/1.")))
 		return;
 	/* the snapshot had found it out already, on the socket this plaintext came through */
 	if (c->tls && s && s->open)
 		return;
-	start_proto(c, &proto_generic);
+	start_proto(c, frames ? &proto_http2 : &proto_generic);
 	if (!c->proto)
 		return;
-	generic_seed(c->state, &attach, c->table->attach_ns);
+	if (!frames)
+		generic_seed(c->state, &attach, c->table->attach_ns);
 	feed(c, DIR_IN, b, gap, why, at);
 }
 
@@ -626,6 +680,9 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 	c->spoke |= dir == DIR_OUT;
 	if (c->proto == &proto_generic && dir == DIR_OUT && b.n && !c->ciphertext)
 		decide_again(c, b, at);
+	else if (c->proto == &proto_generic && b.n && !c->ciphertext && !c->from_start &&
+	         !c->tls && frames_come(c, b))
+		switch_to(c, &proto_http2, at);
 	if (c->proto) {
 		if (b.n)
 			c->proto->feed(c->state, dir, b, at);
@@ -686,6 +743,16 @@ static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
 		conn_stop(c->peer, why, &at);
 }
 
+/* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */
+static void ignored_data(struct conns *t, struct conn *c, const struct ev_data *e)
+{
+	if (!e->off)
+		c->bytes[e->dir] += e->total;
+	if (c->datagram && e->dir == DIR_IN && (c->port == DNS_PORT || !c->port) && !e->off &&
+	    e->n == e->total)
+		dns_answer(t->dns, (struct bytes){ (const char *)e->data, e->n });
+}
+
 void conns_data(struct conns *t, const struct ev_data *e)
 {
 	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0,
@@ -694,6 +761,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	struct bytes b = { (const char *)e->data, e->n };
 	uint64_t missing, rest = 0;
 
+	if (c && c->ignored)
+		ignored_data(t, c, e);
 	if (!c || c->ignored)
 		return;
 	c->shared |= c->sock && c->pid != e->h.pid;
@@ -716,10 +785,12 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	missing = missing_before(c, e);
 	if (missing)
 		c->gaps++;
+	c->dropped += c->ciphertext ? 0 : missing;
 	if (!(e->h.flags & EVF_MORE) && e->off + e->n < e->total) {
 		rest = e->total - e->off - e->n;
 		c->pos[e->dir] += rest;
 		c->gaps += !c->ciphertext;
+		c->dropped += c->ciphertext ? 0 : rest;
 	}
 	if (c->ciphertext) {
 		if (e->off == 0)

@@ -58,7 +58,8 @@ struct conn {
 	bool ciphertext;        /* a socket that carries TLS */
 	bool shared;            /* used by more than one process: the end of one is not its own */
 	bool ignored;           /* datagrams, unnamed unix sockets: nothing to parse */
-	bool plaintext_seen;    /* ciphertext: its TLS object was found */
+	bool datagram;
+	bool plaintext_seen; /* ciphertext: its TLS object was found */
 	enum call_class
 		carries; /* the class of the newest call on it that is LLM or storage: the owner's */
 	uint64_t connect_ns; /* entry of connect(), 0 not seen */
@@ -69,6 +70,7 @@ struct conn {
 	uint64_t bytes[2]; /* by direction, as moved (ciphertext where it is that) */
 	uint64_t last_ns[2];
 	uint64_t gaps;       /* places where bytes were not seen */
+	uint64_t dropped;    /* bytes of those, where it is not ciphertext */
 	unsigned calls;      /* opened so far */
 	unsigned open;       /* calls open */
 	unsigned real_calls; /* done so far that are no log-ins */
@@ -90,6 +92,7 @@ struct conn {
 	int32_t fd;            /* snapshot: its descriptor in pid */
 	bool outstanding;      /* snapshot: a request was */
 	uint8_t handshake;     /* enum handshake of a ciphertext socket */
+	uint8_t frames;        /* of HTTP/2, whole ones that came in a row while that was not known */
 	bool idle;             /* snapshot: nothing was outstanding */
 	bool spoke;            /* a request was seen */
 	bool noted;            /* a thread may hold it, see held_forget() */

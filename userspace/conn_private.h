@@ -17,6 +17,7 @@ struct conns {
 	struct conn **buckets;
 	struct conn **by_ends; /* TCP sockets whose both ends are known */
 	struct flow_thread **threads;
+	struct dns *dns; /* names that the target asked for */
 	size_t n;
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */

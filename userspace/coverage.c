@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Counts, and two short lists: endpoints whose plaintext was not seen, and TLS libraries. */
+/* Counts, and two lists: endpoints with what was seen of their bytes, and TLS libraries. */
 #include "coverage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "file_store.h"
 #include "out/metrics.h"
 
-#define ENDPOINTS_MAX 64 /* endpoints without plaintext that are named; the rest is counted */
+#define ENDPOINTS_MAX 256 /* named; the connections of the rest are counted */
 #define LIBRARIES_MAX 64
+#define FILES_MAX 16  /* databases in files */
+#define QUIC_PORT 443 /* RFC 9114, 3.1: HTTP/3 by the port of its https URL */
 
-struct unread {
+struct seen {
 	char name[140];
-	char why[96];
-	uint64_t connections, bytes;
+	const char *why; /* static: why plaintext was missing, NULL it was not */
+	enum call_class class;
+	uint64_t connections, wire, plaintext, dropped;
+	uint64_t unread, unread_bytes; /* connections whose plaintext was not seen */
 };
 
 struct library {
@@ -28,12 +33,14 @@ struct coverage {
 	uint64_t calls[4], partial[PARTIAL_NO_PLAINTEXT + 1], at_least;
 	uint64_t llm_bytes, llm_plaintext;
 	uint64_t gaps;
-	struct unread unread[ENDPOINTS_MAX];
-	size_t nunread;
-	uint64_t unread_more;
+	struct seen endpoints[ENDPOINTS_MAX];
+	size_t nendpoints;
+	uint64_t connections_more, unread_more;
 	struct library libraries[LIBRARIES_MAX];
 	size_t nlibraries;
 	unsigned hooked;
+	char files[FILES_MAX][256];
+	size_t nfiles;
 };
 
 struct coverage *coverage_new(void)
@@ -69,8 +76,24 @@ static void library_seen(struct coverage *v, const struct ev_tls_lib *e)
 	l->processes = 1;
 }
 
+static void file_seen(struct coverage *v, const char *text, size_t n)
+{
+	struct bytes path = file_store_path((struct bytes){ text, n });
+
+	if (!path.n || path.n >= sizeof(v->files[0]) || v->nfiles == FILES_MAX)
+		return;
+	for (size_t i = 0; i < v->nfiles; i++)
+		if (bytes_equal(path, v->files[i]))
+			return;
+	memcpy(v->files[v->nfiles], path.p, path.n);
+	v->files[v->nfiles++][path.n] = '\0';
+}
+
 void coverage_event(struct coverage *v, const struct event *e)
 {
+	const struct ev_file *file = (const void *)e;
+	const struct ev_fd *fd = (const void *)e;
+
 	if (e->type == EV_LOST) {
 		const struct ev_lost *l = (const void *)e;
 
@@ -80,6 +103,10 @@ void coverage_event(struct coverage *v, const struct event *e)
 		v->faults = l->faults;
 	} else if (e->type == EV_TLS_LIB) {
 		library_seen(v, (const void *)e);
+	} else if (e->type == EV_FD) {
+		file_seen(v, fd->text, e->size - sizeof(*fd));
+	} else if (e->type == EV_FILE) {
+		file_seen(v, file->text, e->size - sizeof(*file));
 	}
 }
 
@@ -90,57 +117,89 @@ void coverage_call(struct coverage *v, const struct call *c)
 	v->at_least += c->at_least;
 }
 
-static void unread_seen(struct coverage *v, const struct conn *c)
+static struct seen *seen_of(struct coverage *v, const struct conn *c)
 {
-	struct unread *u = v->unread;
-	size_t i;
+	struct seen *e = v->endpoints;
 
-	for (i = 0; i < v->nunread; i++, u++)
-		if (strcmp(u->name, c->endpoint.name) == 0)
-			break;
-	if (i == ENDPOINTS_MAX) {
-		v->unread_more++;
+	for (size_t i = 0; i < v->nendpoints; i++, e++)
+		if (strcmp(e->name, c->endpoint.name) == 0)
+			return e;
+	if (v->nendpoints == ENDPOINTS_MAX)
+		return NULL;
+	v->nendpoints++;
+	snprintf(e->name, sizeof(e->name), "%s", c->endpoint.name);
+	return e;
+}
+
+static void seen_add(struct coverage *v, const struct conn *c, struct seen *e)
+{
+	uint64_t bytes = c->bytes[0] + c->bytes[1];
+
+	if (c->carries != CALL_OTHER || e->class == CALL_OTHER)
+		e->class = c->carries != CALL_OTHER ? c->carries : c->endpoint.class;
+	if (c->sock) {
+		e->connections++;
+		e->wire += bytes;
+	}
+	if (c->tls || !c->ciphertext)
+		e->plaintext += bytes;
+	e->dropped += c->dropped;
+	if (c->datagram) {
+		e->plaintext -= bytes;
+		e->unread++;
+		e->unread_bytes += bytes;
+		e->why = "QUIC (UDP port 443): its streams are not read";
 		return;
 	}
-	if (i == v->nunread) {
-		v->nunread++;
-		snprintf(u->name, sizeof(u->name), "%s", c->endpoint.name);
-		snprintf(u->why, sizeof(u->why), "%s",
-		         v->hooked
-		                 ? "its TLS code is not in a library that was hooked"
-		                 : "no TLS library with known functions was found in the process");
-	}
-	u->connections++;
-	u->bytes += c->bytes[0] + c->bytes[1];
+	if (!c->sock || !c->ciphertext || c->plaintext_seen || !c->calls)
+		return;
+	e->unread++;
+	e->unread_bytes += bytes;
+	e->why = v->hooked ? "its TLS code is not in a library that was hooked"
+	                   : "no TLS library with known functions was found in the process";
 }
 
 void coverage_conn(struct coverage *v, const struct conn *c)
 {
 	uint64_t bytes = c->bytes[0] + c->bytes[1];
+	struct seen *e;
 
 	v->gaps += c->gaps;
 	if (c->carries == CALL_LLM && c->sock)
 		v->llm_bytes += bytes;
 	if (c->carries == CALL_LLM && (c->tls || !c->ciphertext))
 		v->llm_plaintext += bytes;
-	if (c->sock && c->ciphertext && !c->plaintext_seen && c->calls)
-		unread_seen(v, c);
+	if (!bytes || !c->endpoint.name[0])
+		return;
+	if (c->ignored && !(c->datagram && c->port == QUIC_PORT))
+		return;
+	e = seen_of(v, c);
+	if (e) {
+		seen_add(v, c, e);
+		return;
+	}
+	v->connections_more += c->sock != 0;
+	v->unread_more += c->sock && c->ciphertext && !c->plaintext_seen && c->calls;
 }
 
 void coverage_hint(const struct coverage *v, FILE *out)
 {
 	char name[160];
+	bool told = false;
 
 	if (v->calls[CALL_LLM])
 		return;
-	for (size_t i = 0; i < v->nunread; i++) {
-		text_clean(name, sizeof(name), v->unread[i].name, false);
+	for (size_t i = 0; i < v->nendpoints; i++) {
+		if (!v->endpoints[i].unread)
+			continue;
+		told = true;
+		text_clean(name, sizeof(name), v->endpoints[i].name, false);
 		fprintf(out,
 		        "  not read: %s (TLS: %s); if it is the LLM, --llm %s gives its calls "
 		        "their times\n",
-		        name, v->unread[i].why, name);
+		        name, v->endpoints[i].why, name);
 	}
-	if (!v->nunread)
+	if (!told)
 		fprintf(out, "  no call to an LLM was seen: %llu to stores, %llu to others\n",
 		        (unsigned long long)v->calls[CALL_STORAGE],
 		        (unsigned long long)v->calls[CALL_OTHER]);
@@ -176,12 +235,33 @@ static json_t *unread_json(const struct coverage *v)
 {
 	json_t *a = json_array();
 
-	for (size_t i = 0; i < v->nunread; i++)
-		json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I}", "endpoint",
-		                                   metrics_text(v->unread[i].name), "why",
-		                                   v->unread[i].why, "connections",
-		                                   (json_int_t)v->unread[i].connections, "bytes",
-		                                   (json_int_t)v->unread[i].bytes));
+	for (size_t i = 0; i < v->nendpoints; i++) {
+		const struct seen *e = &v->endpoints[i];
+
+		if (e->unread)
+			json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I}", "endpoint",
+			                                   metrics_text(e->name), "why", e->why,
+			                                   "connections", (json_int_t)e->unread,
+			                                   "bytes", (json_int_t)e->unread_bytes));
+	}
+	return a;
+}
+
+static json_t *endpoints_json(const struct coverage *v)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < v->nendpoints; i++) {
+		const struct seen *e = &v->endpoints[i];
+
+		json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I, s:I, s:I}", "endpoint",
+		                                   metrics_text(e->name), "class",
+		                                   call_class_name(e->class), "connections",
+		                                   (json_int_t)e->connections, "bytes",
+		                                   (json_int_t)e->wire, "bytes_plaintext",
+		                                   (json_int_t)e->plaintext, "bytes_dropped",
+		                                   (json_int_t)e->dropped));
+	}
 	return a;
 }
 
@@ -201,11 +281,19 @@ static json_t *libraries_json(const struct coverage *v)
 	return a;
 }
 
+static json_t *files_json(const struct coverage *v)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < v->nfiles; i++)
+		json_array_append_new(a, metrics_text(v->files[i]));
+	return a;
+}
+
 json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten)
 {
 	return json_pack("{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, "
-	                 "s:I, s:o, s:I, s:o, s:I, "
-	                 "s:I}",
+	                 "s:I, s:o, s:I, s:o, s:I, s:o, s:o, s:I, s:I}",
 	                 "events_seen", (json_int_t)v->events, "events_lost", "ring_full",
 	                 (json_int_t)v->ring, "no_slot", (json_int_t)v->slots, "unreadable",
 	                 (json_int_t)v->faults, "calls", "llm", (json_int_t)v->calls[CALL_LLM],
@@ -216,6 +304,8 @@ json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t for
 	                 (json_int_t)v->gaps, "llm_bytes", (json_int_t)v->llm_bytes,
 	                 "llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext",
 	                 unread_json(v), "no_plaintext_more", (json_int_t)v->unread_more,
-	                 "tls_libraries", libraries_json(v), "connections_forgotten",
+	                 "endpoints", endpoints_json(v), "endpoints_more_connections",
+	                 (json_int_t)v->connections_more, "tls_libraries", libraries_json(v),
+	                 "file_databases", files_json(v), "connections_forgotten",
 	                 (json_int_t)forgotten, "turns_unwritten", (json_int_t)unwritten);
 }

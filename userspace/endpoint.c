@@ -258,7 +258,7 @@ static bool is_heartbeat(const struct endpoint_rules *r, const struct endpoint *
 void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e, struct call *c)
 {
 	const char *path = strchr(c->op, '/'), *colon = strrchr(e->addr, ':');
-	bool http = c->proto && strcmp(c->proto, "http") == 0;
+	bool http = call_over_http(c);
 	uint16_t port = colon ? (uint16_t)atoi(colon + 1) : 0;
 
 	if (c->class == CALL_HEARTBEAT)
@@ -269,6 +269,6 @@ void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e,
 		c->class = CALL_HEARTBEAT;
 	else if (e->class == CALL_STORAGE)
 		c->class = CALL_STORAGE;
-	else if (e->class == CALL_LLM && (!http || rule_find(&r->llm, e, port)))
+	else if (e->class == CALL_LLM && (!http || !c->op_known || rule_find(&r->llm, e, port)))
 		c->class = CALL_LLM;
 }

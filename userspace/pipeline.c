@@ -250,6 +250,7 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		break;
 	case EV_FILE:
 		turn_marks_file(p->marks, (const void *)e);
+		coverage_event(p->coverage, e);
 		break;
 	case EV_WRITE:
 		turn_marks_write(p->marks, (const void *)e);
@@ -268,6 +269,7 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 		on_snapshot(p, e);
 		break;
 	case EV_TLS_LIB:
+	case EV_FD:
 		coverage_event(p->coverage, e);
 		break;
 	case EV_LOST:

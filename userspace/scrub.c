@@ -11,6 +11,7 @@
 
 #include "event.h"
 #include "base/event_least.h"
+#include "dns.h"
 #include "mask/mask.h"
 #include "secrets.h"
 
@@ -686,10 +687,24 @@ static bool event_whole(const struct event *e)
 	return d->n == e->size - sizeof(*d) && d->dir <= DIR_OUT;
 }
 
+/* An answer of a name server: endpoints are called by their names in what the program says, too. */
+static bool names_alone(const struct event *e)
+{
+	const struct ev_data *d = (const struct ev_data *)e;
+
+	return e->type == EV_DATA && d->dir == DIR_IN && !d->off && d->n == d->total &&
+	       dns_is_answer((struct bytes){ (const char *)d->data, d->n });
+}
+
 void scrub_feed(struct scrub *s, const struct event *e)
 {
 	if (!event_whole(e)) {
 		s->dropped++;
+		return;
+	}
+	if (names_alone(e)) {
+		item_add(s, NULL, e, e->size);
+		drain(s);
 		return;
 	}
 	switch (e->type) {

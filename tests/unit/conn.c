@@ -187,6 +187,34 @@ static const struct how plain = { .sock = SOCK };
 
 /* ---- sockets ---- */
 
+static void names_asked_for(void)
+{
+	static const char dns[] = "\x12\x35\x81\x80\0\1\0\1\0\0\0\0"
+				  "\5store\3net\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\1\0\4\177\0\0\1";
+	static const struct how resolver = { .sock = SOCK + 1 };
+	struct fixture *f = begin();
+	struct ev_socket e = socket_event(f, EV_CONNECT, SOCK + 1, 53);
+
+	TEST("a connection has the name its address was asked for by, until its own bytes tell");
+	e.kind = SOCK_DGRAM;
+	conns_socket(f->t, &e);
+	moves(f, resolver, DIR_IN, dns, sizeof(dns) - 1);
+	connects(f, SOCK, 6379);
+	CHECK(strcmp(conns_by_sock(f->t, SOCK)->endpoint.name, "store.net:6379") == 0);
+	CHECK(strcmp(conns_by_sock(f->t, SOCK)->endpoint.addr, "127.0.0.1:6379") == 0);
+	SAYS(f, plain, DIR_OUT, ask);
+	SAYS(f, plain, DIR_IN, answer);
+	CHECK(f->done == 1 && strcmp(f->hosts[0], "llm.test") == 0);
+	TEST("only a datagram from a name server tells names");
+	connects(f, SOCK + 2, 9000);
+	moves(f, (struct how){ .sock = SOCK + 2 }, DIR_IN, dns, sizeof(dns) - 1);
+	e = socket_event(f, EV_CONNECT, SOCK + 3, 54);
+	e.kind = SOCK_DGRAM;
+	conns_socket(f->t, &e);
+	moves(f, (struct how){ .sock = SOCK + 3 }, DIR_IN, dns, sizeof(dns) - 1);
+	end(f);
+}
+
 static void plain_http(void)
 {
 	struct fixture *f = begin();
@@ -768,6 +796,7 @@ static void far_again(void)
 int main(void)
 {
 	far_again();
+	names_asked_for();
 	plain_http();
 	split();
 	losses();

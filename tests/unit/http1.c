@@ -119,6 +119,16 @@ void llm_response_gap(struct llm *l, uint64_t n)
 	write_gap(heard.reply, &heard.nreply);
 }
 
+void llm_grpc_message(struct llm *l, bool request, struct bytes message, bool cut, uint64_t ts_ns)
+{
+	(void)l;
+	(void)request;
+	(void)message;
+	(void)cut;
+	(void)ts_ns;
+	heard.disorder = true; /* gRPC does not come over HTTP/1 */
+}
+
 void llm_response_end(struct llm *l, bool complete)
 {
 	heard.disorder |= !l->request_ended;

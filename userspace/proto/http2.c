@@ -351,7 +351,8 @@ static bool side_resumes(struct side *s, struct bytes b)
 		return s->hpack != NULL;
 	}
 	c = frame_chain(b, s->frame_max);
-	if (c.broken || !c.heads)
+	/* the operation may have lost its own beginning: a head alone is not enough */
+	if (c.broken || !(c.proved || (c.whole && (c.ends || c.heads > c.whole))))
 		return false;
 	s->state = SIDE_READS;
 	s->preface = HTTP2_PREFACE_LEN;

@@ -69,22 +69,24 @@ static void count_known(void *ctx, struct bytes name, struct bytes value)
 		*(int *)ctx += bytes_equal(name, pseudo[i]);
 }
 
-/* False: that is no header block. One that decodes and names what every message must have proves frames beyond doubt. */
+/* False: that is no header block. One that decodes, as far as it is there, and names what every message must have proves
+ * frames beyond doubt. */
 static bool headers_decode(const struct frame *f, struct bytes payload, bool *proves)
 {
+	bool whole = payload.n == f->length;
 	struct hpack *h = hpack_new(false);
 	size_t skip = f->flags & FLAG_PADDED ? 1 : 0, pad = 0;
 	int known = 0;
 	bool good;
 
-	if (skip && payload.n)
+	if (skip && payload.n && whole)
 		pad = (uint8_t)payload.p[0];
 	skip += f->flags & FLAG_PRIORITY ? 5 : 0;
-	good = h && skip + pad < payload.n;
-	if (good) {
+	good = h && (!whole || skip + pad < payload.n);
+	if (good && skip + pad < payload.n) {
 		payload.n -= pad;
-		good = hpack_feed(h, bytes_from(payload, skip), f->flags & FLAG_END_HEADERS,
-		                  count_known, &known);
+		good = hpack_feed(h, bytes_from(payload, skip),
+		                  whole && f->flags & FLAG_END_HEADERS, count_known, &known);
 	}
 	hpack_free(h);
 	*proves |= known > 0;
@@ -104,14 +106,15 @@ struct frame_chain frame_chain(struct bytes b, uint32_t max)
 		}
 		c.heads++;
 		b = bytes_from(b, FRAME_HEAD);
-		if (b.n < f.length)
-			return c;
-		c.whole++;
+		c.whole += b.n >= f.length;
 		if (f.type == FRAME_HEADERS && !c.proved &&
-		    !headers_decode(&f, (struct bytes){ b.p, f.length }, &c.proved)) {
+		    !headers_decode(&f, (struct bytes){ b.p, b.n < f.length ? b.n : f.length },
+		                    &c.proved)) {
 			c.broken = true;
 			return c;
 		}
+		if (b.n < f.length)
+			return c;
 		b = bytes_from(b, f.length);
 	}
 	c.ends = !b.n;

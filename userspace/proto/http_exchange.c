@@ -182,8 +182,9 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	split_target(target, bytes_equal(method, "CONNECT"), &host, &path);
 	copy_shown(c->host, sizeof(c->host), host);
 	copy_shown(op, sizeof(op), path);
-	snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24), method.p,
-	         path.n ? " " : "", path.n ? op : "");
+	if (target.n)
+		snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24),
+		         method.n ? method.p : "", path.n ? " " : "", path.n ? op : "");
 	c->op_known = method.n && target.n;
 	c->write = method.n && method_writes(method);
 	c->retry_count = retry_count(h);
