@@ -65,6 +65,14 @@ struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, stru
 	return l;
 }
 
+struct llm *llm_new_unnamed(struct call *c, struct bytes host)
+{
+	(void)c;
+	(void)host;
+	heard.disorder = true; /* a request line is never missing */
+	return NULL;
+}
+
 void llm_free(struct llm *l)
 {
 	if (!l)

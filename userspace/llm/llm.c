@@ -18,33 +18,44 @@ struct llm {
 	struct llm_grpc grpc; /* in place of the two, where path.grpc is set */
 };
 
-struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host)
+static struct llm *reader_new(struct call *c, const struct llm_path *p)
 {
-	struct llm_path p;
-	struct llm_call *call;
-	struct llm *l;
+	struct llm *l = calloc(1, sizeof(*l));
+	struct llm_call *call = llm_call_new();
 
-	llm_path_read(&p, method, path, host);
-	if (p.kind == LLM_NONE)
-		return NULL;
-	l = calloc(1, sizeof(*l));
-	call = llm_call_new();
 	if (!l || !call) {
 		free(l);
 		llm_call_free(call);
 		return NULL;
 	}
-	call->kind = p.kind;
-	call->streamed = p.streams;
-	snprintf(call->provider, sizeof(call->provider), "%s", p.provider);
-	memcpy(call->model, p.model, sizeof(call->model));
+	call->kind = p->kind;
+	call->streamed = p->streams;
+	snprintf(call->provider, sizeof(call->provider), "%s", p->provider);
+	memcpy(call->model, p->model, sizeof(call->model));
 	l->call = c;
-	l->path = p;
+	l->path = *p;
 	c->llm = call;
 	request_init(&l->request, call, &l->path);
-	reply_init(&l->reply, c, p.array);
-	llm_grpc_init(&l->grpc, c, p.kind);
+	reply_init(&l->reply, c, p->array);
+	llm_grpc_init(&l->grpc, c, p->kind);
 	return l;
+}
+
+struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host)
+{
+	struct llm_path p;
+
+	llm_path_read(&p, method, path, host);
+	return p.kind == LLM_NONE ? NULL : reader_new(c, &p);
+}
+
+struct llm *llm_new_unnamed(struct call *c, struct bytes host)
+{
+	const char *provider = llm_provider_of_host(host);
+	struct llm_path p = { .kind = LLM_CHAT, .shape = SHAPE_OPENAI, .guessed = true };
+
+	p.provider = provider ? provider : "";
+	return reader_new(c, &p);
 }
 
 void llm_free(struct llm *l)

@@ -14,6 +14,9 @@ struct llm;
  * and local servers reuse the same paths. host may be "". NULL if not, or out of memory. c->llm is set and filled as the
  * exchange is read; c must outlive the reader. The body decides in the end (see llm_request_end). */
 struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host);
+/* The same for a POST whose path was not seen: only a body that names a model and holds a conversation in a form that nothing
+ * else has is taken. */
+struct llm *llm_new_unnamed(struct call *c, struct bytes host);
 void llm_free(struct llm *l);
 
 void llm_request_body(struct llm *l, struct bytes b);

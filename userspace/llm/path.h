@@ -21,6 +21,7 @@ struct llm_path {
 	bool streams;         /* the path says so, or the API does unless told otherwise */
 	bool grpc;            /* its messages are Protocol Buffers */
 	bool array;           /* streams as the elements of one JSON array, unless as SSE */
+	bool guessed;         /* nothing but the body tells */
 	const char *provider; /* by host, else by shape; static */
 	char model[96];       /* from the path, "" none */
 };

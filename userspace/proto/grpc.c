@@ -202,6 +202,12 @@ void grpc_op(char op[static CALL_OP_MAX], struct bytes path)
 	op[path.n + 1] = '\0';
 }
 
+bool grpc_is_message(struct bytes b)
+{
+	return b.n >= GRPC_PREFIX && (uint8_t)b.p[0] <= 1 &&
+	       prefix_length((const uint8_t *)b.p) == b.n - GRPC_PREFIX;
+}
+
 bool grpc_is_path(struct bytes path)
 {
 	struct bytes rest = bytes_from(path, 1), service, method;

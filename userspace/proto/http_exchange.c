@@ -17,6 +17,7 @@ struct http_exchange {
 	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
+	bool unnamed;               /* its path was not seen: the body may tell */
 	struct rpc *rpc;            /* it is a call of gRPC, NULL not */
 };
 
@@ -191,7 +192,10 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	c->stated_timeout_s = grpc_timeout_s(http_head_field(h, FIELD_GRPC_TIMEOUT));
 	if (is_rpc(c, h, path))
 		rpc_begin(x, h, path);
-	if (!cut && target.n)
+	x->unnamed = !target.n && c->stream && (!method.n || bytes_equal(method, "POST"));
+	if (x->unnamed && !x->rpc)
+		x->llm = llm_new_unnamed(c, bytes_of(c->host));
+	else if (!cut)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
 }
 
@@ -314,11 +318,26 @@ void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct st
 
 bool http_exchange_is_read(const struct http_exchange *x, int dir)
 {
-	return x->llm || x->rpc || (x->fields && dir == DIR_OUT);
+	return x->llm || x->rpc || x->unnamed || (x->fields && dir == DIR_OUT);
+}
+
+/* Neither path nor content type could be read: what comes first may be a message of gRPC. */
+static void rpc_look(struct http_exchange *x, struct bytes b)
+{
+	x->unnamed = false;
+	if (x->rpc || !grpc_is_message(b))
+		return;
+	llm_free(x->llm);
+	x->llm = NULL;
+	llm_call_free(x->call->llm);
+	x->call->llm = NULL;
+	x->rpc = calloc(1, sizeof(*x->rpc));
 }
 
 void http_exchange_body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_ns)
 {
+	if (x->unnamed && dir == DIR_OUT && b.n)
+		rpc_look(x, b);
 	if (dir == DIR_OUT && x->fields)
 		http_fields_body(x->fields, b);
 	if (x->rpc) {
