@@ -73,6 +73,11 @@ struct llm *llm_new_unnamed(struct call *c, struct bytes host)
 	return NULL;
 }
 
+struct llm *llm_new_grpc_unnamed(struct call *c, struct bytes message)
+{
+	return llm_new_unnamed(c, message);
+}
+
 void llm_free(struct llm *l)
 {
 	if (!l)

@@ -20,8 +20,12 @@ SERVICE = "google.ai.generativelanguage.v1beta.GenerativeService"
 OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
 
+OUTPUT = threading.Lock()
+
+
 def say(event, **fields):
-    print(json.dumps(dict(fields, event=event)), flush=True)
+    with OUTPUT:
+        print(json.dumps(dict(fields, event=event)), flush=True)
 
 
 # ---------------------------------------------------------------- Protocol Buffers

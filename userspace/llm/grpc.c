@@ -60,6 +60,34 @@ static void model_take(struct llm_call *l, const struct protobuf_field *f)
 
 /* ---- the request ---- */
 
+static bool says_who(struct bytes content)
+{
+	struct protobuf_field f;
+	char name[WORD_MAX];
+	bool who = false, parts = false;
+
+	while (protobuf_next(&content, &f)) {
+		parts |= is_bytes(&f, CONTENT_PARTS);
+		if (!is_bytes(&f, CONTENT_ROLE))
+			continue;
+		word_of(name, f.bytes);
+		who |= strcmp(name, "user") == 0 || strcmp(name, "model") == 0;
+	}
+	return who && parts && !content.n;
+}
+
+bool llm_grpc_is_chat(struct bytes message)
+{
+	struct protobuf_field f;
+	bool model = false, said = false;
+
+	while (protobuf_next(&message, &f)) {
+		model |= is_bytes(&f, REQUEST_MODEL) && bytes_start(f.bytes, "models/");
+		said |= is_bytes(&f, REQUEST_CONTENTS) && !f.cut && says_who(f.bytes);
+	}
+	return model && said && !message.n;
+}
+
 static void push(struct llm_grpc *g, uint64_t hash, enum llm_role role)
 {
 	if (!g->messages)
@@ -227,6 +255,7 @@ void llm_grpc_reply(struct llm_grpc *g, struct bytes message, bool cut, uint64_t
 	struct facts doc;
 
 	facts_init(&doc);
+	l->streamed |= ++g->replies > 1;
 	if (cut && !g->all.finished) /* counters grow with the stream: the newest may have been in it */
 		facts_forget(&g->all, true);
 	if (g->kind == LLM_CHAT)

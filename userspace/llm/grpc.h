@@ -14,8 +14,13 @@ struct llm_grpc {
 	struct facts all;
 	struct llm_message *messages; /* LLM_HISTORY_MAX at most, a ring */
 	uint64_t pushed;
+	unsigned int replies; /* messages that came */
 	bool cut; /* part of the request was not seen */
 };
+
+/* Is message, whatever path it was sent to, a request for a chat? An embedding's names a model, too, but who says it only a
+ * conversation does. */
+bool llm_grpc_is_chat(struct bytes message);
 
 void llm_grpc_init(struct llm_grpc *g, struct call *c, enum llm_kind kind);
 void llm_grpc_free(struct llm_grpc *g);

@@ -17,6 +17,8 @@ struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, stru
 /* The same for a POST whose path was not seen: only a body that names a model and holds a conversation in a form that nothing
  * else has is taken. */
 struct llm *llm_new_unnamed(struct call *c, struct bytes host);
+/* The same of gRPC, by the first message of the request: only one that is unmistakably a chat with Gemini is taken. */
+struct llm *llm_new_grpc_unnamed(struct call *c, struct bytes message);
 void llm_free(struct llm *l);
 
 void llm_request_body(struct llm *l, struct bytes b);

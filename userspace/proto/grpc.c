@@ -202,10 +202,14 @@ void grpc_op(char op[static CALL_OP_MAX], struct bytes path)
 	op[path.n + 1] = '\0';
 }
 
-bool grpc_is_message(struct bytes b)
+bool grpc_fills(struct bytes prefix, uint32_t n)
 {
-	return b.n >= GRPC_PREFIX && (uint8_t)b.p[0] <= 1 &&
-	       prefix_length((const uint8_t *)b.p) == b.n - GRPC_PREFIX;
+	uint32_t length = prefix_length((const uint8_t *)prefix.p);
+
+	if ((uint8_t)prefix.p[0] > 1 || length > GRPC_MESSAGE_MAX)
+		return false;
+	return length + GRPC_PREFIX == n || (n == GRPC_PREFIX && length) ||
+	       (length + GRPC_PREFIX > n && n >= 8192);
 }
 
 bool grpc_is_path(struct bytes path)

@@ -41,8 +41,9 @@ bool grpc_content_type(struct bytes type);
 double grpc_timeout_s(struct bytes value);
 /* The outcome by a grpc-status; kind: its name ("" for 0 and those without one). False: it is no status. */
 bool grpc_outcome(struct bytes value, enum call_status *status, const char **kind);
-/* Is b, which begins a body, one whole message? */
-bool grpc_is_message(struct bytes b);
+/* Does the body that begins with prefix, sent in a frame of n bytes, begin with a message? One whole message fills the frame, or
+ * does not fit into it. */
+bool grpc_fills(struct bytes prefix, uint32_t n);
 /* Has it the form "/package.Service/Method"? */
 bool grpc_is_path(struct bytes path);
 /* The name of the call of a path "/package.Service/Method": leading parts of the package are left out where it is too long. */

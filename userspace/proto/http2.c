@@ -210,7 +210,7 @@ static void frame_begin(struct side *s)
 	if (f->type == FRAME_HEADERS || f->type == FRAME_PUSH_PROMISE)
 		block_begin(s);
 	else if (f->type == FRAME_DATA)
-		stream_of(s->h, s->dir, f->stream);
+		stream_frame(s->h, s->dir, f);
 	else if (f->type == FRAME_CONTINUATION && !s->block.open)
 		hpack_forget(s->hpack); /* its beginning was missed */
 }

@@ -100,6 +100,8 @@ struct stream *stream_of(struct http2 *h, int dir, uint32_t id);
 void stream_headers_begin(struct http2 *h, uint32_t id, const struct stamp *first);
 /* A header block is complete. */
 void stream_headers(struct http2 *h, int dir, const struct block *b);
+/* A frame of data begins. */
+void stream_frame(struct http2 *h, int dir, const struct frame *f);
 void stream_data(struct http2 *h, int dir, uint32_t id, struct bytes b);
 void stream_data_gap(struct http2 *h, int dir, uint32_t id, uint64_t n, enum partial why);
 /* END_STREAM. */

@@ -167,6 +167,14 @@ void stream_headers(struct http2 *h, int dir, const struct block *b)
 
 /* ---- data ---- */
 
+void stream_frame(struct http2 *h, int dir, const struct frame *f)
+{
+	struct stream *s = stream_of(h, dir, f->stream);
+
+	if (s && dir == DIR_OUT)
+		http_exchange_frame(s->x, f->length);
+}
+
 void stream_data(struct http2 *h, int dir, uint32_t id, struct bytes b)
 {
 	struct stream *s = stream_of(h, dir, id);

@@ -17,13 +17,16 @@ struct http_exchange {
 	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
-	bool unnamed;               /* its path was not seen: the body may tell */
+	bool unnamed;               /* its path was not seen: the body may tell, by its first bytes ... */
+	uint8_t nlook, look[GRPC_PREFIX];
+	uint32_t frame; /* ... and how many of them were sent at first */
 	struct rpc *rpc;            /* it is a call of gRPC, NULL not */
 };
 
 /* What gRPC adds to an exchange. */
 struct rpc {
 	struct grpc_messages messages[2]; /* by enum event_dir */
+	bool unnamed;                     /* its path was not seen */
 	bool answered;                    /* a whole message of the reply came */
 	bool told;                        /* how it went is known: */
 	enum call_status status;
@@ -145,6 +148,7 @@ static void rpc_begin(struct http_exchange *x, const struct http_head *h, struct
 	if (!x->rpc)
 		return;
 	x->rpc->messages[DIR_OUT].coding = decode_coding(http_head_field(h, FIELD_GRPC_ENCODING));
+	x->rpc->unnamed = !path.n;
 	if (!path.n)
 		return;
 	grpc_op(c->op, path);
@@ -321,35 +325,60 @@ bool http_exchange_is_read(const struct http_exchange *x, int dir)
 	return x->llm || x->rpc || x->unnamed || (x->fields && dir == DIR_OUT);
 }
 
-/* Neither path nor content type could be read: what comes first may be a message of gRPC. */
-static void rpc_look(struct http_exchange *x, struct bytes b)
+static void body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_ns)
 {
-	x->unnamed = false;
-	if (x->rpc || !grpc_is_message(b))
-		return;
+	if (x->rpc)
+		grpc_feed(&x->rpc->messages[dir == DIR_OUT], x, dir, b, ts_ns);
+	else if (x->llm && dir == DIR_OUT)
+		llm_request_body(x->llm, b);
+	else if (x->llm)
+		llm_response_body(x->llm, b, ts_ns);
+}
+
+static void rpc_found(struct http_exchange *x)
+{
 	llm_free(x->llm);
 	x->llm = NULL;
 	llm_call_free(x->call->llm);
 	x->call->llm = NULL;
 	x->rpc = calloc(1, sizeof(*x->rpc));
+	if (x->rpc)
+		x->rpc->unnamed = true;
+}
+
+/* Neither path nor content type could be read: does the body begin with a message of gRPC? Returns what follows the bytes that
+ * tell. */
+static struct bytes rpc_look(struct http_exchange *x, struct bytes b, uint64_t ts_ns)
+{
+	struct bytes head = { (const char *)x->look, GRPC_PREFIX };
+
+	while (x->nlook < GRPC_PREFIX && b.n) {
+		x->look[x->nlook++] = (uint8_t)b.p[0];
+		b = bytes_from(b, 1);
+	}
+	if (x->nlook < GRPC_PREFIX)
+		return b;
+	x->unnamed = false;
+	if (grpc_fills(head, x->frame))
+		rpc_found(x);
+	body(x, DIR_OUT, head, ts_ns);
+	return b;
+}
+
+void http_exchange_frame(struct http_exchange *x, uint32_t n)
+{
+	if (!x->frame)
+		x->frame = n;
 }
 
 void http_exchange_body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_ns)
 {
-	if (x->unnamed && dir == DIR_OUT && b.n)
-		rpc_look(x, b);
 	if (dir == DIR_OUT && x->fields)
 		http_fields_body(x->fields, b);
-	if (x->rpc) {
-		grpc_feed(&x->rpc->messages[dir == DIR_OUT], x, dir, b, ts_ns);
-		return;
-	}
-	if (!x->llm)
-		return;
-	if (dir == DIR_OUT)
-		llm_request_body(x->llm, b);
-	else
-		llm_response_body(x->llm, b, ts_ns);
+	if (x->unnamed && !x->rpc && dir == DIR_OUT)
+		b = rpc_look(x, b, ts_ns);
+	if (b.n)
+		body(x, dir, b, ts_ns);
 }
 
 void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
@@ -378,8 +407,10 @@ void http_exchange_partial(struct http_exchange *x, enum partial why)
 void http_exchange_grpc_message(struct http_exchange *x, int dir, struct bytes message, bool cut,
                                 uint64_t ts_ns)
 {
-	if (x->rpc && dir == DIR_IN && !cut)
+	if (dir == DIR_IN && !cut)
 		x->rpc->answered = true;
+	if (x->rpc->unnamed && dir == DIR_OUT && !cut && !x->llm)
+		x->llm = llm_new_grpc_unnamed(x->call, message);
 	if (x->llm)
 		llm_grpc_message(x->llm, dir == DIR_OUT, message, cut, ts_ns);
 }

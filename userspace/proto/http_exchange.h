@@ -49,6 +49,9 @@ void http_exchange_trailers(struct http_exchange *x, const struct http_head *h, 
 void http_exchange_count_out(struct http_exchange *x, uint64_t total);
 void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct stamp *at);
 
+/* The body of the request goes out in frames, the first of n bytes: may be called for each. */
+void http_exchange_frame(struct http_exchange *x, uint32_t n);
+
 /* For http_body.c. dir: DIR_OUT the request's. Somebody reads that body; its decoded bytes; n of them were lost; and the call
  * must say so. */
 bool http_exchange_is_read(const struct http_exchange *x, int dir);
