@@ -18,6 +18,7 @@ events {{ worker_connections 512; }}
 http {{
   access_log off; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/f;
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; http2_max_concurrent_streams 128; keepalive_requests 100000;
+  keepalive_timeout 600s;
   server {{
     listen 127.0.0.1:{clear} http2; listen 127.0.0.1:{tls} ssl http2;
     ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;

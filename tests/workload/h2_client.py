@@ -44,7 +44,8 @@ async def ask(client, args, i):
 
 async def work(args):
     verify = args.ca or True
-    async with httpx.AsyncClient(http1=False, http2=True, verify=verify, timeout=None) as client:
+    async with httpx.AsyncClient(http1=False, http2=True, verify=verify, timeout=None,
+                                 limits=httpx.Limits(keepalive_expiry=None)) as client:
         if args.warm:
             await ask(client, args, 0)
         say("gate")

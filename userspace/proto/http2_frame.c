@@ -59,24 +59,25 @@ bool frame_plausible(const struct frame *f, uint32_t max)
 	       !(f->flags & ~rules[f->type].flags) && (!f->stream || f->stream & 1);
 }
 
-static void count_known(void *ctx, struct bytes name, struct bytes value)
+static void look(void *ctx, struct bytes name, struct bytes value)
 {
-	static const char *const pseudo[] = { ":method", ":scheme", ":path", ":authority",
-		                              ":status" };
+	static const char *const asks[] = { ":method", ":scheme", ":path", ":authority" };
+	struct frame_chain *c = ctx;
 
 	(void)value;
-	for (size_t i = 0; i < sizeof(pseudo) / sizeof(pseudo[0]); i++)
-		*(int *)ctx += bytes_equal(name, pseudo[i]);
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++)
+		c->request |= bytes_equal(name, asks[i]);
+	c->proved |= c->request || bytes_equal(name, ":status");
 }
 
 /* False: that is no header block. One that decodes, as far as it is there, and names what every message must have proves
  * frames beyond doubt. */
-static bool headers_decode(const struct frame *f, struct bytes payload, bool *proves)
+static bool headers_decode(const struct frame *f, struct bytes payload,
+                           struct frame_chain *c)
 {
 	bool whole = payload.n == f->length;
 	struct hpack *h = hpack_new(false);
 	size_t skip = f->flags & FLAG_PADDED ? 1 : 0, pad = 0;
-	int known = 0;
 	bool good;
 
 	if (skip && payload.n && whole)
@@ -86,10 +87,9 @@ static bool headers_decode(const struct frame *f, struct bytes payload, bool *pr
 	if (good && skip + pad < payload.n) {
 		payload.n -= pad;
 		good = hpack_feed(h, bytes_from(payload, skip),
-		                  whole && f->flags & FLAG_END_HEADERS, count_known, &known);
+		                  whole && f->flags & FLAG_END_HEADERS, look, c);
 	}
 	hpack_free(h);
-	*proves |= known > 0;
 	return good;
 }
 
@@ -109,7 +109,7 @@ struct frame_chain frame_chain(struct bytes b, uint32_t max)
 		c.whole += b.n >= f.length;
 		if (f.type == FRAME_HEADERS && !c.proved &&
 		    !headers_decode(&f, (struct bytes){ b.p, b.n < f.length ? b.n : f.length },
-		                    &c.proved)) {
+		                    &c)) {
 			c.broken = true;
 			return c;
 		}

@@ -59,6 +59,7 @@ struct frame_chain {
 	unsigned whole; /* frames that are all there */
 	unsigned heads; /* heads of frames */
 	bool proved;    /* headers among them decode and name what every message must have */
+	bool request;   /* by those of a request */
 	bool broken;    /* something is no frame */
 	bool ends;      /* with the last whole frame */
 };
