@@ -337,26 +337,63 @@ static uint64_t side_skip(struct side *s, uint64_t n, enum partial why)
 	return 0;
 }
 
-/* A direction that was lost: does this operation begin with a frame? */
-static bool side_resumes(struct side *s, struct bytes b)
+static void side_found(struct side *s)
 {
-	struct frame_chain c;
-
-	if (s->dir == DIR_OUT && bytes_start(b, HTTP2_PREFACE)) {
-		hpack_free(s->hpack);
-		s->hpack = hpack_new(true);
-		s->preface = 0;
-		s->h->late_limit = 0;
-		s->state = SIDE_READS;
-		return s->hpack != NULL;
-	}
-	c = frame_chain(b, s->frame_max);
-	/* the operation may have lost its own beginning: a head alone is not enough */
-	if (c.broken || !(c.proved || (c.whole && (c.ends || c.heads > c.whole))))
-		return false;
 	s->state = SIDE_READS;
 	s->preface = HTTP2_PREFACE_LEN;
+}
+
+static bool preface_begins(struct side *s, struct bytes b)
+{
+	struct hpack *fresh;
+
+	if (s->dir != DIR_OUT || !bytes_start(b, HTTP2_PREFACE) || !(fresh = hpack_new(true)))
+		return false;
+	hpack_free(s->hpack);
+	s->hpack = fresh;
+	side_found(s);
+	s->preface = 0;
+	s->h->late_limit = 0;
 	return true;
+}
+
+/* Is it certain that a frame begins with b? The operation may have lost its own beginning: a head alone is not enough. */
+static bool frames_certain(const struct side *s, struct bytes b, bool *broken)
+{
+	struct frame_chain c = frame_chain(b, s->frame_max);
+
+	*broken = c.broken;
+	return !c.broken && (c.proved || (c.whole && (c.ends || c.heads > c.whole)));
+}
+
+/* A direction that was lost: b is looked at together with what came before it and did not tell yet, for an operation may come in
+ * pieces that are smaller than a frame. */
+static void side_seek(struct side *s, struct bytes b)
+{
+	bool broken = true, found = false;
+
+	if (preface_begins(s, b)) {
+		side_parse(s, b);
+		return;
+	}
+	if (s->tried.n && b.n <= TRIED_MAX - s->tried.n && buf_add(&s->tried, b.p, b.n))
+		found = frames_certain(s, buf_bytes(&s->tried), &broken);
+	if (!found && broken) {
+		buf_free(&s->tried);
+		if (b.n > TRIED_MAX || !buf_add(&s->tried, b.p, b.n))
+			return;
+		found = frames_certain(s, b, &broken);
+	}
+	if (found) {
+		struct buf all = s->tried;
+
+		s->tried = (struct buf){ 0 };
+		side_found(s);
+		side_parse(s, buf_bytes(&all));
+		buf_free(&all);
+	} else if (broken) {
+		buf_free(&s->tried);
+	}
 }
 
 /* ---- recognition ---- */
@@ -390,6 +427,7 @@ static void http2_free(void *state)
 	for (int dir = DIR_IN; dir <= DIR_OUT; dir++) {
 		hpack_free(h->side[dir].hpack);
 		http_blocks_free(&h->side[dir].blocks);
+		buf_free(&h->side[dir].tried);
 	}
 	free(h);
 }
@@ -432,8 +470,10 @@ static void http2_feed(void *state, int dir, struct bytes b, const struct stamp 
 	struct side *s = &h->side[dir == DIR_OUT];
 
 	h->at = at;
-	if (s->state == SIDE_READS || side_resumes(s, b))
+	if (s->state == SIDE_READS)
 		side_parse(s, b);
+	else if (b.n)
+		side_seek(s, b);
 }
 
 static void http2_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
@@ -442,7 +482,10 @@ static void http2_gap(void *state, int dir, uint64_t n, enum partial why, const 
 	struct side *s = &h->side[dir == DIR_OUT];
 
 	h->at = at;
-	if (n && side_skip(s, n, why))
+	if (!n)
+		return;
+	buf_free(&s->tried);
+	if (side_skip(s, n, why))
 		side_lost(s, why);
 }
 

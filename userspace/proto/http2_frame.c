@@ -5,6 +5,8 @@
  */
 #include "proto/http2_frame.h"
 
+#include <ctype.h>
+
 #include "proto/hpack.h"
 
 /* A server's pushes have even numbers; nobody pushes, and to take them would make more of chance look like frames. */
@@ -59,15 +61,47 @@ bool frame_plausible(const struct frame *f, uint32_t max)
 	       !(f->flags & ~rules[f->type].flags) && (!f->stream || f->stream & 1);
 }
 
+static bool is_token(struct bytes b)
+{
+	for (size_t i = 0; i < b.n; i++)
+		if (!islower((uint8_t)b.p[i]) && !isdigit((uint8_t)b.p[i]) && b.p[i] != '-' &&
+		    b.p[i] != '_' && b.p[i] != '.')
+			return false;
+	return true;
+}
+
+/* A value that this pseudo-header field can have (RFC 9113, 8.3). */
+static bool is_value(struct bytes name, struct bytes value)
+{
+	if (bytes_equal(name, ":path"))
+		return value.n && (value.p[0] == '/' || value.p[0] == '*');
+	if (bytes_equal(name, ":scheme"))
+		return bytes_equal(value, "http") || bytes_equal(value, "https");
+	if (bytes_equal(name, ":status"))
+		return value.n == 3 && value.p[0] >= '1' && value.p[0] <= '5';
+	for (size_t i = 0; i < value.n; i++)
+		if ((uint8_t)value.p[i] <= ' ' || (uint8_t)value.p[i] > '~' ||
+		    (name.p[1] == 'm' && !isupper((uint8_t)value.p[i])))
+			return false;
+	return value.n != 0;
+}
+
 static void look(void *ctx, struct bytes name, struct bytes value)
 {
 	static const char *const asks[] = { ":method", ":scheme", ":path", ":authority" };
 	struct frame_chain *c = ctx;
+	bool ask = false;
 
-	(void)value;
+	if (!name.n)
+		return;
 	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++)
-		c->request |= bytes_equal(name, asks[i]);
-	c->proved |= c->request || bytes_equal(name, ":status");
+		ask |= bytes_equal(name, asks[i]);
+	if (ask || bytes_equal(name, ":status"))
+		c->broken |= !is_value(name, value);
+	else
+		c->broken |= !is_token(name) && !bytes_equal(name, ":protocol");
+	c->request |= ask;
+	c->proved |= ask || bytes_equal(name, ":status");
 }
 
 /* False: that is no header block. One that decodes, as far as it is there, and names what every message must have proves
@@ -108,8 +142,10 @@ struct frame_chain frame_chain(struct bytes b, uint32_t max)
 		b = bytes_from(b, FRAME_HEAD);
 		c.whole += b.n >= f.length;
 		if (f.type == FRAME_HEADERS && !c.proved &&
-		    !headers_decode(&f, (struct bytes){ b.p, b.n < f.length ? b.n : f.length },
-		                    &c)) {
+		    (f.length > FRAME_MAX_DEFAULT ||
+		     !headers_decode(&f, (struct bytes){ b.p, b.n < f.length ? b.n : f.length },
+		                     &c) ||
+		     c.broken)) {
 			c.broken = true;
 			return c;
 		}

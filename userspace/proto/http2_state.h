@@ -2,6 +2,7 @@
 /* One connection of HTTP/2, for http2.c (frames) and http2_stream.c (what they mean for each stream). */
 #ifndef PROTO_HTTP2_STATE_H
 #define PROTO_HTTP2_STATE_H
+#include "base/buf.h"
 #include "event.h"
 #include "proto/hpack.h"
 #include "proto/http2_frame.h"
@@ -19,6 +20,9 @@
 #define AUTHORITY_MAX_LEN 256
 /* The longest start of a payload that is gathered: RST_STREAM, WINDOW_UPDATE 4, SETTINGS and a padded priority 6, GOAWAY 8. */
 #define FIXED_MAX 8
+
+/* What is kept of a direction that was lost until it tells: more than headers take, and a frame of data. */
+#define TRIED_MAX 32768
 
 #define NO_LIMIT UINT32_MAX
 #define HTTP2_CODE_UNKNOWN UINT32_MAX /* the reason of a reset was not seen */
@@ -71,6 +75,7 @@ struct side {
 	bool blind;     /* its start, so that padding cannot be told from the rest */
 	char start[FIXED_MAX];
 	uint32_t frame_max; /* as the other side allows */
+	struct buf tried; /* lost: what may be the beginning of a frame */
 	struct hpack *hpack;
 	struct block block;
 	struct http_blocks blocks;
