@@ -176,7 +176,7 @@ struct ev_data {
 	struct event h;
 	__u64 start_ns; /* entry of the call that moved the bytes */
 	__u64 sock;     /* inode; EV_TLS: of the socket used inside the call, 0 if none */
-	__u64 tls;      /* EV_TLS: address of the TLS object */
+	__u64 tls;      /* address of the TLS object; EV_DATA: above the socket, 0 not known */
 	__u64 task;     /* asyncio task that ran, 0 where not known */
 	__u64 pos; /* bytes this direction had moved before, since it is followed: a jump is a loss */
 	__u64 total;
@@ -385,14 +385,17 @@ struct ev_fd {
 	char text[]; /* what /proc/PID/fd/N points to */
 };
 
-enum lib_state { LIB_HOOKED = 1, LIB_NO_SYMBOLS, LIB_FAILED };
+/* LIB_NO_SYMBOLS: of old recordings. LIB_OPAQUE: found, its plaintext cannot be read. */
+enum lib_state { LIB_HOOKED = 1, LIB_NO_SYMBOLS, LIB_FAILED, LIB_OPAQUE };
 
 struct ev_tls_lib {
 	struct event h;
 	__u16 state;     /* enum lib_state */
 	__u16 err;       /* errno of LIB_FAILED */
 	__u32 functions; /* hooked */
-	char text[];     /* path as the target sees it */
+	char text
+		[]; /* path as the target sees it NUL family NUL how its functions were found, or why its
+			 * plaintext cannot be read; old recordings: the path alone */
 };
 
 struct ev_lost {

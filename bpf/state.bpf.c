@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Maps and the few functions all kernel programs share. */
+#include "go.bpf.h"
 #include "python.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -13,6 +14,7 @@ struct events events SEC(".maps");
 
 struct threads_map threads SEC(".maps");
 struct pythons_map pythons SEC(".maps");
+struct go_calls_map go_calls SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -2,11 +2,13 @@
 /* Values of the maps that kernel programs and loader both read. */
 #ifndef WHYSTUCK_STATE_H
 #define WHYSTUCK_STATE_H
+#include "event.h"
 
-#define TARGETS_MAX 8192  /* processes of a tree */
-#define THREADS_MAX 32768 /* threads of a tree */
-#define SOCKS_MAX 65536   /* sockets remembered; the least used is forgotten and announced anew */
-#define TLS_MAX 65536     /* TLS objects remembered; the least used is forgotten */
+#define TARGETS_MAX 8192   /* processes of a tree */
+#define THREADS_MAX 32768  /* threads of a tree */
+#define SOCKS_MAX 65536    /* sockets remembered; the least used is forgotten and announced anew */
+#define TLS_MAX 65536      /* TLS objects remembered; the least used is forgotten */
+#define GO_CALLS_MAX 65536 /* TLS calls that goroutines are in; the oldest is forgotten */
 #define SLOTS_MAX 16 /* records being built at once; more than CPUs that can preempt each other */
 #define RING_BYTES (16 << 20)
 #define RING_WAKE_BYTES (2 << 20)
@@ -35,11 +37,22 @@ struct tls_call {
 	__u64 sp; /* stack pointer at its entry, 0 none */
 	__u64 object;
 	__u64 buf;
+	__u64 len; /* of buf */
 	__u64 out; /* address of the _ex forms' result */
 	__u64 start_ns;
 	__u64 sock; /* inode of the socket used inside, 0 none */
 	__s32 fd;
 	__u32 pad;
+};
+
+/*
+ * A call that a goroutine is in. Goroutines move between threads and their stacks move in memory, but what lies between a
+ * frame and the stack's beginning stays as long as it is.
+ */
+struct go_key {
+	__u64 g;     /* address of the goroutine */
+	__u64 depth; /* of its stack at the call's entry, in bytes */
+	__u64 tgid;
 };
 
 struct thread_state {
@@ -50,11 +63,14 @@ struct thread_state {
 	__u64 timed_out_ns; /* newest return of a wait that slept and ran into its time limit */
 	/* the outermost TLS calls it is in, by direction: Node writes from a callback inside a read */
 	struct tls_call tls[2];
+	struct go_key
+		go; /* its newest TLS call in Go whose socket is not known otherwise; g 0 none */
 };
 
 struct sock_state {
 	__u32 ignored; /* nobody's endpoint: an unnamed unix socket (pipes of event loops) */
-	__u32 pad;
+	__u32 tgid;    /* the TLS object's */
+	__u64 tls; /* address of the TLS object that its memory says speaks through it, 0 none */
 	__u64 moved[2]; /* bytes by direction since it is followed */
 };
 
@@ -119,15 +135,21 @@ struct python {
 	__u16 pad;
 };
 
-/* Attach cookie of a hooked TLS function. */
+/* Attach cookie of a hooked TLS function: how it is called and what it returns. The first argument is the TLS object, the second the
+ * buffer, the third its length; where nothing else is said the bytes moved are returned, less than 1 is an error. */
 enum tls_function {
 	TLS_READ = 1,
-	TLS_READ_EX,
+	TLS_READ_EX, /* returns 1; bytes moved at the fourth argument */
 	TLS_WRITE,
-	TLS_WRITE_EX,
-	TLS_WRITE_EX2,
-	TLS_FREE,
+	TLS_WRITE_EX,   /* as TLS_READ_EX */
+	TLS_WRITE_EX2,  /* ... at the fifth argument */
+	TLS_FREE,       /* the object goes: at its entry */
+	TLS_NEW,        /* an object is returned, whatever was at its address is gone */
+	TLS_READ_FLAGS, /* the fourth argument's bit TLS_PEEK: the bytes stay to be read */
 };
+#define TLS_PEEK 2 /* PR_MSG_PEEK of nspr/prio.h */
+/* On it, of Go: the function keeps its arguments in its caller's frame, where they still are when it returns. */
+#define TLS_KEPT (1 << 8)
 
 /* A row of the thread snapshot, as the task iterator writes it. */
 #define SNAP_STACK_MAX 24

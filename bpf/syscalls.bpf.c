@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* System calls of the watched processes: every one counted; socket data, connections and what is written reported. */
+#include "go.bpf.h"
 #include "python.bpf.h"
 #include "writes.bpf.h"
 #include "syscall_nr.h"
@@ -164,9 +165,9 @@ static __always_inline void tls_uses(struct tls_call *c, __u64 ino, int fd)
 	c->fd = fd;
 }
 
-/* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno. */
+/* One finished data call on a socket: a record or more. ret: bytes, 0 or -errno; g: the goroutine, where the thread has one. */
 static __always_inline void socket_io(struct sock_ref *r, const struct io *io, int fd, long ret,
-                                      struct thread_state *t)
+                                      struct thread_state *t, __u64 g)
 {
 	struct sock_state *st;
 	struct slot *s;
@@ -176,6 +177,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 
 	tls_uses(&t->tls[DIR_IN], r->ino, fd);
 	tls_uses(&t->tls[DIR_OUT], r->ino, fd);
+	go_uses(t, g, io->dir, r->ino, fd);
 	if (io->peek || ret == -EAGAIN || ret == -EINTR ||
 	    (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4))
 		return;
@@ -193,6 +195,7 @@ static __always_inline void socket_io(struct sock_ref *r, const struct io *io, i
 	header(&d->h, EV_DATA, t->enter_ns ? 0 : EVF_LATE, 0);
 	d->start_ns = t->enter_ns ? t->enter_ns : d->h.ts_ns;
 	d->sock = r->ino;
+	d->tls = st->tgid == t->tgid ? st->tls : 0;
 	d->task = task_now(t->tgid);
 	d->fd = fd;
 	d->dir = io->dir;
@@ -401,7 +404,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 		if (!sock_of_file(f, &r))
 			useful = file_io(f, &io, ret, t);
 		else if (r.family != AF_UNIX || r.kind == SOCK_STREAM)
-			socket_io(&r, &io, fd, ret, t);
+			socket_io(&r, &io, fd, ret, t, GO_G(regs));
 		/* Node.js gives its children pairs of sockets for their output */
 		if (r.family == AF_UNIX && r.kind == SOCK_STREAM && io.dir == DIR_OUT && ret > 0 &&
 		    file_reported(S_IFSOCK, io.fd))

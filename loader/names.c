@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/layer.h"
 #include "procfs.h"
 #include "record.h"
 
@@ -177,10 +178,14 @@ struct block {
 	size_t max, found;
 };
 
+/* The same server once, but for variables that tell layers: what another one says of it may contradict. */
 static void block_add(struct block *b, struct server_name *s, const char *variable, size_t n)
 {
+	char layer = layer_of((struct bytes){ variable, n });
+
 	for (size_t i = 0; i < b->found && i < b->max; i++)
-		if (b->to[i].port == s->port && strcmp(b->to[i].host, s->host) == 0)
+		if (b->to[i].port == s->port && strcmp(b->to[i].host, s->host) == 0 &&
+		    (!layer || layer == layer_of(bytes_of(b->to[i].variable))))
 			return;
 	s->variable[0] = '\0';
 	for (size_t i = 0; i < n; i++)

@@ -31,7 +31,7 @@ size_t names_url(const char *text, size_t n, struct server_name *to);
 
 /*
  * All that a block of strings, separated by NUL, names. environment: they are NAME=value, and NAME_HOST goes with
- * NAME_PORT; else arguments. At most max, the same server once. Returns how many there are, which may be more than max.
+ * NAME_PORT; else arguments. At most max, the same server once, unless variables tell other layers of it (base/layer.h). Returns how many there are, which may be more than max.
  */
 size_t names_block(const char *text, size_t n, bool environment, struct server_name *to,
                    size_t max);

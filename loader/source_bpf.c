@@ -365,10 +365,11 @@ static void record_take(struct source_bpf *s, const struct event *e)
 		return;
 	case EV_EXEC:
 		tls_probes_expect(s->tls, e->pid);
+		tls_probes_scan(s->tls, e->pid); /* before all else: it may soon speak */
 		deliver(s, e);
 		snapshot_process(s->snapshot, e->pid);
 		pythons_forget(s->pythons, e->pid);
-		process_look(s, e->pid);
+		pythons_look(s->pythons, e->pid, now_ns());
 		return;
 	case EV_MAPPED:
 		tls_probes_scan(s->tls, e->pid);
@@ -403,34 +404,52 @@ static int on_record(void *ctx, void *data, size_t n)
 	return !s->ended && now_ns() >= s->next_tick_ns ? -EAGAIN : 0;
 }
 
-static void report_tls(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned n,
-                       const char *path)
+/* Text is cut where it does not fit. */
+#define LIB_TEXT_MAX 1024
+
+static void report_tls(void *ctx, const struct tls_found *found)
 {
 	struct source_bpf *s = ctx;
-	size_t len = strnlen(path, 1024);
 	union {
 		struct ev_tls_lib e;
-		char room[sizeof(struct ev_tls_lib) + 1024];
+		char room[sizeof(struct ev_tls_lib) + LIB_TEXT_MAX];
 	} u;
+	int n;
 
-	init_event(&u.e, EV_TLS_LIB, sizeof(u.e), pid);
-	u.e.state = (uint16_t)state;
-	u.e.err = (uint16_t)err;
-	u.e.functions = n;
-	memcpy(u.e.text, path, len);
-	u.e.h.size += (uint32_t)len;
+	init_event(&u.e, EV_TLS_LIB, sizeof(u.e), found->pid);
+	u.e.state = (uint16_t)found->state;
+	u.e.err = (uint16_t)found->err;
+	u.e.functions = found->functions;
+	n = snprintf(u.e.text, LIB_TEXT_MAX, "%s%c%s%c%s", found->path, '\0', found->family, '\0',
+	             found->how);
+	u.e.h.size += n < LIB_TEXT_MAX ? (uint32_t)n : LIB_TEXT_MAX - 1;
 	deliver(s, &u.e);
 }
 
-static void *attach_one(void *ctx, uint32_t pid, const char *path, uint64_t offset, uint64_t cookie,
-                        bool ret)
+static struct bpf_program *tls_program(const struct source_bpf *s, enum tls_program program)
+{
+	struct bpf_program *programs[TLS_PROGRAMS] = {
+		[TLS_AT_ENTRY] = s->skel->progs.tls_enter,
+		[TLS_AT_RETURN] = s->skel->progs.tls_exit,
+		[GO_AT_ENTRY] = s->skel->progs.go_enter,
+		[GO_AT_RET] = s->skel->progs.go_exit,
+	};
+
+	return programs[program];
+}
+
+static void *attach_one(void *ctx, uint32_t pid, const char *path, const struct tls_place *place)
 {
 	struct source_bpf *s = ctx;
-	LIBBPF_OPTS(bpf_uprobe_opts, o, .bpf_cookie = cookie, .retprobe = ret);
+	LIBBPF_OPTS(bpf_uprobe_opts, o, .bpf_cookie = place->cookie,
+	            .retprobe = place->program == TLS_AT_RETURN);
+	struct bpf_program *program = tls_program(s, place->program);
 
-	return bpf_program__attach_uprobe_opts(ret ? s->skel->progs.tls_exit
-	                                           : s->skel->progs.tls_enter,
-	                                       (pid_t)pid, path, offset, &o);
+	if (program)
+		return bpf_program__attach_uprobe_opts(program, (pid_t)pid, path, place->offset,
+		                                       &o);
+	errno = ENOTSUP;
+	return NULL;
 }
 
 static void detach_one(void *handle)
@@ -664,12 +683,14 @@ static bool load(struct source_bpf *s, bool multi)
 	s->skel = whystuck_bpf__open();
 	if (!s->skel)
 		return false;
-	if (multi) {
-		bpf_program__set_expected_attach_type(s->skel->progs.tls_enter, UPROBE_MULTI_TYPE);
-		bpf_program__set_expected_attach_type(s->skel->progs.tls_exit, UPROBE_MULTI_TYPE);
+	for (int i = 0; i < TLS_PROGRAMS; i++) {
+		struct bpf_program *program = tls_program(s, (enum tls_program)i);
+
+		if (program && multi)
+			bpf_program__set_expected_attach_type(program, UPROBE_MULTI_TYPE);
+		if (program)
+			bpf_program__set_autoattach(program, false);
 	}
-	bpf_program__set_autoattach(s->skel->progs.tls_enter, false);
-	bpf_program__set_autoattach(s->skel->progs.tls_exit, false);
 	bpf_program__set_autoattach(s->skel->progs.snapshot_thread, false);
 	bpf_program__set_autoattach(s->skel->progs.snapshot_socket, false);
 	s->skel->rodata->report_files = s->config.files;
@@ -812,14 +833,17 @@ struct source *source_bpf_open(const struct source_config *c, char *why, size_t 
 	s->snapshot = snapshot_new(s->skel->progs.snapshot_thread, s->skel->progs.snapshot_socket,
 	                           c->on_event, c->ctx);
 	ops = (struct tls_probes_ops){
-		.enter_fd = bpf_program__fd(s->skel->progs.tls_enter),
-		.exit_fd = bpf_program__fd(s->skel->progs.tls_exit),
 		.multi = multi,
 		.attach_one = attach_one,
 		.detach_one = detach_one,
 		.report = report_tls,
 		.ctx = s,
 	};
+	for (int i = 0; i < TLS_PROGRAMS; i++) {
+		const struct bpf_program *program = tls_program(s, (enum tls_program)i);
+
+		ops.program_fd[i] = program ? bpf_program__fd(program) : -1;
+	}
 	s->tls = tls_probes_new(&ops);
 	s->pythons = pythons_new(bpf_map__fd(s->skel->maps.pythons));
 	if (!s->ring || !s->snapshot || !s->tls || !s->pythons)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which files of a process can hold TLS code is told by name (libssl*, the executable itself, an interpreter's shared
- * library), what is in them by their symbols. Files are opened through /proc/PID/map_files, which is right in containers
- * and for deleted files; what was found in a file is remembered by device and inode.
+ * Any file a process maps may hold TLS code, whatever its name; what is in it says tls_code.h. Files are opened through
+ * /proc/PID/map_files, which is right in containers and for deleted files; what was found in a file, or that nothing was,
+ * is remembered by device and inode, so the next look at it costs nothing.
  */
 #include "tls_probes.h"
 
@@ -15,31 +15,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "elf_sym.h"
 #include "procfs.h"
-#include "state.h"
+#include "tls_code.h"
 #include "uprobe_multi.h"
 
-static const struct {
-	const char *name;
-	enum tls_function function;
-	bool ret; /* reported at its return */
-} functions[] = {
-	{ "SSL_read", TLS_READ, true },           { "SSL_read_ex", TLS_READ_EX, true },
-	{ "SSL_write", TLS_WRITE, true },         { "SSL_write_ex", TLS_WRITE_EX, true },
-	{ "SSL_write_ex2", TLS_WRITE_EX2, true }, { "SSL_free", TLS_FREE, false },
-};
-#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+/* The smallest executable mapping that can hold TLS code. Of the libraries the smallest seen are libmbedtls and libnspr4,
+ * about twice this. */
+#define TLS_CODE_MIN (64 << 10)
 
 struct tls_file {
 	uint32_t major, minor; /* as memory maps show it; 0 not seen in one yet */
 	dev_t dev;             /* as stat shows it: not the same on overlay file systems */
 	uint64_t ino;
-	int fd;         /* keeps the file reachable, whatever becomes of its path; -1 */
-	bool library;   /* else an executable: of one process, not expected in the next */
-	char path[256]; /* for people */
-	int found;      /* functions, or -errno */
-	uint64_t offsets[FUNCTIONS];
+	int fd;                /* keeps the file reachable, whatever becomes of its path; -1 */
+	bool library;          /* else an executable: of one process, not expected in the next */
+	char path[256];        /* for people */
+	int err;               /* of reading it, 0 or -errno */
+	struct tls_code *code; /* NULL: none that we know */
 	struct tls_file *next;
 };
 
@@ -48,8 +40,8 @@ struct hook {
 	const struct tls_file *file;
 	int err; /* of hooking, 0 or -errno */
 	bool reported;
-	int links[2];                 /* multi: enter, exit; -1 none */
-	void *handles[2 * FUNCTIONS]; /* else */
+	int links[TLS_PROGRAMS]; /* multi: one a program; -1 none */
+	void **handles;          /* else: one a place, NULL none */
 	struct hook *next;
 };
 
@@ -70,12 +62,13 @@ struct tls_probes *tls_probes_new(const struct tls_probes_ops *ops)
 
 static void hook_free(struct tls_probes *t, struct hook *h)
 {
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < TLS_PROGRAMS; i++)
 		if (h->links[i] >= 0)
 			close(h->links[i]);
-	for (size_t i = 0; i < 2 * FUNCTIONS; i++)
+	for (size_t i = 0; h->handles && i < h->file->code->n; i++)
 		if (h->handles[i])
 			t->ops.detach_one(h->handles[i]);
+	free(h->handles);
 	free(h);
 }
 
@@ -105,6 +98,7 @@ void tls_probes_free(struct tls_probes *t)
 		t->files = f->next;
 		if (f->fd >= 0)
 			close(f->fd);
+		free(f->code);
 		free(f);
 	}
 	free(t);
@@ -113,7 +107,6 @@ void tls_probes_free(struct tls_probes *t)
 struct scan {
 	struct tls_probes *t;
 	uint32_t pid;
-	char exe[512];
 };
 
 /* The target's own file behind a mapping: by address, else by path inside its root. */
@@ -124,10 +117,30 @@ static int map_open(uint32_t pid, const struct proc_map *m)
 	return fd >= 0 ? fd : procfs_open_inside(pid, m->path);
 }
 
+/* Can it be hooked? */
+static bool hookable(const struct tls_file *f)
+{
+	return f->code && f->code->n > 0;
+}
+
+/* The TLS code in f's file: of the many places there is room for only those there are are kept. */
+static void code_find(struct tls_file *f, const char *path)
+{
+	struct tls_code *code = malloc(sizeof(*code)), *fit;
+
+	f->err = code ? tls_code_find(f->fd, path, code) : -ENOMEM;
+	if (!f->err && code->family) {
+		fit = realloc(code, offsetof(struct tls_code, places) +
+		                            code->n * sizeof(code->places[0]));
+		f->code = fit ? fit : code;
+	} else {
+		free(code);
+	}
+}
+
 /* What is in the open file fd (or -errno: not to be opened), known or new; takes fd. NULL: out of memory. */
 static struct tls_file *file_add(struct tls_probes *t, int fd, const char *path)
 {
-	const char *names[FUNCTIONS];
 	struct tls_file *f;
 	struct stat st;
 
@@ -152,10 +165,11 @@ static struct tls_file *file_add(struct tls_probes *t, int fd, const char *path)
 	f->fd = fd < 0 ? -1 : fd;
 	f->library = strstr(path, ".so") != NULL;
 	snprintf(f->path, sizeof(f->path), "%s", path);
-	for (size_t i = 0; i < FUNCTIONS; i++)
-		names[i] = functions[i].name;
-	f->found = fd < 0 ? fd : elf_sym_offsets(fd, names, FUNCTIONS, f->offsets);
-	if (f->found <= 0 && fd >= 0) {
+	if (fd < 0)
+		f->err = fd;
+	else
+		code_find(f, path);
+	if (!hookable(f) && fd >= 0) {
 		close(fd);
 		f->fd = -1;
 	}
@@ -187,6 +201,14 @@ static struct tls_file *file_look(struct tls_probes *t, uint32_t pid, const stru
 	return f;
 }
 
+/* Does its name promise TLS code? */
+static bool named_tls(const char *path)
+{
+	const char *base = strrchr(path, '/');
+
+	return strstr(base ? base : path, "libssl") != NULL;
+}
+
 static struct tls_file *file_learn(struct tls_probes *t, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -210,48 +232,43 @@ static void learn_system(struct tls_probes *t)
 	}
 }
 
+/* One link a program. Returns come before entries: a call whose entry was seen is then seen to its end. */
 static int hook_multi(struct tls_probes *t, struct hook *h, const char *path)
 {
-	uint64_t offsets[FUNCTIONS], cookies[FUNCTIONS];
-	size_t n = 0, rets = 0;
-	int pass;
+	uint64_t offsets[TLS_PLACES_MAX], cookies[TLS_PLACES_MAX];
+	const struct tls_code *code = h->file->code;
 
-	/* those reported at their return first, so that one array serves both links */
-	for (pass = 1; pass >= 0; pass--) {
-		for (size_t i = 0; i < FUNCTIONS; i++) {
-			if (functions[i].ret != pass || !h->file->offsets[i])
+	for (int program = TLS_PROGRAMS - 1; program >= 0; program--) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < code->n; i++) {
+			if ((int)code->places[i].program != program)
 				continue;
-			offsets[n] = h->file->offsets[i];
-			cookies[n++] = functions[i].function;
+			offsets[n] = code->places[i].offset;
+			cookies[n++] = code->places[i].cookie;
 		}
-		if (pass)
-			rets = n;
+		if (!n)
+			continue;
+		h->links[program] = uprobe_multi_attach(t->ops.program_fd[program], (pid_t)h->pid,
+		                                        path, offsets, cookies, n,
+		                                        program == TLS_AT_RETURN);
+		if (h->links[program] < 0)
+			return h->links[program];
 	}
-	if (rets) {
-		h->links[1] = uprobe_multi_attach(t->ops.exit_fd, (pid_t)h->pid, path, offsets,
-		                                  cookies, rets, true);
-		if (h->links[1] < 0)
-			return h->links[1];
-	}
-	h->links[0] = uprobe_multi_attach(t->ops.enter_fd, (pid_t)h->pid, path, offsets, cookies, n,
-	                                  false);
-	return h->links[0] < 0 ? h->links[0] : 0;
+	return 0;
 }
 
 static int hook_single(struct tls_probes *t, struct hook *h, const char *path)
 {
-	size_t n = 0;
+	const struct tls_code *code = h->file->code;
 
-	for (size_t i = 0; i < FUNCTIONS; i++) {
-		for (int ret = functions[i].ret; ret >= 0 && h->file->offsets[i]; ret--) {
-			void *handle = t->ops.attach_one(t->ops.ctx, h->pid, path,
-			                                 h->file->offsets[i], functions[i].function,
-			                                 ret);
-
-			if (!handle)
-				return errno ? -errno : -EINVAL;
-			h->handles[n++] = handle;
-		}
+	h->handles = calloc(code->n, sizeof(*h->handles));
+	if (!h->handles)
+		return -ENOMEM;
+	for (size_t i = code->n; i-- > 0;) {
+		h->handles[i] = t->ops.attach_one(t->ops.ctx, h->pid, path, &code->places[i]);
+		if (!h->handles[i])
+			return errno ? -errno : -EINVAL;
 	}
 	return 0;
 }
@@ -270,16 +287,12 @@ static struct hook *hook_find(const struct tls_probes *t, uint32_t pid, const st
 static void map_visit(void *ctx, const struct proc_map *m)
 {
 	struct scan *s = ctx;
-	const char *base = strrchr(m->path, '/') + 1;
-	bool is_exe = strcmp(m->path, s->exe) == 0;
-	bool is_ssl = strstr(base, "libssl") != NULL;
 	const struct tls_file *f;
 
-	if (!is_exe && !is_ssl && strncmp(base, "libpython", 9) != 0 &&
-	    strncmp(base, "libnode", 7) != 0)
+	if (m->end - m->start < TLS_CODE_MIN)
 		return;
 	f = file_look(s->t, s->pid, m);
-	if (f && (f->found > 0 || is_ssl))
+	if (f && (f->code || (f->err && named_tls(f->path))))
 		file_hook(s->t, s->pid, f, true);
 }
 
@@ -287,14 +300,20 @@ static void map_visit(void *ctx, const struct proc_map *m)
 static void hook_report(struct tls_probes *t, struct hook *h)
 {
 	const struct tls_file *f = h->file;
+	int err = f->err ? f->err : h->err;
+	struct tls_found found = {
+		.pid = h->pid,
+		.path = f->path,
+		.family = f->code ? f->code->family : "",
+		.how = f->code ? f->code->how : "",
+		.err = -err,
+	};
 
 	h->reported = true;
-	if (f->found <= 0)
-		t->ops.report(t->ops.ctx, h->pid, f->found ? LIB_FAILED : LIB_NO_SYMBOLS, -f->found,
-		              0, f->path);
-	else
-		t->ops.report(t->ops.ctx, h->pid, h->err ? LIB_FAILED : LIB_HOOKED, -h->err,
-		              h->err ? 0 : (unsigned)f->found, f->path);
+	found.state = err ? LIB_FAILED : hookable(f) ? LIB_HOOKED : LIB_OPAQUE;
+	if (found.state == LIB_HOOKED)
+		found.functions = f->code->functions;
+	t->ops.report(t->ops.ctx, &found);
 }
 
 static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file *f, bool mapped)
@@ -308,11 +327,12 @@ static void file_hook(struct tls_probes *t, uint32_t pid, const struct tls_file 
 			return;
 		h->pid = pid;
 		h->file = f;
-		h->links[0] = h->links[1] = -1;
+		for (size_t i = 0; i < TLS_PROGRAMS; i++)
+			h->links[i] = -1;
 		h->next = t->hooks;
 		t->hooks = h; /* also when it fails: tried once, not at every scan */
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-		if (f->found > 0 && !t->ops.dry)
+		if (hookable(f) && !t->ops.dry)
 			h->err = t->ops.multi ? hook_multi(t, h, path) : hook_single(t, h, path);
 	}
 	if (mapped && !h->reported)
@@ -324,7 +344,7 @@ void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program)
 	const struct tls_file *f = file_learn(t, program);
 
 	learn_system(t);
-	if (f && f->found > 0)
+	if (f && hookable(f))
 		file_hook(t, pid, f, false);
 	tls_probes_expect(t, pid);
 }
@@ -332,25 +352,18 @@ void tls_probes_prepare(struct tls_probes *t, uint32_t pid, const char *program)
 void tls_probes_expect(struct tls_probes *t, uint32_t pid)
 {
 	for (const struct tls_file *f = t->files; f; f = f->next)
-		if (f->found > 0 && f->library)
+		if (hookable(f) && f->library)
 			file_hook(t, pid, f, false);
 }
 
 int tls_probes_scan(struct tls_probes *t, uint32_t pid)
 {
 	struct scan s = { .t = t, .pid = pid };
-	char path[64];
-	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
-	n = readlink(path, s.exe, sizeof(s.exe) - 1);
-	s.exe[n > 0 ? n : 0] = '\0';
 	return procfs_each_exec_map(pid, map_visit, &s);
 }
 
-int tls_probes_list(uint32_t pid,
-                    void (*report)(void *ctx, uint32_t pid, enum lib_state state, int err,
-                                   unsigned functions, const char *path),
+int tls_probes_list(uint32_t pid, void (*report)(void *ctx, const struct tls_found *found),
                     void *ctx)
 {
 	struct tls_probes_ops ops = { .dry = true, .report = report, .ctx = ctx };

@@ -3,7 +3,8 @@
  * Sockets that carry TLS: the server's name from the ClientHello (RFC 8446 4.1.2, RFC 6066 3), and which TLS object speaks
  * through which socket.
  *
- * A client with a socket below its TLS object makes its system calls inside the TLS call: the kernel side tells the socket.
+ * A client with a socket below its TLS object makes its system calls inside the TLS call: the kernel side tells the socket. Of
+ * Go it reads which object a socket is below, and tells it with the socket's bytes: they need not come on one thread.
  * With memory BIOs (asyncio, Node) the plaintext goes into the object first and the ciphertext out of the thread next: the
  * next write of that thread to a TLS socket carries it, if its length is that of the records (RFC 8446 5.2). This is
  * checked for every write, and a join that no longer holds is undone.
@@ -331,6 +332,12 @@ static void join(struct conn *tls, struct conn *sock)
 	if (sock->endpoint.host[0] && !tls->endpoint.host[0])
 		snprintf(tls->endpoint.host, sizeof(tls->endpoint.host), "%s", sock->endpoint.host);
 	conn_rename(tls);
+}
+
+void tls_above(struct conn *sock, struct conn *tls)
+{
+	if (tls && !tls->ignored && sock->peer != tls)
+		join(tls, sock);
 }
 
 /* What is older was carried in a way we could not tell (a short write, a lost record) and must not stand in the way of

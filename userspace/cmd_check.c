@@ -33,25 +33,23 @@ struct tally {
 	unsigned found, usable;
 };
 
-static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
-                   const char *path)
+static void report(void *ctx, const struct tls_found *found)
 {
 	struct tally *t = ctx;
 	char name[512];
 
-	(void)pid;
-	text_clean(name, sizeof(name), path, false);
+	text_clean(name, sizeof(name), found->path, false);
 	t->found++;
-	if (state == LIB_NO_SYMBOLS) {
-		printf("  %s: no SSL_read or SSL_write in it; its plaintext is not seen, times "
-		       "are\n",
-		       name);
-	} else if (state == LIB_FAILED) {
+	if (found->state == LIB_OPAQUE) {
+		printf("  %s: %s, %s; its plaintext is not seen, times are\n", name, found->family,
+		       found->how);
+	} else if (found->state == LIB_FAILED) {
 		printf("  %s: cannot be read: %s; its plaintext is not seen, times are\n", name,
-		       strerror(err));
+		       strerror(found->err));
 	} else {
 		t->usable++;
-		printf("  %s: %u functions to hook\n", name, functions);
+		printf("  %s: %s, %u functions to hook, found by %s\n", name, found->family,
+		       found->functions, found->how);
 	}
 }
 
@@ -81,24 +79,58 @@ static int check_process(uint32_t pid)
 	return EXIT_OK;
 }
 
+/* What one look at the process tells. */
+struct told {
+	struct turns_hints hints;
+	struct endpoint_rules *rules;
+};
+
 static void hint(void *ctx, const struct event *e)
 {
-	turns_hint(ctx, e);
+	struct told *told = ctx;
+
+	turns_hint(&told->hints, e);
+	if (e->type == EV_NAME && told->rules)
+		endpoint_rules_add_name(told->rules, (const void *)e);
+}
+
+static void say_layer(void *ctx, const char *host, uint16_t port, const char *label)
+{
+	char name[256];
+
+	(void)ctx;
+	text_clean(name, sizeof(name), host, false);
+	if (label[0])
+		printf("  %s is %s:%u\n", label, name, port);
+	else
+		printf("  %s:%u: variables give it different layers, so it has none; name it with "
+		       "--storage\n",
+		       name, port);
+}
+
+static void say_layers(const struct endpoint_rules *rules)
+{
+	printf("\nLayers of storage that its variables name:\n");
+	if (!endpoint_rules_each_layer(rules, say_layer, NULL))
+		printf("  none: no variable such as L3_QDRANT_URL or L1_REDIS_HOST\n");
 }
 
 /* By what a watch would tell turns: from what shows before the process has done anything. */
 static void check_turns(uint32_t pid)
 {
 	struct turns_spec spec = { .kind = TURNS_AUTO };
-	struct turns_hints hints = { 0 };
+	struct told told = { .rules = endpoint_rules_new() };
 	char why[256], text[TURNS_REASON_MAX];
-	struct source_config c = { .pid = pid, .on_event = hint, .ctx = &hints };
+	struct source_config c = { .pid = pid, .on_event = hint, .ctx = &told };
 	struct source *source = source_proc_open(&c, why, sizeof(why));
 
 	if (source)
 		source->close(source);
 	printf("\nA watch of process %u would tell turns %s\n", pid,
-	       turns_reason(&spec, &hints, text));
+	       turns_reason(&spec, &told.hints, text));
+	if (told.rules)
+		say_layers(told.rules);
+	endpoint_rules_free(told.rules);
 }
 
 int cmd_check(struct options *o)

@@ -280,7 +280,7 @@ void conn_rename(struct conn *c)
 	struct endpoint *e = &c->endpoint;
 	const struct conn_told *told = &c->told;
 
-	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "");
+	endpoint_name(c->table->rules, e, c->port, c->proto ? c->proto->name : "", c->store);
 	e->how = NULL;
 	if (!told->how ||
 	    (told->class != CALL_OTHER && e->class != CALL_OTHER && told->class != e->class))
@@ -319,6 +319,18 @@ void conn_host(struct conn *c, const char *host)
 	conn_rename(c);
 	if (c->peer) {
 		snprintf(c->peer->endpoint.host, sizeof(c->peer->endpoint.host), "%s", name);
+		conn_rename(c->peer);
+	}
+}
+
+void conn_store(struct conn *c, const char *system)
+{
+	if (strcmp(system, c->endpoint.system) == 0 || strcmp(system, c->store) == 0)
+		return;
+	snprintf(c->store, sizeof(c->store), "%s", system);
+	conn_rename(c);
+	if (c->peer) {
+		snprintf(c->peer->store, sizeof(c->peer->store), "%s", system);
 		conn_rename(c->peer);
 	}
 }
@@ -427,6 +439,7 @@ void conns_socket(struct conns *t, const struct ev_socket *e)
 		struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, 0 };
 
 		c->told = (struct conn_told){ 0 };
+		c->store[0] = '\0';
 		/* a socket that connects again carries a new stream */
 		if (c->bytes[0] || c->bytes[1])
 			conn_stop(c, DONE_SWITCHED, &at);
@@ -743,6 +756,15 @@ static void ended(struct conn *c, const struct ev_data *e, enum done_why why)
 		conn_stop(c->peer, why, &at);
 }
 
+/* The connection of the record; before it, so that neither can cost the other its place, the TLS object above it. */
+static struct conn *conn_of(struct conns *t, const struct ev_data *e)
+{
+	if (e->tls)
+		make(t, 0, e->tls, e->h.pid);
+	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid)
+	                            : find(t, 0, e->tls, e->h.pid);
+}
+
 /* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */
 static void ignored_data(struct conns *t, struct conn *c, const struct ev_data *e)
 {
@@ -755,8 +777,7 @@ static void ignored_data(struct conns *t, struct conn *c, const struct ev_data *
 
 void conns_data(struct conns *t, const struct ev_data *e)
 {
-	struct conn *c = make(t, e->h.type == EV_DATA ? e->sock : 0,
-	                      e->h.type == EV_TLS ? e->tls : 0, e->h.pid);
+	struct conn *c = conn_of(t, e);
 	struct stamp at = stamp_of(e);
 	struct bytes b = { (const char *)e->data, e->n };
 	uint64_t missing, rest = 0;
@@ -772,6 +793,8 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	held_flush(t, e->h.tid, e);
 	if (e->h.type == EV_TLS)
 		tls_found(t, c, e);
+	else if (e->tls)
+		tls_above(c, find(t, 0, e->tls, e->h.pid));
 	if (e->off == 0) {
 		c->bytes[e->dir] += e->total;
 		c->last_ns[e->dir] = e->h.ts_ns;
@@ -860,6 +883,13 @@ void conns_end(struct conns *t, uint64_t ts_ns)
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct conn *c = t->buckets[i]; c; c = c->next)
 			conn_stop(c, DONE_DETACHED, &at);
+}
+
+void conns_rename(struct conns *t)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct conn *c = t->buckets[i]; c; c = c->next)
+			conn_rename(c);
 }
 
 void conns_each(struct conns *t, void (*fn)(void *ctx, struct conn *c), void *ctx)

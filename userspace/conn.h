@@ -76,6 +76,7 @@ struct conn {
 	unsigned real_calls; /* done so far that are no log-ins */
 
 	struct conn_told told; /* what no byte said: conn_tell() */
+	char store[16];        /* what its exchanges said: conn_store() */
 
 	/* conn.c's own */
 	struct conn *next; /* in its bucket */
@@ -126,10 +127,15 @@ void conns_tick(struct conns *t, uint64_t ts_ns);
 /* The watch ends: every open call is done, with status unknown. */
 void conns_end(struct conns *t, uint64_t ts_ns);
 
+/* What the rules say of endpoints changed: names all anew. */
+void conns_rename(struct conns *t);
+
 /* By socket inode; NULL unknown. */
 struct conn *conns_by_sock(struct conns *t, uint64_t sock);
 /* The host name of c became known (Host header): names it anew. */
 void conn_host(struct conn *c, const char *host);
+/* An exchange on c showed which store it is to: names it anew. */
+void conn_store(struct conn *c, const char *system);
 /* What c's endpoint is where neither options, host nor port tell: names it, and its calls from now on, anew. */
 void conn_tell(struct conn *c, const struct conn_told *told);
 /* When the first call of c, requested by thread tid, began: at connect() where the connection was made for it, else at its

@@ -46,6 +46,8 @@ void conn_look(struct conn *c, const struct ev_data *e);
 void cipher_data(struct conn *c, const struct ev_data *e);
 /* Plaintext of TLS object c: joins it with its socket where that is certain. */
 void tls_found(struct conns *t, struct conn *c, const struct ev_data *e);
+/* The socket's bytes are those of the TLS object, NULL not known. */
+void tls_above(struct conn *sock, struct conn *tls);
 
 /* Ciphertext written by a thread waits for the thread's next event, which tells whether its plaintext is seen. now: that
  * event, or NULL. */

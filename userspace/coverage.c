@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "file_store.h"
 #include "out/metrics.h"
@@ -24,6 +26,8 @@ struct seen {
 
 struct library {
 	char path[256];
+	char family[16];
+	char how[192]; /* it was found, or why it cannot be read */
 	uint16_t state, err;
 	unsigned processes, functions;
 };
@@ -53,27 +57,46 @@ void coverage_free(struct coverage *v)
 	free(v);
 }
 
+/* One of the texts behind each other, each ended by a NUL or the record's end, from *from on. */
+static void text_next(const struct ev_tls_lib *e, size_t *from, char *to, size_t room)
+{
+	size_t left = e->h.size - sizeof(*e) - *from, n = strnlen(e->text + *from, left);
+
+	snprintf(to, room, "%.*s", (int)n, e->text + *from);
+	*from += n < left ? n + 1 : left;
+}
+
+static void library_tell(const struct library *l)
+{
+	if (l->state == LIB_HOOKED)
+		log_debug("TLS code in %s: %s, %u functions hooked, found by %s", l->path,
+		          l->family, l->functions, l->how);
+	else
+		log_debug("TLS code in %s: not hooked: %s", l->path,
+		          l->state == LIB_FAILED ? strerror(l->err) : l->how);
+}
+
 static void library_seen(struct coverage *v, const struct ev_tls_lib *e)
 {
-	struct library *l = v->libraries;
-	char path[sizeof(l->path)];
+	struct library *l = v->libraries, seen = {
+		.state = e->state, .err = e->err, .functions = e->functions, .processes = 1
+	};
+	size_t from = 0;
 
-	snprintf(path, sizeof(path), "%.*s", (int)(e->h.size - sizeof(*e)), e->text);
+	text_next(e, &from, seen.path, sizeof(seen.path));
+	text_next(e, &from, seen.family, sizeof(seen.family));
+	text_next(e, &from, seen.how, sizeof(seen.how));
+	library_tell(&seen);
 	v->hooked += e->state == LIB_HOOKED;
 	for (size_t i = 0; i < v->nlibraries; i++, l++) {
-		if (strcmp(l->path, path) == 0 && l->state == e->state) {
+		if (strcmp(l->path, seen.path) == 0 && l->state == e->state) {
 			l->processes++;
 			return;
 		}
 	}
 	if (v->nlibraries == LIBRARIES_MAX)
 		return;
-	l = &v->libraries[v->nlibraries++];
-	snprintf(l->path, sizeof(l->path), "%s", path);
-	l->state = e->state;
-	l->err = e->err;
-	l->functions = e->functions;
-	l->processes = 1;
+	v->libraries[v->nlibraries++] = seen;
 }
 
 static void file_seen(struct coverage *v, const char *text, size_t n)
@@ -265,18 +288,29 @@ static json_t *endpoints_json(const struct coverage *v)
 	return a;
 }
 
+static json_t *text_or_null(const char *text)
+{
+	return *text ? metrics_text(text) : json_null();
+}
+
 static json_t *libraries_json(const struct coverage *v)
 {
-	static const char *const states[] = { "", "hooked", "no_symbols", "failed" };
+	static const char *const states[] = { "", "hooked", "no_symbols", "failed", "opaque" };
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < v->nlibraries; i++) {
 		const struct library *l = &v->libraries[i];
+		const char *why = l->state == LIB_FAILED ? strerror(l->err) : l->how;
+		bool hooked = l->state == LIB_HOOKED;
 
-		json_array_append_new(
-			a, json_pack("{s:o, s:s, s:i, s:i}", "path", metrics_text(l->path), "state",
-		                     l->state <= LIB_FAILED ? states[l->state] : "", "functions",
-		                     (int)l->functions, "processes", (int)l->processes));
+		json_array_append_new(a, json_pack("{s:o, s:o, s:s, s:i, s:o, s:o, s:i}", "path",
+		                                   metrics_text(l->path), "family",
+		                                   text_or_null(l->family), "state",
+		                                   l->state <= LIB_OPAQUE ? states[l->state] : "",
+		                                   "functions", (int)l->functions, "how",
+		                                   text_or_null(hooked ? l->how : ""), "why",
+		                                   text_or_null(hooked ? "" : why), "processes",
+		                                   (int)l->processes));
 	}
 	return a;
 }

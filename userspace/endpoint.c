@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Naming order: the user's options, the host name, then protocol and port. Ports name a store only when the port is
- * that store's own; nothing is concluded from 443, 80 or 8080.
+ * Naming order: the user's options, the user's lines of the table, the LLM providers' host names, then what the exchange
+ * shows, protocol, and what the built-in table (endpoints.table) knows of host and port.
  */
 #include "endpoint.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/layer.h"
+#include "event.h"
+#include "evidence.h"
 #include "llm/llm.h"
 
-#define RULES_MAX 64 /* options of each kind; more are refused */
+#define LAYERS_MAX 64 /* servers that variables give a layer; more go without */
+#define RULES_MAX 64  /* options of each kind; more are refused */
 
 struct rule {
 	char label[32]; /* storage only */
@@ -27,32 +32,21 @@ struct rules {
 	size_t n;
 };
 
+/* A server that a variable of the target gives a layer. */
+struct layer {
+	char label[3]; /* "L3"; "": variables disagree */
+	char host[128];
+	char addr[64]; /* "" not known */
+	uint16_t port;
+};
+
 struct endpoint_rules {
 	struct rules llm, storage, heartbeat;
+	struct layer layers[LAYERS_MAX];
+	size_t nlayers;
+	struct endpoint_fact *facts; /* the user's, nfacts */
+	size_t nfacts;
 };
-
-/* Stores by the port registered or shipped as their default. */
-static const struct {
-	uint16_t port;
-	const char *system;
-} store_ports[] = {
-	{ 6379, "redis" },       { 5432, "postgres" },  { 6432, "postgres" },
-	{ 6333, "qdrant" },      { 6334, "qdrant" },    { 7687, "neo4j" },
-	{ 7474, "neo4j" },       { 8108, "typesense" }, { 9200, "elasticsearch" },
-	{ 7700, "meilisearch" }, { 3306, "mysql" },     { 27017, "mongodb" },
-	{ 11211, "memcached" },  { 19530, "milvus" },
-};
-
-/* Paths that are health checks whatever the host. */
-static const char *const health_paths[] = { "/health",
-	                                    "/healthz",
-	                                    "/livez",
-	                                    "/readyz",
-	                                    "/ping",
-	                                    "/_cluster/health",
-	                                    "/v1/.well-known/ready",
-	                                    "/v1/.well-known/live",
-	                                    "/api/v2/heartbeat" };
 
 struct endpoint_rules *endpoint_rules_new(void)
 {
@@ -61,51 +55,14 @@ struct endpoint_rules *endpoint_rules_new(void)
 
 void endpoint_rules_free(struct endpoint_rules *r)
 {
+	if (r)
+		free(r->facts);
 	free(r);
 }
 
-/* HOST, HOST:PORT, [V6]:PORT; the whole of n bytes. */
 static int host_parse(const char *spec, size_t n, struct rule *r, const char **why)
 {
-	const char *end = spec + n, *colon = NULL, *host_end = end;
-	unsigned long port;
-	char *stop;
-
-	if (n && *spec == '[') {
-		const char *close = memchr(spec, ']', n);
-
-		if (!close || (close + 1 < end && close[1] != ':')) {
-			*why = "an IPv6 address is written [ADDRESS] or [ADDRESS]:PORT";
-			return -EINVAL;
-		}
-		host_end = close;
-		spec++;
-		colon = close + 1 < end ? close + 1 : NULL;
-	} else {
-		colon = memchr(spec, ':', n);
-		if (colon)
-			host_end = colon;
-	}
-	if (host_end == spec || (size_t)(host_end - spec) >= sizeof(r->host)) {
-		*why = "the host is missing or too long";
-		return -EINVAL;
-	}
-	for (const char *p = spec; p < host_end; p++) {
-		if (!isalnum((unsigned char)*p) && !strchr(".-_:%", *p)) {
-			*why = "a host name has letters, digits, dots and hyphens only";
-			return -EINVAL;
-		}
-	}
-	if (colon) {
-		port = strtoul(colon + 1, &stop, 10);
-		if (stop != end || !isdigit((unsigned char)colon[1]) || port == 0 || port > 65535) {
-			*why = "the port is a number from 1 to 65535";
-			return -EINVAL;
-		}
-		r->port = (uint16_t)port;
-	}
-	memcpy(r->host, spec, (size_t)(host_end - spec));
-	return 0;
+	return endpoint_host_parse(spec, n, false, r->host, &r->port, why);
 }
 
 static int rule_add(struct rules *rs, const struct rule *r, const char **why)
@@ -162,6 +119,83 @@ int endpoint_rules_add_heartbeat(struct endpoint_rules *r, const char *spec, con
 	return err ? err : rule_add(&r->heartbeat, &rule, why);
 }
 
+int endpoint_rules_add_fact(struct endpoint_rules *r, const char *line, const char **why)
+{
+	struct endpoint_fact fact, *more;
+	int err = endpoint_fact_parse(bytes_of(line), &fact, why);
+
+	if (err <= 0)
+		return err;
+	if (r->nfacts == ENDPOINT_FACTS_MAX) {
+		*why = "more than 512 lines";
+		return -EINVAL;
+	}
+	more = realloc(r->facts, (r->nfacts + 1) * sizeof(*more));
+	if (!more) {
+		*why = "out of memory";
+		return -ENOMEM;
+	}
+	more[r->nfacts++] = fact;
+	r->facts = more;
+	return 0;
+}
+
+static bool same_server(const struct layer *l, const char *host, const char *addr, uint16_t port)
+{
+	return l->port == port &&
+	       (strcasecmp(l->host, host) == 0 || (*addr && strcmp(l->addr, addr) == 0));
+}
+
+bool endpoint_rules_add_variable(struct endpoint_rules *r, const char *host, const char *addr,
+                                 uint16_t port, const char *variable)
+{
+	char layer = layer_of(bytes_of(variable));
+	struct layer new = { .label = { 'L', layer, '\0' }, .port = port };
+
+	if (!layer)
+		return false;
+	for (size_t i = 0; i < r->nlayers; i++) {
+		struct layer *l = &r->layers[i];
+
+		if (!same_server(l, host, addr, port))
+			continue;
+		if (!l->label[0] || strcmp(l->label, new.label) == 0)
+			return false;
+		l->label[0] = '\0';
+		return true;
+	}
+	if (r->nlayers == LAYERS_MAX)
+		return false;
+	snprintf(new.host, sizeof(new.host), "%s", host);
+	snprintf(new.addr, sizeof(new.addr), "%s", addr);
+	r->layers[r->nlayers++] = new;
+	return true;
+}
+
+bool endpoint_rules_add_name(struct endpoint_rules *r, const struct ev_name *name)
+{
+	struct name_text text = name_text(name);
+	char addr[INET6_ADDRSTRLEN] = "", host[128], variable[80];
+
+	if (name->family == AF_INET || name->family == AF_INET6)
+		inet_ntop(name->family, name->addr, addr, sizeof(addr));
+	snprintf(host, sizeof(host), "%.*s", (int)(text.host.n < 127 ? text.host.n : 127),
+	         text.host.p);
+	snprintf(variable, sizeof(variable), "%.*s",
+	         (int)(text.variable.n < 79 ? text.variable.n : 79), text.variable.p);
+	return endpoint_rules_add_variable(r, host, addr, name->port, variable);
+}
+
+size_t endpoint_rules_each_layer(const struct endpoint_rules *r,
+                                 void (*fn)(void *ctx, const char *host, uint16_t port,
+                                            const char *label),
+                                 void *ctx)
+{
+	for (size_t i = 0; i < r->nlayers; i++)
+		fn(ctx, r->layers[i].host, r->layers[i].port, r->layers[i].label);
+	return r->nlayers;
+}
+
 /* The address without its port; "[::1]:80" gives "::1". */
 static void addr_host(const char *addr, char *to, size_t n)
 {
@@ -200,46 +234,111 @@ static const struct rule *rule_find(const struct rules *rs, const struct endpoin
 	return NULL;
 }
 
-static const char *store_system(uint16_t port, const char *proto)
+/* Of the user's lines, then of those built in. */
+static const struct endpoint_fact *fact_find(const struct endpoint_rules *r, bool users,
+                                             enum endpoint_kind kind, const struct endpoint *e,
+                                             uint16_t port, const char *path)
 {
-	if (strcmp(proto, "redis") == 0 || strcmp(proto, "postgres") == 0)
-		return proto;
-	for (size_t i = 0; i < sizeof(store_ports) / sizeof(store_ports[0]); i++)
-		if (store_ports[i].port == port)
-			return store_ports[i].system;
-	return NULL;
+	const struct endpoint_fact *facts = r->facts;
+	size_t n = r->nfacts;
+	char addr[128];
+
+	if (!users)
+		facts = endpoint_facts(&n);
+	addr_host(e->addr, addr, sizeof(addr));
+	return endpoint_fact_find(facts, n, kind, e->host, addr, port, path);
 }
 
-void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port,
-                   const char *proto)
+/* What the bytes show goes before what the name and the port let expect. */
+static const char *store_system(const struct endpoint_rules *r, const struct endpoint *e,
+                                uint16_t port, const char *proto, const char *store)
 {
-	const char *system = store_system(port, proto);
-	const char *provider = llm_provider_of_host(bytes_of(e->host));
-	const struct rule *rule;
+	const struct endpoint_fact *fact;
 
+	if (*store)
+		return store;
+	if (strcmp(proto, "redis") == 0 || strcmp(proto, "postgres") == 0)
+		return proto;
+	fact = fact_find(r, true, ENDPOINT_STORAGE, e, port, NULL);
+	if (!fact)
+		fact = fact_find(r, false, ENDPOINT_STORAGE, e, port, NULL);
+	return fact ? fact->name : NULL;
+}
+
+/* What the target's variables call the store, "" nothing. */
+static const char *layer_label(const struct endpoint_rules *r, const struct endpoint *e,
+                               uint16_t port)
+{
+	char addr[128];
+
+	addr_host(e->addr, addr, sizeof(addr));
+	for (size_t i = 0; i < r->nlayers; i++) {
+		const struct layer *l = &r->layers[i];
+
+		if (l->port != port)
+			continue;
+		if ((*e->host && strcasecmp(l->host, e->host) == 0) || strcmp(l->host, addr) == 0 ||
+		    (*l->addr && strcmp(l->addr, addr) == 0) ||
+		    (strcasecmp(l->host, "localhost") == 0 && is_loopback(addr)))
+			return l->label;
+	}
+	return "";
+}
+
+static void set_name(struct endpoint *e, uint16_t port)
+{
 	if (!e->host[0])
 		snprintf(e->name, sizeof(e->name), "%s", e->addr);
 	else if (port == 443 || port == 80 || port == 0)
 		snprintf(e->name, sizeof(e->name), "%s", e->host);
 	else
 		snprintf(e->name, sizeof(e->name), "%s:%u", e->host, port);
+}
+
+static void set_storage(struct endpoint *e, const char *label, const char *system)
+{
+	e->class = CALL_STORAGE;
+	snprintf(e->label, sizeof(e->label), "%s", *label ? label : system);
+	snprintf(e->system, sizeof(e->system), "%s", system);
+}
+
+static void set_llm(struct endpoint *e, const char *provider)
+{
+	e->class = CALL_LLM;
+	snprintf(e->label, sizeof(e->label), "%s", provider ? provider : "");
+}
+
+void endpoint_name(const struct endpoint_rules *r, struct endpoint *e, uint16_t port,
+                   const char *proto, const char *store)
+{
+	const struct endpoint_fact *llm = fact_find(r, true, ENDPOINT_LLM, e, port, NULL),
+				   *storage = fact_find(r, true, ENDPOINT_STORAGE, e, port, NULL);
+	const char *system = store_system(r, e, port, proto, store);
+	const char *provider = llm ? llm->name : llm_provider_of_host(bytes_of(e->host));
+	const struct rule *rule;
+
+	set_name(e, port);
 	e->class = CALL_OTHER;
 	e->label[0] = e->system[0] = '\0';
-	if ((rule = rule_find(&r->storage, e, port))) {
-		e->class = CALL_STORAGE;
-		snprintf(e->label, sizeof(e->label), "%s", rule->label);
-		snprintf(e->system, sizeof(e->system), "%s",
-		         system   ? system
-		         : *proto ? proto
-		                  : "unknown");
-	} else if (rule_find(&r->llm, e, port) || provider) {
-		e->class = CALL_LLM;
-		snprintf(e->label, sizeof(e->label), "%s", provider ? provider : "");
-	} else if (system) {
-		e->class = CALL_STORAGE;
-		snprintf(e->label, sizeof(e->label), "%s", system);
-		snprintf(e->system, sizeof(e->system), "%s", system);
-	}
+	if ((rule = rule_find(&r->storage, e, port)))
+		set_storage(e, rule->label, system ? system : *proto ? proto : "unknown");
+	else if (rule_find(&r->llm, e, port))
+		set_llm(e, provider);
+	else if (storage && (!llm || storage < llm))
+		set_storage(e, storage->label[0] ? storage->label : layer_label(r, e, port),
+		            system);
+	else if (provider)
+		set_llm(e, provider);
+	else if (system)
+		set_storage(e, layer_label(r, e, port), system);
+}
+
+const char *endpoint_provider(const struct endpoint_rules *r, const struct endpoint *e,
+                              uint16_t port)
+{
+	const struct endpoint_fact *fact = fact_find(r, true, ENDPOINT_LLM, e, port, NULL);
+
+	return fact ? fact->name : NULL;
 }
 
 static bool is_heartbeat(const struct endpoint_rules *r, const struct endpoint *e, uint16_t port,
@@ -249,15 +348,20 @@ static bool is_heartbeat(const struct endpoint_rules *r, const struct endpoint *
 		if (rule_matches(&r->heartbeat.rule[i], e, port) &&
 		    strcmp(r->heartbeat.rule[i].path, path) == 0)
 			return true;
-	for (size_t i = 0; i < sizeof(health_paths) / sizeof(health_paths[0]); i++)
-		if (strcmp(health_paths[i], path) == 0)
-			return true;
-	return false;
+	return fact_find(r, true, ENDPOINT_HEARTBEAT, e, port, path) ||
+	       fact_find(r, false, ENDPOINT_HEARTBEAT, e, port, path);
+}
+
+/* The user says of this very endpoint that it is an LLM's. */
+static bool is_users_llm(const struct endpoint_rules *r, const struct endpoint *e, uint16_t port)
+{
+	return rule_find(&r->llm, e, port) || endpoint_provider(r, e, port);
 }
 
 void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e, struct call *c)
 {
-	const char *path = strchr(c->op, '/'), *colon = strrchr(e->addr, ':');
+	const char *path = strchr(*c->request ? c->request : c->op, '/'),
+		   *colon = strrchr(e->addr, ':');
 	bool http = call_over_http(c);
 	uint16_t port = colon ? (uint16_t)atoi(colon + 1) : 0;
 
@@ -269,6 +373,6 @@ void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e,
 		c->class = CALL_HEARTBEAT;
 	else if (e->class == CALL_STORAGE)
 		c->class = CALL_STORAGE;
-	else if (e->class == CALL_LLM && (!http || !c->op_known || rule_find(&r->llm, e, port)))
+	else if (e->class == CALL_LLM && (!http || !c->op_known || is_users_llm(r, e, port)))
 		c->class = CALL_LLM;
 }

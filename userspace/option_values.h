@@ -33,6 +33,8 @@ struct option {
 	char rule;            /* kind of endpoint rule */
 	/* NULL, or why value cannot be used. value is NULL when none was given. */
 	const char *(*parse)(struct options *o, const struct option *opt, const char *value);
+	/* The same of a recording's line, where that differs; NULL: parse does. */
+	const char *(*apply)(struct options *o, const struct option *opt, const char *value);
 	/* False: nothing to write down. */
 	bool (*print)(const struct options *o, const struct option *opt, char *buf, size_t n);
 	const char *(*choice)(
@@ -42,7 +44,8 @@ struct option {
 	const char *help;
 };
 
-/* Readers: NULL, and the value is in o, a copy of it; or a static sentence why it cannot be used, and o is unchanged. */
+/* Readers: NULL, and the value is in o, a copy of it; or a sentence why it cannot be used, valid until the next call, and o is
+ * unchanged. */
 const char *value_true(struct options *o, const struct option *opt, const char *value);
 const char *value_text(struct options *o, const struct option *opt, const char *value);
 const char *value_url(struct options *o, const struct option *opt, const char *value);
@@ -57,6 +60,8 @@ const char *value_progress(struct options *o, const struct option *opt, const ch
 const char *value_turns(struct options *o, const struct option *opt, const char *value);
 const char *value_profile(struct options *o, const struct option *opt, const char *value);
 const char *value_rule(struct options *o, const struct option *opt, const char *value);
+const char *value_endpoints(struct options *o, const struct option *opt, const char *value);
+const char *value_endpoint(struct options *o, const struct option *opt, const char *value);
 const char *value_stop(struct options *o, const struct option *opt, const char *value);
 const char *value_unstick(struct options *o, const struct option *opt, const char *value);
 const char *value_verbose(struct options *o, const struct option *opt, const char *value);
@@ -74,6 +79,10 @@ const char *choice_progress(size_t i);
 const char *choice_turns(size_t i); /* those that need more end with a colon */
 const char *choice_profile(size_t i);
 const char *choice_signal(size_t i); /* those that --stop takes; valid until the next call */
+
+/* Lines of --endpoints: what was added behind the first n goes before them; frees them. */
+void value_endpoints_rotate(struct options *o, int n);
+void value_endpoints_free(struct options *o);
 
 /* Frees the strings that readers copied. */
 void value_free_all(struct options *o);

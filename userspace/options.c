@@ -210,7 +210,7 @@ static int parse_config(struct parser *p)
 	struct options *o = p->o;
 	char *path = strdup(o->config);
 	uint64_t in_file = 0;
-	int ret = EXIT_ERROR, nrules = 0;
+	int ret = EXIT_ERROR, nrules = 0, nendpoints = 0;
 
 	options_free(o);
 	begin(o, p->command);
@@ -222,6 +222,7 @@ static int parse_config(struct parser *p)
 	if (!ret) {
 		in_file = o->given;
 		nrules = o->nrules;
+		nendpoints = o->nendpoints;
 		o->given = 0;
 		p->i = p->first;
 		p->noperands = 0;
@@ -230,6 +231,7 @@ static int parse_config(struct parser *p)
 	p->typed = o->given;
 	if (!ret) {
 		rules_typed_first(o, nrules);
+		value_endpoints_rotate(o, nendpoints);
 		turns_typed_wins(p);
 	}
 	o->given |= in_file;
@@ -285,6 +287,7 @@ void options_free(struct options *o)
 {
 	while (o->nrules > 0)
 		free(o->rules[--o->nrules].spec);
+	value_endpoints_free(o);
 	value_free_all(o);
 }
 
@@ -383,6 +386,10 @@ void options_each(const struct options *o, void (*emit)(void *ctx, const char *l
 		         o->rules[i].spec);
 		emit(ctx, line);
 	}
+	for (int i = 0; i < o->nendpoints; i++) {
+		snprintf(line, sizeof(line), "endpoints=%s", o->endpoints[i]);
+		emit(ctx, line);
+	}
 }
 
 /* What was given of --turns and --profile wins over the recording, whichever of the two that has. */
@@ -412,5 +419,5 @@ int options_apply(struct options *o, const char *line)
 		return 0;
 	if (turns_clash(o, opt, line + n + 1))
 		return -EINVAL;
-	return opt->parse(o, opt, line + n + 1) ? -EINVAL : 0;
+	return (opt->apply ? opt->apply : opt->parse)(o, opt, line + n + 1) ? -EINVAL : 0;
 }

@@ -54,6 +54,8 @@ struct options {
 	const char *config;   /* file the options were read from, NULL none */
 	struct options_rule rules[OPTIONS_RULES_MAX]; /* the first that fits an endpoint counts */
 	int nrules;
+	char **endpoints; /* lines of the table of endpoints (endpoint_table.h), nendpoints; NULL none */
+	int nendpoints;
 	const char *on_stuck; /* command, NULL none */
 	const char *webhook;  /* URL, which may hold secrets; NULL none */
 	bool stop, stop_kill;

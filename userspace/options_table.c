@@ -200,6 +200,20 @@ const struct option option_table[] = {
 	  .advice = "use for example --heartbeat=127.0.0.1:6333/healthz",
 	  .help = "this request is a health check: neither progress nor part of a turn; may be "
 	          "repeated" },
+	{ .name = "endpoints",
+	  .arg = "FILE",
+	  .commands = JUDGE,
+	  .result = true,
+	  .field = offsetof(struct options, endpoints),
+	  .parse = value_endpoints,
+	  .apply = value_endpoint,
+	  .completes = COMPLETES_FILE,
+	  .advice = "its lines are 'llm HOST[:PORT] PROVIDER', 'storage HOST[:PORT] SYSTEM "
+	            "[LABEL]' or 'heartbeat HOST[:PORT] /PATH'",
+	  .help = "more of the table of endpoints, which says who is an LLM, a store or a health "
+	          "check: lines 'llm HOST[:PORT] PROVIDER', 'storage HOST[:PORT] SYSTEM [LABEL]', "
+	          "'heartbeat HOST[:PORT] /PATH', where * in HOST stands for any characters; may "
+	          "be repeated" },
 	{ .name = "on-stuck",
 	  .arg = "CMD",
 	  .commands = LIVE,

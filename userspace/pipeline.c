@@ -43,6 +43,8 @@ static void start(struct pipeline *p)
 		else
 			endpoint_rules_add_heartbeat(p->rules, spec, &why);
 	}
+	for (int i = 0; i < o->nendpoints; i++)
+		endpoint_rules_add_fact(p->rules, o->endpoints[i], &why);
 	turns_spec_make(o->turns, o->profile, &p->turns_spec);
 	p->turns = turns_new(&p->turn_sink, &p->turns_spec, p->now_ns);
 	p->marks = turn_marks_new(&p->turns_spec, &marks);
@@ -264,6 +266,10 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	case EV_ACTIVITY:
 		if (!(e->flags & EVF_SEEDED))
 			stall_activity(p->stall, (const void *)e);
+		break;
+	case EV_NAME:
+		if (endpoint_rules_add_name(p->rules, (const void *)e))
+			conns_rename(p->conns);
 		break;
 	case EV_SNAPSHOT:
 		on_snapshot(p, e);

@@ -37,8 +37,12 @@ static struct call *call_opened(void *ctx, struct conn *conn, const struct stamp
 	t->call.tid = at->tid;
 	t->call.task = at->task;
 	t->call.inbound = conn->role == ROLE_SERVER;
+	if (!t->call.inbound)
+		snprintf(t->call.store, sizeof(t->call.store), "%s", conn->endpoint.system);
 	t->conn = conn;
-	t->first = conn->real_calls == 0 && conn->open == 0;
+	/* a TLS object that was found late: its socket may have had calls already */
+	t->first = conn->real_calls == 0 && conn->open == 0 &&
+	           (!conn_socket(conn) || conn_socket(conn)->real_calls == 0);
 	t->next = p->open;
 	if (p->open)
 		p->open->prev = t;
@@ -131,9 +135,12 @@ static void classify(struct pipeline *p, struct tracked *t)
 {
 	struct conn *c = t->conn;
 	struct call *call = &t->call;
+	const char *provider;
 
 	if (call->host[0])
 		conn_host(c, call->host);
+	if (call->store[0] && !call->inbound)
+		conn_store(c, call->store);
 	t->endpoint = c->endpoint;
 	t->sock = conn_socket(c) ? conn_socket(c)->sock : 0;
 	if (t->first && !t->start_known && t->sock && call->request_ns && !call->at_least) {
@@ -148,6 +155,9 @@ static void classify(struct pipeline *p, struct tracked *t)
 		return;
 	}
 	endpoint_classify(p->rules, &t->endpoint, call);
+	provider = endpoint_provider(p->rules, &t->endpoint, c->port);
+	if (provider && call->llm)
+		snprintf(call->llm->provider, sizeof(call->llm->provider), "%s", provider);
 	if (call->class == CALL_LLM && call->llm && call->llm->provider[0])
 		snprintf(t->endpoint.label, sizeof(t->endpoint.label), "%s", call->llm->provider);
 	if (call->class == CALL_LLM || call->class == CALL_STORAGE) {

@@ -22,14 +22,14 @@ static int die(const char *what, int err)
 	return EXIT_FAILURE;
 }
 
-static void report(void *ctx, uint32_t pid, enum lib_state state, int err, unsigned functions,
-                   const char *path)
+static void report(void *ctx, const struct tls_found *found)
 {
 	(void)ctx;
-	if (state == LIB_HOOKED)
-		printf("hooked %u functions of %s in %u\n", functions, path, pid);
-	else if (state == LIB_FAILED)
-		fprintf(stderr, "bench_empty: hooking %s: %s\n", path, strerror(err));
+	if (found->state == LIB_HOOKED)
+		printf("hooked %u functions of %s in %u\n", found->functions, found->path,
+		       found->pid);
+	else if (found->state == LIB_FAILED)
+		fprintf(stderr, "bench_empty: hooking %s: %s\n", found->path, strerror(found->err));
 }
 
 static struct empty_bpf *load(void)
@@ -68,8 +68,10 @@ int main(int argc, char **argv)
 	skel = load();
 	if (!skel)
 		return die("loading and attaching the programs", errno);
-	ops.enter_fd = bpf_program__fd(skel->progs.empty_tls_enter);
-	ops.exit_fd = bpf_program__fd(skel->progs.empty_tls_exit);
+	for (int i = 0; i < TLS_PROGRAMS; i++)
+		ops.program_fd[i] = bpf_program__fd(i == TLS_AT_RETURN
+		                                            ? skel->progs.empty_tls_exit
+		                                            : skel->progs.empty_tls_enter);
 	tls = tls_probes_new(&ops);
 	err = tls ? tls_probes_scan(tls, pid) : -ENOMEM;
 	if (err == 0) {

@@ -364,7 +364,7 @@ static bool status_gives(const char *code, enum call_status status, const char *
 
 	talk_begin(&t);
 	say_hello(&t);
-	say_request(&t, 1, "/qdrant.Points/Search", NULL);
+	say_request(&t, 1, "/a.Store/Search", NULL);
 	say_message(&t, DIR_OUT, 1, true, &empty, false);
 	if (answered) {
 		say_reply(&t, 1, NULL);
@@ -378,7 +378,7 @@ static bool status_gives(const char *code, enum call_status status, const char *
 	run(&t, 0);
 	c = only();
 	good = c && c->status == status && strcmp(c->error_kind, kind) == 0 &&
-	       c->http_status == 200 && strcmp(c->op, "/qdrant.Points/Search") == 0;
+	       c->http_status == 200 && strcmp(c->op, "/a.Store/Search") == 0;
 	talk_end(&t);
 	return good;
 }
@@ -408,6 +408,31 @@ static void test_status(void)
 	say_headers(&t, DIR_IN, 1, true, end_only);
 	run(&t, 0);
 	CHECK(only() && only()->status == CALL_UNKNOWN);
+	talk_end(&t);
+}
+
+/* A store's reader is given its messages, wherever they are cut. */
+static void test_store(void)
+{
+	struct pb m = { .n = 0 }, status = { .n = 0 }, empty = { .n = 0 };
+	struct talk t;
+
+	TEST("a store's reply tells what its status does not");
+	number(&status, 1, 1); /* Milvus: error_code */
+	text(&status, 2, "no such collection");
+	bytes(&m, 1, status.p, status.n);
+	talk_begin(&t);
+	say_hello(&t);
+	for (uint32_t id = 1; id <= 3; id += 2) {
+		say_request(&t, id, "/milvus.proto.milvus.MilvusService/Search", NULL);
+		say_message(&t, DIR_OUT, id, true, &empty, false);
+		say_reply(&t, id, NULL);
+		say_message(&t, DIR_IN, id, false, id == 1 ? &m : &empty, false);
+		say_status(&t, id, "0", NULL);
+	}
+	run(&t, 0);
+	CHECK(got.n == 2 && strcmp(got.done[0]->store, "milvus") == 0 &&
+	      got.done[0]->status == CALL_ERROR && got.done[1]->status == CALL_OK);
 	talk_end(&t);
 }
 
@@ -528,6 +553,7 @@ int main(void)
 	test_gemini();
 	test_others();
 	test_status();
+	test_store();
 	test_late();
 	test_packed();
 	forget();

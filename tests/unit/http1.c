@@ -1125,6 +1125,57 @@ static void detection(void)
 	}
 }
 
+/* "errors":true and an item's error, gzip'ed. */
+static const char bulk_gz[] =
+	"\037\213\010\000\000\000\000\000\002\003\045\312\061\012\200\060\020\104\321"
+	"\273\114\235\306\166\257\042\042\242\123\004\061\033\066\053\104\102\356\156"
+	"\304\356\175\370\015\256\172\102\246\000\232\251\025\210\333\315\200\350\274"
+	"\106\314\015\061\035\254\220\366\017\037\374\311\204\240\256\254\073\263\107"
+	"\115\010\060\156\145\100\140\350\275\057\375\005\132\023\121\350\132\000\000"
+	"\000";
+
+static void stores(void)
+{
+	char head[128];
+
+	TEST("a call to a store has its operation's name, and fails where only the body says so");
+	begin();
+	out("POST http://h/_bulk?refresh=true HTTP/1.1\r\nHost: h\r\nContent-Length: "
+	    "3\r\n\r\n{}\n");
+	snprintf(head, sizeof(head),
+	         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
+	         sizeof(bulk_gz) - 1);
+	in(head);
+	feed_n(DIR_IN, bulk_gz, sizeof(bulk_gz) - 1);
+	end(DONE_CLOSED);
+	CHECK(call_is(0, "bulk", CALL_ERROR, 200) && kind_is(0, "x_exception"));
+	CHECK(strcmp(got.done[0].store, "elasticsearch") == 0 &&
+	      strcmp(got.done[0].request, "POST /_bulk") == 0 && got.done[0].write);
+
+	TEST("where the body was lost the outcome is unknown, and the call says so");
+	begin();
+	out("POST /_bulk HTTP/1.1\r\n\r\n");
+	in("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{");
+	gap(DIR_IN, 14);
+	in("}");
+	end(DONE_CLOSED);
+	CHECK(call_is(0, "bulk", CALL_UNKNOWN, 200) && got.done[0].partial == PARTIAL_EVENTS_LOST);
+
+	TEST("where it does not matter the call is whole");
+	begin();
+	out("GET /bucket/key HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 "
+	    "Credential=a/1/r/s3/aws4_request, Signature=0\r\n\r\n");
+	in("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{");
+	gap(DIR_IN, 14);
+	in("}");
+	out("GET /indexes/a/search HTTP/1.1\r\n\r\n");
+	in("HTTP/1.1 200 OK\r\nX-Elastic-Product: no\r\nContent-Length: 22\r\n\r\n"
+	   "{\"processingTimeMs\":1}");
+	end(DONE_CLOSED);
+	CHECK(call_is(0, "GetObject", CALL_OK, 200) && got.done[0].partial == PARTIAL_NONE);
+	CHECK(call_is(1, "search", CALL_OK, 200) && strcmp(got.done[1].store, "meilisearch") == 0);
+}
+
 int main(void)
 {
 	conversations();
@@ -1143,5 +1194,6 @@ int main(void)
 	gaps_everywhere();
 	limits();
 	detection();
+	stores();
 	return DONE();
 }

@@ -429,6 +429,34 @@ static void test_http(void)
 		guarded_free(p, n);
 	}
 
+	TEST("of a store's reply stays what tells how it went, and nothing that looks like it "
+	     "elsewhere");
+	{
+		struct turn store[] = {
+			{ 1, of("POST /_bulk?action=upsert&uploads&CANARY HTTP/1.1\r\n"
+			        "Authorization: AWS4-HMAC-SHA256 "
+			        "Credential=CANARY/1/eu/s3/aws4_request, "
+			        "Signature=CANARY\r\nContent-Length: 20\r\n\r\n"
+			        "{\"errors\":\"CANARY\"}\n") },
+			{ 0,
+			  of("HTTP/1.1 200 OK\r\nX-elastic-product: Elasticsearch\r\n"
+			     "Content-Length: 146\r\n\r\n"
+			     "{\"errors\":true,\"items\":[{\"index\":{\"_id\":\"CANARY\",\"error\":"
+			     "{\"type\":\"x_exception\",\"reason\":\"CANARY\"}}},{\"type\":"
+			     "\"CANARY\","
+			     "\"CANARY\":{\"type\":\"CANARY\"}}]}") },
+		};
+
+		p = masked(&masker_http, store, 2, 0, &n);
+		CHECK(!holds(p, n, "CANARY") && splits_wrong(&masker_http, store, 2) == 0);
+		CHECK(holds(p, n, "?action=upsert&uploads&"));
+		CHECK(holds(p, n, "AWS4-HMAC-SHA256 Credential=") &&
+		      holds(p, n, "/1/eu/s3/aws4_request"));
+		CHECK(holds(p, n, "{\"errors\":true,\"items\":[{\"index\":{\""));
+		CHECK(holds(p, n, "\"error\":{\"type\":\"x_exception\",\""));
+		guarded_free(p, n);
+	}
+
 	TEST("what is not HTTP is zeroed");
 	{
 		struct turn bad[] = { { 1, of("GET / HTTP/1.1\r\nA\001CANARY: x\r\n\r\n") } };

@@ -637,7 +637,7 @@ static void test_table(void)
 	for (const struct option *opt = option_table; opt->name; opt++) {
 		CHECK(option_find(opt->name, strlen(opt->name)) == opt && opt->help);
 		CHECK(!opt->parse || !opt->arg || opt->advice || opt->choice);
-		CHECK(!opt->result == !(opt->print || opt->rule));
+		CHECK(!opt->result == !(opt->print || opt->rule || opt->apply));
 		CHECK(!opt->letter || option_find_letter(opt->letter) == opt);
 	}
 	TEST("the choices offered are values that are taken");

@@ -719,14 +719,15 @@ static void steps_of(const struct look *l, struct cause *c)
 static bool asks_otherwise(const struct facts *f, const struct ev_task *t)
 {
 	const struct ev_request *r = evidence_request(f->look->evidence, t->h.pid, t->task);
-	const char *space = strchr(f->call->op, ' ');
+	const char *request = *f->call->request ? f->call->request : f->call->op;
+	const char *space = strchr(request, ' ');
 	struct bytes method, url;
 
-	if (!r || !*f->call->op)
+	if (!r || !*request)
 		return false;
 	method = request_text(r).method;
 	url = request_text(r).url;
-	if (method.n && strncmp(f->call->op, method.p, method.n) != 0)
+	if (method.n && strncmp(request, method.p, method.n) != 0)
 		return true;
 	return space && url.n && !memmem(url.p, url.n, space + 1, strlen(space + 1));
 }

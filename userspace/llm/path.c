@@ -1,56 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Hosts and paths of LLM APIs. A new provider is a line in one of the tables. */
+/* Paths of LLM APIs; their hosts stand in endpoints.table. */
 #include "llm/path.h"
 
-#include <fnmatch.h>
-
+#include "endpoint_table.h"
 #include "llm/llm.h"
 
 /* Longest host name looked at: RFC 1035 allows 253 characters. */
 #define HOST_MAX 256
-
-static const struct {
-	const char *pattern; /* as fnmatch(3) */
-	const char *provider;
-} hosts[] = {
-	{ "api.openai.com", "openai" },
-	{ "*.api.openai.com", "openai" },
-	{ "*.openai.azure.com", "azure" },
-	{ "*.cognitiveservices.azure.com", "azure" },
-	{ "*.services.ai.azure.com", "azure" },
-	{ "*.models.ai.azure.com", "azure" },
-	{ "models.inference.ai.azure.com", "azure" },
-	{ "api.anthropic.com", "anthropic" },
-	{ "generativelanguage.googleapis.com", "gemini" },
-	{ "generativelanguage.mtls.googleapis.com", "gemini" },
-	{ "*-aiplatform.googleapis.com", "vertex" },
-	{ "*-aiplatform.mtls.googleapis.com", "vertex" },
-	{ "aiplatform.googleapis.com", "vertex" },
-	{ "aiplatform.*.rep.googleapis.com", "vertex" },
-	{ "api.mistral.ai", "mistral" },
-	{ "codestral.mistral.ai", "mistral" },
-	{ "api.groq.com", "groq" },
-	{ "api.cohere.com", "cohere" },
-	{ "api.cohere.ai", "cohere" },
-	{ "openrouter.ai", "openrouter" },
-	{ "api.deepseek.com", "deepseek" },
-	{ "api.x.ai", "xai" },
-	{ "*.api.x.ai", "xai" },
-	{ "api.together.xyz", "together" },
-	{ "api.together.ai", "together" },
-	{ "bedrock-runtime.*.amazonaws.com", "bedrock" },
-	{ "bedrock-runtime-fips.*.amazonaws.com", "bedrock" },
-	{ "api.fireworks.ai", "fireworks" },
-	{ "api.perplexity.ai", "perplexity" },
-	{ "api.cerebras.ai", "cerebras" },
-	{ "integrate.api.nvidia.com", "nvidia" },
-	{ "router.huggingface.co", "huggingface" },
-	{ "api-inference.huggingface.co", "huggingface" },
-	{ "api.moonshot.ai", "moonshot" },
-	{ "dashscope*.aliyuncs.com", "dashscope" },
-	{ "api.voyageai.com", "voyage" },
-	{ "models.github.ai", "github" },
-};
 
 /* First match wins: longer suffixes of the same ending come first. */
 static const struct {
@@ -109,7 +65,9 @@ static const char *const shape_names[] = {
 const char *llm_provider_of_host(struct bytes host)
 {
 	const char *colon = host.n ? memchr(host.p, ':', host.n) : NULL;
+	const struct endpoint_fact *fact, *facts;
 	char name[HOST_MAX];
+	size_t n;
 
 	if (colon)
 		host.n = (size_t)(colon - host.p);
@@ -119,10 +77,9 @@ const char *llm_provider_of_host(struct bytes host)
 		return NULL;
 	memcpy(name, host.p, host.n);
 	name[host.n] = '\0';
-	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
-		if (fnmatch(hosts[i].pattern, name, FNM_CASEFOLD) == 0)
-			return hosts[i].provider;
-	return NULL;
+	facts = endpoint_facts(&n);
+	fact = endpoint_fact_find(facts, n, ENDPOINT_LLM, name, "", 0, NULL);
+	return fact ? fact->name : NULL;
 }
 
 static bool ends_with(struct bytes b, const char *s)

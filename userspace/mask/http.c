@@ -12,6 +12,7 @@
 #include "llm/path.h"
 #include "mask/mask.h"
 #include "proto/decode.h"
+#include "store/route.h"
 
 #define URL_MAX 2048          /* as in http1.c */
 #define PIPELINE_MAX 64       /* as in http1.c */
@@ -41,7 +42,9 @@ struct message {
 	char name[NAME_MAX_LEN];
 	size_t nname;
 	bool in_value, keep;
-	int field; /* of FIELDS: which the value is appended to, -1 none */
+	bool signature;    /* the value is an Authorization's */
+	size_t nsignature; /* ... of which so many bytes were like AWS4's */
+	int field;         /* of FIELDS: which the value is appended to, -1 none */
 	char value[FIELDS][VALUE_MAX];
 	size_t nvalue[FIELDS];
 	uint64_t left;
@@ -70,8 +73,9 @@ struct http {
 	struct side side[2];
 	uint8_t methods[PIPELINE_MAX]; /* of requests whose replies are owed, a ring */
 	unsigned first, n;
-	bool llm[PIPELINE_MAX]; /* and whether an LLM API is asked */
-	bool sending;           /* the newest is on its way */
+	bool llm[PIPELINE_MAX];       /* and whether an LLM API is asked */
+	unsigned rules[PIPELINE_MAX]; /* else how a store would tell errors, 0 no store's path */
+	bool sending;                 /* the newest is on its way */
 };
 
 /* ---- the target ---- */
@@ -82,19 +86,52 @@ static void name_start(struct side *s)
 	word_start(s->word, s->h->o->key, WORD_TRY);
 }
 
+/* Parameters of stores whose names tell the operation. */
+static const char *const parameters[] = {
+	"uploads",
+	"uploadid",
+	"partnumber",
+	"delete",
+	"tagging",
+	"acl",
+	"versions",
+	"location",
+	"versioning",
+	"policy",
+	"lifecycle",
+	"attributes",
+	"select",
+	"restore",
+	"object-lock",
+	"events",
+	"wait_for_status",
+	"wait_for_nodes",
+	"wait_for_active_shards",
+	"wait_for_no_relocating_shards",
+	NULL,
+};
+
 /* The name of a query parameter is complete, or its value, whichever it was. */
 static void parameter_end(struct side *s)
 {
-	word_end(s->word, s->m.url == URL_VALUE && s->m.keep);
+	char buf[MASK_WORD_MAX];
+
+	if (s->m.url == URL_NAME)
+		word_end(s->word, mask_listed(parameters, word_text(s->word, buf)));
+	else
+		word_end(s->word, s->m.keep);
 }
 
 static void value_start(struct side *s)
 {
-	static const char *const kept[] = { "alt", "api-version", NULL };
+	/* store/route.c, store/s3.c: by these operations are told */
+	static const char *const kept[] = { "alt",       "api-version",         "action",
+		                            "list-type", "wait_for_completion", NULL };
 	char buf[MASK_WORD_MAX];
+	struct bytes name = word_text(s->word, buf);
 
-	s->m.keep = mask_listed(kept, word_text(s->word, buf));
-	word_end(s->word, s->m.keep);
+	s->m.keep = mask_listed(kept, name);
+	word_end(s->word, s->m.keep || mask_listed(parameters, name));
 	word_start(s->word, s->h->o->key, s->m.keep ? WORD_TRY : WORD_MASK);
 	s->m.url = URL_VALUE;
 }
@@ -160,6 +197,8 @@ static void url_end(struct side *s)
 {
 	if (s->m.url == URL_DONE || s->dir == 0)
 		return;
+	if (s->m.url == URL_NAME)
+		parameter_end(s);
 	word_end(s->word, s->m.url == URL_AUTHORITY || (s->m.url == URL_VALUE && s->m.keep));
 	s->m.url = URL_DONE;
 }
@@ -256,23 +295,12 @@ static int on_header_field(http_parser *parser, const char *at, size_t n)
 bool mask_header_kept(struct bytes name)
 {
 	static const char *const kept[] = {
-		"content-length",
-		"transfer-encoding",
-		"content-encoding",
-		"content-type",
-		"connection",
-		"host",
-		"expect",
-		"upgrade",
-		"accept-encoding",
-		"retry-after",
-		"retry-after-ms",
-		"x-should-retry",
-		"x-server-timeout",
-		"keep-alive",
-		"date",
-		"server",
-		NULL,
+		"content-length",   "transfer-encoding", "content-encoding",
+		"content-type",     "connection",        "host",
+		"expect",           "upgrade",           "accept-encoding",
+		"retry-after",      "retry-after-ms",    "x-should-retry",
+		"x-server-timeout", "keep-alive",        "date",
+		"server",           "x-elastic-product", NULL,
 	};
 
 	return mask_listed(kept, name) || bytes_start(name, "x-stainless-") ||
@@ -297,8 +325,28 @@ static void value_begin(struct side *s)
 		m->value[FIELD_CODING][m->nvalue[FIELD_CODING]++] = ',';
 	else if (m->field >= 0 && m->nvalue[m->field])
 		m->field = -1;
+	m->signature = !m->head_done && bytes_equal(name, "authorization");
+	m->nsignature = 0;
 	if (!m->keep)
 		word_start(s->word, s->h->o->key, WORD_MASK);
+}
+
+/* "AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, ...": whether it is S3's is told by the scope, from the '/'
+ * to the ','. True: this byte of the value belongs to that, or to what stands before KEY. */
+static bool signature_kept(struct message *m, char c)
+{
+	static const char before[] = "AWS4-HMAC-SHA256 Credential=";
+	enum { KEY = sizeof(before) - 1, SCOPE, BEHIND, OTHER };
+
+	if (m->nsignature < KEY) {
+		m->nsignature = c == before[m->nsignature] ? m->nsignature + 1 : OTHER;
+		return m->nsignature != OTHER;
+	}
+	if (m->nsignature == KEY && c == '/')
+		m->nsignature = SCOPE;
+	else if (m->nsignature == SCOPE && c == ',')
+		m->nsignature = BEHIND;
+	return m->nsignature == SCOPE;
 }
 
 static int on_header_value(http_parser *parser, const char *at, size_t n)
@@ -312,7 +360,8 @@ static int on_header_value(http_parser *parser, const char *at, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (m->field >= 0 && m->nvalue[m->field] < VALUE_MAX)
 			m->value[m->field][m->nvalue[m->field]++] = (char)tolower((uint8_t)p[i]);
-		if (!m->keep && !isspace((uint8_t)p[i]))
+		if (!m->keep && !(m->signature && signature_kept(m, p[i])) &&
+		    !isspace((uint8_t)p[i]))
 			word_byte(s->word, p + i);
 	}
 	return 0;
@@ -380,6 +429,14 @@ static bool asks_llm(const struct side *s)
 	return s->m.ntarget < URL_MAX && p.kind != LLM_NONE;
 }
 
+static unsigned rules_of(const struct side *s)
+{
+	struct bytes method = bytes_of(http_method_str((enum http_method)s->parser.method));
+	struct bytes target = { s->m.target, strcspn_bytes(s->m.target, s->m.ntarget, "#") };
+
+	return target.n && target.p[0] == '/' ? route_rules(method, target) : 0;
+}
+
 static int on_headers_complete(http_parser *parser)
 {
 	struct side *s = parser->data;
@@ -388,8 +445,10 @@ static int on_headers_complete(http_parser *parser)
 	s->m.head_done = true;
 	if (s->dir == 0)
 		return reply_head(s);
-	if (s->h->sending)
+	if (s->h->sending) {
 		s->h->llm[newest(s->h)] = asks_llm(s);
+		s->h->rules[newest(s->h)] = s->h->llm[newest(s->h)] ? 0 : rules_of(s);
+	}
 	set_framing(s);
 	return BODY_FOLLOWS;
 }
@@ -417,6 +476,8 @@ static void body_feed(struct side *s, char *p, size_t n)
 
 		mask_json_start(&m->body, s->h->o->key, s->word, form);
 		m->body.foreign = !h->n || !h->llm[s->dir == 1 ? newest(h) : h->first];
+		if (s->dir == 0 && h->n && m->body.foreign)
+			m->body.rules = h->rules[h->first];
 		m->body_begun = true;
 	}
 	if (n)

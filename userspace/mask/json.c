@@ -183,7 +183,9 @@ static void json_reject(struct mask_json *j, char *p)
 static void string_start(struct mask_json *j, bool is_key)
 {
 	bool foreign = j->foreign || j->user;
-	bool may_stay = !foreign && (is_key || (j->key_class == KEY_MACHINE && !j->prose));
+	bool may_stay = j->rules ? j->depth <= RULE_PATH_MAX
+	                         : !foreign &&
+	                                   (is_key || (j->key_class == KEY_MACHINE && !j->prose));
 
 	word_start(j->word, j->key, may_stay ? WORD_TRY : WORD_MASK);
 	j->in_key = is_key;
@@ -191,10 +193,48 @@ static void string_start(struct mask_json *j, bool is_key)
 	j->at = AT_STRING;
 }
 
+/* The containers around the value; how many, more than there is room for: none is known. */
+static size_t path_of(const struct mask_json *j, struct bytes path[RULE_PATH_MAX])
+{
+	for (unsigned d = 1; d <= j->depth && d <= RULE_PATH_MAX; d++) {
+		bool array = j->arrays[d / 64] >> d % 64 & 1;
+
+		path[d - 1] = array ? (struct bytes){ NULL, 0 }
+		                    : (struct bytes){ j->keys[d - 1], j->nkeys[d - 1] };
+	}
+	return j->depth;
+}
+
+/* A string of a store's reply. */
+static void string_end_ruled(struct mask_json *j)
+{
+	char buf[MASK_WORD_MAX];
+	struct bytes text = word_text(j->word, buf), path[RULE_PATH_MAX];
+	size_t n = path_of(j, path);
+
+	if (n == 0 || n > RULE_PATH_MAX) {
+		word_end(j->word, false);
+	} else if (j->in_key) {
+		j->nkeys[n - 1] = text.n;
+		if (text.n)
+			memcpy(j->keys[n - 1], text.p, text.n);
+		path[n - 1].n = text.n;
+		word_end(j->word, rule_path_known(j->rules, path, n));
+	} else {
+		word_end(j->word, rule_string_known(j->rules, path, n, text));
+	}
+	j->key_class = KEY_UNKNOWN;
+	j->at = j->in_key ? AT_COLON : AT_AFTER;
+}
+
 static void string_end(struct mask_json *j)
 {
 	char buf[MASK_WORD_MAX];
 
+	if (j->rules) {
+		string_end_ruled(j);
+		return;
+	}
 	if (!j->in_key) {
 		bool sure = !j->unsure || j->least < 2;
 
@@ -516,6 +556,7 @@ void mask_json_feed(struct mask_json *j, char *p, size_t n)
  * quote stands without a backslash. Of a document without lines the end may still tell something. */
 void mask_json_gap(struct mask_json *j)
 {
+	j->rules = 0; /* where in the document what follows stands is not known */
 	word_break(j->word);
 	j->cr = j->space = j->has_data = false;
 	if (j->form == FORM_TEXT || j->form == FORM_BINARY)

@@ -10,6 +10,7 @@
 #ifndef MASK_MASK_H
 #define MASK_MASK_H
 #include "base/bytes.h"
+#include "store/rule.h"
 
 #define MASK_KEY_SIZE 16
 
@@ -87,6 +88,10 @@ struct mask_json {
 	enum mask_form form;
 	uint8_t at, line, key_class;
 	bool foreign; /* no LLM's: no name and no value is known. Set after mask_json_start() */
+	unsigned
+		rules; /* foreign: names and identifiers that these rules read stay. Set after mask_json_start() */
+	size_t nkeys[RULE_PATH_MAX]; /* of the containers around the value, outermost first */
+	char keys[RULE_PATH_MAX][MASK_WORD_MAX];
 	bool in_key, escape, fresh, cr, space, has_data, after_gap, tailing, unsure;
 	unsigned depth;
 	unsigned user; /* depth of the outermost object with names of the user's own, 0 none */

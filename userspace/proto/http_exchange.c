@@ -10,11 +10,13 @@
 #include "proto/grpc.h"
 #include "proto/http1_line.h"
 #include "proto/http_fields.h"
+#include "store/store.h"
 
 struct http_exchange {
 	struct call_sink *sink;
 	struct call *call;          /* NULL: the sink had none to give */
 	struct llm *llm;            /* reads the bodies; NULL: not an LLM exchange */
+	struct store *store;        /* reads the reply; NULL: not one with a store, or served */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
 	bool unnamed;               /* its path was not seen: the body may tell, by its first bytes ... */
@@ -175,6 +177,28 @@ static bool is_rpc(const struct call *c, const struct http_head *h, struct bytes
 	return type.n ? grpc_content_type(type) : c->stream && grpc_is_path(path);
 }
 
+/* path: where it stands in the target, behind which its query is. Of a cut target the path must be whole. */
+static struct store *store_open(struct call *c, const struct http_head *h, struct bytes method,
+                                struct bytes target, struct bytes path, bool cut)
+{
+	bool inside = path.p >= target.p && path.p <= target.p + target.n;
+	struct bytes whole = inside ? bytes_from(target, (size_t)(path.p - target.p)) : path;
+	struct store_request r = {
+		.method = method,
+		.path = http1_until(whole, "#"),
+		.host = bytes_of(c->host),
+		.system = c->store,
+		.grpc = bytes_start(http_head_field(h, FIELD_TYPE), "application/grpc"),
+		.typesense_key = http_head_field(h, FIELD_TYPESENSE_KEY).n > 0,
+		.copy_source = http_head_field(h, FIELD_COPY_SOURCE).n > 0,
+		.authorization = http_head_field(h, FIELD_AUTHORIZATION),
+	};
+
+	if (c->inbound || (cut && !memchr(r.path.p, '?', r.path.n)))
+		return NULL;
+	return store_new(c, &r);
+}
+
 void http_exchange_request(struct http_exchange *x, const struct http_head *h, struct bytes method,
                            struct bytes target, struct bytes authority, bool cut)
 {
@@ -190,6 +214,7 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	if (target.n)
 		snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24),
 		         method.n ? method.p : "", path.n ? " " : "", path.n ? op : "");
+	memcpy(c->request, c->op, sizeof(c->request));
 	c->op_known = method.n && target.n;
 	c->write = method.n && method_writes(method);
 	c->retry_count = retry_count(h);
@@ -201,6 +226,8 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 		x->llm = llm_new_unnamed(c, bytes_of(c->host));
 	else if (!cut)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
+	if (!x->llm && target.n)
+		x->store = store_open(c, h, method, target, path, cut);
 }
 
 /* The request is as complete as it will get. */
@@ -301,6 +328,11 @@ void http_exchange_reply(struct http_exchange *x, const struct http_head *h, uns
 	rpc_status(x, h);
 	if (x->llm)
 		llm_response_head(x->llm, (int)status, http_head_field(h, FIELD_TYPE));
+	if (!x->store)
+		return;
+	store_response_head(x->store, (int)status);
+	store_response_field(x->store, bytes_of("x-elastic-product"),
+	                     http_head_field(h, FIELD_ELASTIC_PRODUCT));
 }
 
 /* ---- bytes ---- */
@@ -322,6 +354,8 @@ void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct st
 
 bool http_exchange_is_read(const struct http_exchange *x, int dir)
 {
+	if (dir == DIR_IN && x->store && !x->rpc)
+		return store_reads(x->store);
 	return x->llm || x->rpc || x->unnamed || (x->fields && dir == DIR_OUT);
 }
 
@@ -329,6 +363,8 @@ static void body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_n
 {
 	if (x->rpc)
 		grpc_feed(&x->rpc->messages[dir == DIR_OUT], x, dir, b, ts_ns);
+	else if (dir == DIR_IN && x->store)
+		store_response_body(x->store, b);
 	else if (x->llm && dir == DIR_OUT)
 		llm_request_body(x->llm, b);
 	else if (x->llm)
@@ -389,6 +425,8 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 		grpc_gap(&x->rpc->messages[dir == DIR_OUT], x, dir, n, 0);
 		return;
 	}
+	if (dir == DIR_IN && x->store)
+		store_response_gap(x->store, n);
 	if (!x->llm)
 		return;
 	if (dir == DIR_OUT)
@@ -397,10 +435,10 @@ void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 		llm_response_gap(x->llm, n);
 }
 
-/* Of what is read for its turn alone a missing part changes no time and no outcome. */
+/* Of what is read for its turn alone, or only to learn who answers, a missing part changes no time and no outcome. */
 void http_exchange_partial(struct http_exchange *x, enum partial why)
 {
-	if (x->llm)
+	if (x->llm || (x->store && store_known(x->store)))
 		call_partial(x->call, why);
 }
 
@@ -411,6 +449,8 @@ void http_exchange_grpc_message(struct http_exchange *x, int dir, struct bytes m
 		x->rpc->answered = true;
 	if (x->rpc->unnamed && dir == DIR_OUT && !cut && !x->llm)
 		x->llm = llm_new_grpc_unnamed(x->call, message);
+	if (x->store && dir == DIR_IN)
+		store_grpc_message(x->store, message, cut);
 	if (x->llm)
 		llm_grpc_message(x->llm, dir == DIR_OUT, message, cut, ts_ns);
 }
@@ -477,7 +517,10 @@ void http_exchange_end(struct http_exchange *x, enum call_status status, const c
 		request_end(x, true);
 	if (x->llm)
 		llm_response_end(x->llm, complete);
+	if (x->store)
+		store_response_end(x->store, complete);
 	llm_free(x->llm);
+	store_free(x->store);
 	/* clients hang up once the stream says it is complete, before the last chunk's zero */
 	if (c->llm && c->llm->finished && (c->status == CALL_ABORTED || c->status == CALL_UNKNOWN))
 		c->status = CALL_OK;

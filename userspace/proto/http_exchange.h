@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One HTTP request and its reply (RFC 9110), whichever version frames them: fills the call, hands the decoded bodies to
- * their readers (LLM, the turn a served request asks for), says how it ended. The framing, and which reply is whose, are
+ * their readers (LLM, store, the turn a served request asks for), says how it ended. The framing, and which reply is whose, are
  * http1.c's and its siblings'.
  */
 #ifndef PROTO_HTTP_EXCHANGE_H

@@ -16,6 +16,10 @@ static const char *const names[HTTP_FIELDS] = {
 	[FIELD_GRPC_ENCODING] = "grpc-encoding",
 	[FIELD_GRPC_TIMEOUT] = "grpc-timeout",
 	[FIELD_GRPC_STATUS] = "grpc-status",
+	[FIELD_AUTHORIZATION] = "authorization",
+	[FIELD_COPY_SOURCE] = "x-amz-copy-source",
+	[FIELD_TYPESENSE_KEY] = "x-typesense-api-key",
+	[FIELD_ELASTIC_PRODUCT] = "x-elastic-product",
 };
 
 void http_head_reset(struct http_head *h)

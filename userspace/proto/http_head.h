@@ -25,6 +25,10 @@ enum http_field {
 	FIELD_GRPC_ENCODING,
 	FIELD_GRPC_TIMEOUT,
 	FIELD_GRPC_STATUS,
+	FIELD_AUTHORIZATION, /* scheme and scope are looked at, never kept */
+	FIELD_COPY_SOURCE,
+	FIELD_TYPESENSE_KEY, /* whether it is there */
+	FIELD_ELASTIC_PRODUCT,
 	HTTP_FIELDS
 };
 

@@ -79,7 +79,7 @@ static bool fits(struct bytes path, const char *pattern)
 
 	if (pattern[n] != '*')
 		return bytes_equal(path, pattern);
-	return path.n > n && memcmp(path.p, pattern, n) == 0;
+	return path.n >= n && memcmp(path.p, pattern, n) == 0;
 }
 
 /* Of a method's name: no argument may slip in. */

@@ -27,9 +27,10 @@ const char *const store_names[STORE_SYSTEMS] = {
 #define B ROUTE_BLOCKS
 #define S ROUTE_SURE
 #define M ROUTE_MISS
+#define K ROUTE_KNOWN
 
 static const struct route qdrant[] = {
-	/* api.qdrant.tech */
+/* api.qdrant.tech */
 #define Q(methods, path, op, flags)                                       \
 	{                                                                 \
 		STORE_QDRANT, methods, path, NULL, op, flags, RULE_QDRANT \
@@ -63,7 +64,7 @@ static const struct route qdrant[] = {
 	Q("GET", "/collections/{}/points/{}", "get point", 0),
 	Q("GET", "/collections", "list collections", 0),
 	Q("POST", "/collections/aliases", "update aliases", W),
-	Q("GET", "/aliases", "list aliases", 0),
+	Q("GET", "/aliases", "list aliases", K),
 	Q("GET", "/collections/{}/aliases", "list aliases", 0),
 	Q("GET", "/collections/{}", "get collection", 0),
 	Q("PUT", "/collections/{}", "create collection", W),
@@ -76,7 +77,7 @@ static const struct route qdrant[] = {
 	Q("POST", "/collections/{}/cluster", "update collection cluster", W),
 	Q("GET", "/collections/{}/snapshots/**", "list snapshots", 0),
 	Q(NULL, "/collections/{}/snapshots/**", "snapshot", W),
-	Q("GET", "/cluster", "cluster", 0),
+	Q("GET", "/cluster", "cluster", K),
 	HEALTH("/"),
 	HEALTH("/healthz"),
 	HEALTH("/livez"),
@@ -88,7 +89,7 @@ static const struct route qdrant[] = {
 };
 
 static const struct route typesense[] = {
-	/* typesense.org/docs */
+/* typesense.org/docs */
 #define T(methods, path, op, flags, rules)                                                \
 	{                                                                                 \
 		STORE_TYPESENSE, methods, path, NULL, op, flags, RULE_TYPESENSE | (rules) \
@@ -123,11 +124,11 @@ static const struct route typesense[] = {
 	T("PUT|DELETE", "/collections/{}/overrides/**", "change overrides", W, 0),
 	T("GET", "/collections/{}/synonyms/**", "get synonyms", 0, 0),
 	T("PUT|DELETE", "/collections/{}/synonyms/**", "change synonyms", W, 0),
-	T("GET", "/aliases/**", "get aliases", 0, 0),
-	T("PUT|DELETE", "/aliases/**", "change aliases", W, 0),
-	T("GET", "/keys/**", "get keys", 0, 0),
-	T("POST|DELETE", "/keys/**", "change keys", W, 0),
-	T("POST", "/operations/**", "operation", W, 0),
+	T("GET", "/aliases/**", "get aliases", K, 0),
+	T("PUT|DELETE", "/aliases/**", "change aliases", W | K, 0),
+	T("GET", "/keys/**", "get keys", K, 0),
+	T("POST|DELETE", "/keys/**", "change keys", W | K, 0),
+	T("POST", "/operations/**", "operation", W | K, 0),
 	HEALTH("/health"),
 	HEALTH("/metrics.json"),
 	HEALTH("/stats.json"),
@@ -138,7 +139,7 @@ static const struct route typesense[] = {
 };
 
 static const struct route meilisearch[] = {
-	/* meilisearch.com/docs/reference/api */
+/* meilisearch.com/docs/reference/api */
 #define T(methods, path, op, flags, rules)                                                    \
 	{                                                                                     \
 		STORE_MEILISEARCH, methods, path, NULL, op, flags, RULE_MEILISEARCH | (rules) \
@@ -169,10 +170,10 @@ static const struct route meilisearch[] = {
 	T("GET", "/indexes/{}/stats", "index stats", 0, 0),
 	T("GET", "/indexes/{}/settings/**", "get settings", 0, 0),
 	T("PUT|PATCH|POST|DELETE", "/indexes/{}/settings/**", "change settings", W, 0),
-	T("GET", "/tasks/{}", "get task", 0, RULE_MEILISEARCH_TASK),
-	T("GET", "/tasks", "list tasks", 0, 0),
-	T("POST", "/tasks/cancel", "cancel tasks", W, 0),
-	T("DELETE", "/tasks", "delete tasks", W, 0),
+	T("GET", "/tasks/{}", "get task", K, RULE_MEILISEARCH_TASK),
+	T("GET", "/tasks", "list tasks", K, 0),
+	T("POST", "/tasks/cancel", "cancel tasks", W | K, 0),
+	T("DELETE", "/tasks", "delete tasks", W | K, 0),
 	HEALTH("/health"),
 	HEALTH("/version"),
 	HEALTH("/stats"),
@@ -181,7 +182,7 @@ static const struct route meilisearch[] = {
 };
 
 static const struct route elasticsearch[] = {
-	/* elastic.co/docs/api, opensearch.org/docs */
+/* elastic.co/docs/api, opensearch.org/docs */
 #define T(methods, path, op, flags, rules)                                                  \
 	{                                                                                   \
 		STORE_ELASTICSEARCH, methods, path, NULL, op, flags, RULE_ELASTIC | (rules) \
@@ -225,7 +226,7 @@ static const struct route elasticsearch[] = {
 	T("PUT", "/{i}/_settings", "put settings", W, 0),
 	T("GET|HEAD", "/{i}/_alias/**", "get alias", M, 0),
 	T("PUT|POST|DELETE", "/{i}/_alias/**", "change alias", W, 0),
-	T("GET|HEAD", "/_alias/**", "get alias", M, 0),
+	T("GET|HEAD", "/_alias/**", "get alias", M | K, 0),
 	T("POST", "/_aliases", "update aliases", W, 0),
 	T("GET|POST", "/{i}/_analyze", "analyze", 0, 0),
 	T("GET|POST", "/_analyze", "analyze", 0, 0),
@@ -233,8 +234,8 @@ static const struct route elasticsearch[] = {
 	T("DELETE", "/_pit", "close point in time", 0, 0),
 	T("POST", "/{i}/_async_search", "async search", 0, 0),
 	T("GET", "/_async_search/{}", "get async search", 0, 0),
-	T("POST", "/_sql", "sql", 0, 0),
-	T("POST", "/_query", "esql", 0, 0),
+	T("POST", "/_sql", "sql", K, 0),
+	T("POST", "/_query", "esql", K, 0),
 	T("GET|HEAD", "/_index_template/**", "get template", M, 0),
 	T("PUT|POST|DELETE", "/_index_template/**", "change template", W, 0),
 	T("GET|HEAD", "/_template/**", "get template", M, 0),
@@ -249,10 +250,10 @@ static const struct route elasticsearch[] = {
 	T("GET", "/_cluster/**", "cluster", 0, 0),
 	T("GET", "/_cat/**", "cat", H, 0),
 	T("GET", "/_nodes/**", "nodes", H, 0),
-	T("HEAD", "/{i}", "index exists", M, 0),
-	T("GET", "/{i}", "get index", 0, 0),
-	T("PUT", "/{i}", "create index", W, 0),
-	T("DELETE", "/{i}", "delete index", W, 0),
+	T("HEAD", "/{i}", "index exists", M | K, 0),
+	T("GET", "/{i}", "get index", K, 0),
+	T("PUT", "/{i}", "create index", W | K, 0),
+	T("DELETE", "/{i}", "delete index", W | K, 0),
 #undef T_QUERY
 #undef T
 };
@@ -265,7 +266,7 @@ static const struct route opensearch[] = {
 };
 
 static const struct route weaviate[] = {
-	/* docs.weaviate.io/weaviate/api/rest */
+/* docs.weaviate.io/weaviate/api/rest */
 #define T(methods, path, op, flags, rules)                                              \
 	{                                                                               \
 		STORE_WEAVIATE, methods, path, NULL, op, flags, RULE_WEAVIATE | (rules) \
@@ -290,8 +291,8 @@ static const struct route weaviate[] = {
 	T("GET", "/v1/objects/{}", "get object", 0, 0),
 	T("PUT|PATCH", "/v1/objects/{}", "update object", W, 0),
 	T("DELETE", "/v1/objects/{}", "delete object", W, 0),
-	T("GET|HEAD", "/v1/schema/**", "get schema", M, 0),
-	T("POST|PUT|DELETE", "/v1/schema/**", "change schema", W, 0),
+	T("GET|HEAD", "/v1/schema/**", "get schema", M | K, 0),
+	T("POST|PUT|DELETE", "/v1/schema/**", "change schema", W | K, 0),
 	HEALTH("/v1/.well-known/ready", S),
 	HEALTH("/v1/.well-known/live", S),
 	HEALTH("/v1/.well-known/openid-configuration", 0),
@@ -302,7 +303,7 @@ static const struct route weaviate[] = {
 };
 
 static const struct route milvus[] = {
-	/* milvus.io/api-reference/restful/v2.4.x */
+/* milvus.io/api-reference/restful/v2.4.x */
 #define T(path, op, flags)                                                                     \
 	{                                                                                      \
 		STORE_MILVUS, "POST", "/v2/vectordb/" path, NULL, op, (flags) | S, RULE_MILVUS \
@@ -358,7 +359,7 @@ static const struct route milvus[] = {
 };
 
 static const struct route chroma[] = {
-	/* docs.trychroma.com/reference */
+/* docs.trychroma.com/reference */
 #define DATABASE "/api/v2/tenants/{}/databases/{}"
 #define T(methods, path, op, flags)                                                        \
 	{                                                                                  \
@@ -412,7 +413,7 @@ static const struct route chroma[] = {
 };
 
 static const struct route neo4j[] = {
-	/* neo4j.com/docs/http-api, neo4j.com/docs/query-api */
+/* neo4j.com/docs/http-api, neo4j.com/docs/query-api */
 #define T(methods, path, op, flags)                                     \
 	{                                                               \
 		STORE_NEO4J, methods, path, NULL, op, flags, RULE_NEO4J \
@@ -534,4 +535,18 @@ const struct route *route_find(enum store_system system, const struct store_requ
 			return route;
 	}
 	return NULL;
+}
+
+unsigned route_rules(struct bytes method, struct bytes target)
+{
+	struct store_request r = { .method = method, .path = target };
+	unsigned rules = 0;
+
+	for (int i = 0; i < STORE_SYSTEMS; i++) {
+		const struct route *route = i == STORE_S3 ? NULL
+		                                          : route_find((enum store_system)i, &r);
+
+		rules |= route ? route->rules : 0;
+	}
+	return rules;
 }

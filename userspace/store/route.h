@@ -27,6 +27,7 @@ enum route_flag {
 	ROUTE_HEALTH = 1 << 2, /* only asks how the server is: no progress */
 	ROUTE_BLOCKS = 1 << 3, /* meant to wait */
 	ROUTE_SURE = 1 << 4,   /* nobody else has such a path */
+	ROUTE_KNOWN = 1 << 6,  /* anybody may have such a path: only of a store that is known */
 	ROUTE_MISS = 1 << 5,   /* 404 is an answer: there is no such thing */
 };
 
@@ -49,6 +50,8 @@ enum store_system store_by_name(const char *name);
 const struct route *route_find(enum store_system system, const struct store_request *r);
 /* The same of Amazon's S3, whose operations are told by level and query (s3.c). */
 const struct route *route_s3(const struct store_request *r);
+/* Of all stores that have such a path the rules of the reply, S3's aside; 0 none has. */
+unsigned route_rules(struct bytes method, struct bytes target);
 /* Is it signed for S3, by header or in its query? */
 bool route_s3_signed(const struct store_request *r);
 /* The same of gRPC (grpc.c), NULL none; ret gets the operation, which is the method's own name. */

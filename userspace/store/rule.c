@@ -26,7 +26,7 @@ enum meaning {
 
 static const struct row {
 	unsigned rule;
-	const char *path; /* as json_at() has it; "*" is any key */
+	const char *path; /* as json_at() has it */
 	enum test test;
 	enum meaning meaning;
 	const char *kind; /* of an error */
@@ -56,7 +56,10 @@ static const struct row {
 	{ RULE_ELASTIC_SEARCHES, "docs.[]._index", IS_STRING, MEANS_EVIDENCE },
 	{ RULE_ELASTIC_BULK, "errors", IS_TRUE, MEANS_ERROR, "bulk_errors" },
 	{ RULE_ELASTIC_BULK, "errors", IS_FALSE, MEANS_GOOD },
-	{ RULE_ELASTIC_BULK, "items.[].*.error.type", IS_STRING, MEANS_KIND },
+	{ RULE_ELASTIC_BULK, "items.[].index.error.type", IS_STRING, MEANS_KIND },
+	{ RULE_ELASTIC_BULK, "items.[].create.error.type", IS_STRING, MEANS_KIND },
+	{ RULE_ELASTIC_BULK, "items.[].update.error.type", IS_STRING, MEANS_KIND },
+	{ RULE_ELASTIC_BULK, "items.[].delete.error.type", IS_STRING, MEANS_KIND },
 	{ RULE_ELASTIC_MANY, "failures.[]", IS_THERE, MEANS_ERROR, "failures" },
 	{ RULE_ELASTIC_MANY, "failures.[].cause.type", IS_STRING, MEANS_KIND },
 	{ RULE_ELASTIC_MANY, "timed_out", IS_TRUE, MEANS_ERROR, "timed_out" },
@@ -146,24 +149,38 @@ bool verdict_good(const struct verdict *v)
 	return any;
 }
 
-/* json_at() with "*" for any key; the last part is at depth - 1. */
-static bool path_is(const struct json_scan *s, const char *path)
+/* Is path that of the row, or with more to come its beginning? */
+static bool row_has(const struct row *r, const struct bytes *path, size_t n, bool more)
 {
-	unsigned level = 0;
+	struct bytes rest = bytes_of(r->path);
+	size_t k = 0;
 
-	for (struct bytes rest = bytes_of(path); rest.n; level++) {
-		struct bytes part = bytes_to(&rest, '.'), key;
+	for (; rest.n && k < n; k++) {
+		struct bytes part = bytes_to(&rest, '.');
 
-		if (level >= s->depth || level >= JSON_LEVELS_MAX)
+		if (bytes_equal(part, "[]") != !path[k].p)
 			return false;
-		if (bytes_equal(part, "[]") != json_in_array(s, level))
-			return false;
-		key = json_key(s, level);
-		if (!bytes_equal(part, "[]") && !bytes_equal(part, "*") &&
-		    (key.n != part.n || memcmp(key.p, part.p, key.n) != 0))
+		if (path[k].p && (part.n != path[k].n || memcmp(part.p, path[k].p, part.n) != 0))
 			return false;
 	}
-	return level == s->depth;
+	return k == n && (more || !rest.n);
+}
+
+bool rule_path_known(unsigned rules, const struct bytes *path, size_t n)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].rule & rules && row_has(&rows[i], path, n, true))
+			return true;
+	return false;
+}
+
+bool rule_string_known(unsigned rules, const struct bytes *path, size_t n, struct bytes text)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].rule & rules && row_has(&rows[i], path, n, false) &&
+		    (rows[i].test == IS_STRING || rows[i].test == IS_TEXT))
+			return is_identifier(text);
+	return false;
 }
 
 static bool test_is(const struct row *r, const struct json_token *t)
@@ -220,7 +237,7 @@ static void take(struct verdict *v, const struct row *r, const struct json_token
 static void value(struct verdict *v, const struct json_scan *s, const struct json_token *t)
 {
 	for (size_t i = 0; i < ROWS; i++)
-		if (rows[i].rule & v->rules && test_is(&rows[i], t) && path_is(s, rows[i].path))
+		if (rows[i].rule & v->rules && test_is(&rows[i], t) && json_at(s, 0, rows[i].path))
 			take(v, &rows[i], t);
 }
 

@@ -66,6 +66,13 @@ void verdict_token(struct verdict *v, const struct json_scan *s, const struct js
 bool verdict_good(const struct verdict *v);
 /* An identifier that the store gave: words of letters, digits and ".:_-"; anything else is a message and not taken. */
 void verdict_kind(struct verdict *v, struct bytes kind);
+/* For who masks a reply: what of it the rules read may stay. A path is the containers around a value, outermost first: keys,
+ * and arrays as those with p NULL. */
+#define RULE_PATH_MAX 6
+/* Is this path, or one that begins so, that of a row? */
+bool rule_path_known(unsigned rules, const struct bytes *path, size_t n);
+/* A string there: an identifier that a row reads. */
+bool rule_string_known(unsigned rules, const struct bytes *path, size_t n, struct bytes text);
 /* It failed; kind holds unless the store gives one. */
 void verdict_error(struct verdict *v, const char *kind);
 #endif

@@ -109,7 +109,8 @@ static void find_routes(struct store *s, const struct store_request *r)
 			continue;
 		route = route_find((enum store_system)i, r);
 		/* whoever answers can tell, but that somebody is well */
-		if (!route || (route->flags & ROUTE_HEALTH && !(route->flags & ROUTE_SURE)))
+		if (!route || route->flags & ROUTE_KNOWN ||
+		    (route->flags & ROUTE_HEALTH && !(route->flags & ROUTE_SURE)))
 			continue;
 		candidate_add(s, route);
 		if (!(route->flags & ROUTE_SURE))
@@ -175,6 +176,16 @@ static bool settled(const struct store *s)
 	if (!s->named || s->status >= 300)
 		return false;
 	return !(v->rules & (RULES_HIDDEN | RULE_ELASTIC_INFO)) || verdict_good(v);
+}
+
+bool store_known(const struct store *s)
+{
+	return s->named;
+}
+
+bool store_reads(const struct store *s)
+{
+	return !settled(s);
 }
 
 /* A line is lost: it, and what follows up to the next one, is not read. */
@@ -340,7 +351,7 @@ static bool whole(const struct store *s)
 	if (rules & (RULE_MILVUS_GRPC | RULE_WEAVIATE_GRPC))
 		return s->messages_good;
 	if (rules & RULES_XML)
-		return s->xml.done;
+		return s->xml.done && s->xml.result;
 	if (has_lines(s))
 		return !s->lost && !s->in_line;
 	return s->json.state == JSON_DONE;

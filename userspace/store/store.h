@@ -33,11 +33,15 @@ struct store_request {
 struct store *store_new(struct call *c, const struct store_request *r);
 void store_free(struct store *s);
 
-/* A reply's head: its status, then the headers of it that store_field_wanted() knows, then its body. */
+/* A reply's head: its status, then headers of it, of which X-elastic-product tells something; then its body. */
 void store_response_head(struct store *s, int status);
 void store_response_field(struct store *s, struct bytes name, struct bytes value);
 void store_response_body(struct store *s, struct bytes b);
 void store_response_gap(struct store *s, uint64_t n);
+/* Whose the exchange is is known by now. */
+bool store_known(const struct store *s);
+/* What is still to come of the body may change what is known. Once false, always false. */
+bool store_reads(const struct store *s);
 /* gRPC, in place of the two above: a message of the reply, its five-byte prefix removed; cut: only its beginning. n is 0 and
  * cut is set for one of which nothing was seen. */
 void store_grpc_message(struct store *s, struct bytes message, bool cut);

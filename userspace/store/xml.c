@@ -23,11 +23,18 @@ static bool named(const struct xml *x, const char *name)
 	return bytes_equal((struct bytes){ x->name, x->nname }, name);
 }
 
+static void root(struct xml *x)
+{
+	x->deleting = named(x, "DeleteResult");
+	x->result = x->deleting || named(x, "CompleteMultipartUploadResult") ||
+	            named(x, "CopyObjectResult") || named(x, "CopyPartResult");
+}
+
 static void opened(struct xml *x, struct verdict *v)
 {
 	x->depth++;
 	if (x->depth == 1)
-		x->deleting = named(x, "DeleteResult");
+		root(x);
 	if (named(x, "Error") && (x->depth == 1 || (x->depth == 2 && x->deleting))) {
 		x->error_depth = x->depth;
 		verdict_error(v, "error");

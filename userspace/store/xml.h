@@ -10,7 +10,8 @@
 #define XML_NAME_MAX 32
 
 struct xml {
-	bool bad;  /* no XML, or a hole went through it */
+	bool bad; /* no XML, or a hole went through it */
+	bool result; /* the root is one that a request is answered with when it, or some of it, went well */
 	bool done; /* the root element is closed */
 	/* the rest is the reader's own */
 	uint8_t state;
