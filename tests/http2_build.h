@@ -58,9 +58,11 @@ static inline void say_frame(struct talk *t, int dir, enum frame_type type, unsi
                              uint32_t stream, const void *p, size_t n)
 {
 	char *b = malloc(FRAME_HEAD + n);
-	const char head[FRAME_HEAD] = { (char)(n >> 16),      (char)(n >> 8),       (char)n,
-		                        (char)type,           (char)flags,          (char)(stream >> 24),
-		                        (char)(stream >> 16), (char)(stream >> 8), (char)stream };
+	const char head[FRAME_HEAD] = {
+		(char)(n >> 16),      (char)(n >> 8),      (char)n,
+		(char)type,           (char)flags,         (char)(stream >> 24),
+		(char)(stream >> 16), (char)(stream >> 8), (char)stream
+	};
 
 	memcpy(b, head, FRAME_HEAD);
 	if (n)

@@ -24,7 +24,10 @@ void llm_call_free(struct llm_call *l)
 
 void call_init(struct call *c)
 {
-	*c = (struct call){ .retry_count = -1, .retry_after_s = -1, .stated_timeout_s = -1, .status = CALL_UNKNOWN };
+	*c = (struct call){ .retry_count = -1,
+		            .retry_after_s = -1,
+		            .stated_timeout_s = -1,
+		            .status = CALL_UNKNOWN };
 }
 
 struct call *call_new(void)

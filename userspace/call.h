@@ -124,11 +124,12 @@ struct call {
 	enum call_status status;
 	char error_kind
 		[48]; /* "http_429", "rate_limit_error", "WRONGTYPE", "23505", "connection_reset"; "" none */
-	int http_status;      /* 0 none */
-	int retry_count;      /* what the SDK's own header says, -1 no such header */
-	double retry_after_s; /* of the reply, < 0 none */
+	int http_status;         /* 0 none */
+	int retry_count;         /* what the SDK's own header says, -1 no such header */
+	double retry_after_s;    /* of the reply, < 0 none */
 	double stated_timeout_s; /* how long the client says it will wait, < 0 it does not say */
-	uint32_t stream; /* its number among those that share the connection (HTTP/2), 0 it shares none */
+	uint32_t
+		stream; /* its number among those that share the connection (HTTP/2), 0 it shares none */
 	enum partial partial;
 
 	char host[128];             /* Host header, else "" */

@@ -693,8 +693,8 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 	c->spoke |= dir == DIR_OUT;
 	if (c->proto == &proto_generic && dir == DIR_OUT && b.n && !c->ciphertext)
 		decide_again(c, b, at);
-	else if (c->proto == &proto_generic && b.n && !c->ciphertext && !c->from_start &&
-	         !c->tls && frames_come(c, b))
+	else if (c->proto == &proto_generic && b.n && !c->ciphertext && !c->from_start && !c->tls &&
+	         frames_come(c, b))
 		switch_to(c, &proto_http2, at);
 	if (c->proto) {
 		if (b.n)
@@ -761,8 +761,7 @@ static struct conn *conn_of(struct conns *t, const struct ev_data *e)
 {
 	if (e->tls)
 		make(t, 0, e->tls, e->h.pid);
-	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid)
-	                            : find(t, 0, e->tls, e->h.pid);
+	return e->h.type == EV_DATA ? make(t, e->sock, 0, e->h.pid) : find(t, 0, e->tls, e->h.pid);
 }
 
 /* What is ignored may still tell names. A resolver that does not connect its socket shows no port. */

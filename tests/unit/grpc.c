@@ -186,22 +186,37 @@ static void say_message(struct talk *t, int dir, uint32_t stream, bool last, con
 
 static void say_request(struct talk *t, uint32_t stream, const char *path, const char *encoding)
 {
-	const char *const h[] = { ":method",      "POST",
-		                  ":scheme",      "http",
-		                  ":path",        path,
-		                  ":authority",   "generativelanguage.googleapis.com",
-		                  "te",           "trailers",
-		                  "content-type", "application/grpc",
-		                  "grpc-timeout", "60S",
-		                  encoding ? "grpc-encoding" : NULL, encoding, NULL };
+	bool google = strncmp(path, "/google", 7) == 0;
+	const char *const h[] = { ":method",
+		                  "POST",
+		                  ":scheme",
+		                  "http",
+		                  ":path",
+		                  path,
+		                  ":authority",
+		                  google ? "generativelanguage.googleapis.com" : "db.example:19530",
+		                  "te",
+		                  "trailers",
+		                  "content-type",
+		                  "application/grpc",
+		                  "grpc-timeout",
+		                  "60S",
+		                  encoding ? "grpc-encoding" : NULL,
+		                  encoding,
+		                  NULL };
 
 	say_headers(t, DIR_OUT, stream, false, h);
 }
 
 static void say_reply(struct talk *t, uint32_t stream, const char *encoding)
 {
-	const char *const h[] = { ":status", "200", "content-type", "application/grpc",
-		                  encoding ? "grpc-encoding" : NULL, encoding, NULL };
+	const char *const h[] = { ":status",
+		                  "200",
+		                  "content-type",
+		                  "application/grpc",
+		                  encoding ? "grpc-encoding" : NULL,
+		                  encoding,
+		                  NULL };
 
 	say_headers(t, DIR_IN, stream, false, h);
 }
@@ -265,7 +280,8 @@ static void test_gemini(void)
 	c = only();
 	CHECK(streamed_is_right(c));
 	CHECK(c && c->llm->first_content_ns == c->first_byte_ns + 10 &&
-	      c->llm->last_content_ns == c->first_byte_ns + 20 && c->end_ns == c->first_byte_ns + 30);
+	      c->llm->last_content_ns == c->first_byte_ns + 20 &&
+	      c->end_ns == c->first_byte_ns + 30);
 	TEST("the same message has the same hash, whichever of them it stands in");
 	CHECK(c && c->llm->history.messages[0].hash != c->llm->history.messages[2].hash);
 	TEST("however it is cut");
@@ -303,11 +319,10 @@ static void test_gemini(void)
 			for (int n = 0; n < got.n; n++) {
 				c = got.done[n];
 				honest &= (c->status == CALL_OK || c->status == CALL_UNKNOWN) &&
-				          (!c->llm || ((c->llm->tokens.in == 11 ||
-				                        c->llm->tokens.in == -1) &&
-				                       (c->llm->tokens.out == 12 ||
-				                        c->llm->tokens.out == -1 ||
-				                        c->partial)));
+				          (!c->llm ||
+				           ((c->llm->tokens.in == 11 || c->llm->tokens.in == -1) &&
+				            (c->llm->tokens.out == 12 || c->llm->tokens.out == -1 ||
+				             c->partial)));
 			}
 			honest &= got.n == got.opened && got.n <= 1;
 		}
@@ -370,8 +385,10 @@ static bool status_gives(const char *code, enum call_status status, const char *
 		say_reply(&t, 1, NULL);
 		say_status(&t, 1, code, "what went wrong");
 	} else { /* the head is all there is */
-		const char *const h[] = { ":status", "200", "content-type", "application/grpc",
-			                  "grpc-status", code, NULL };
+		const char *const h[] = {
+			":status", "200", "content-type", "application/grpc", "grpc-status",
+			code,      NULL
+		};
 
 		say_headers(&t, DIR_IN, 1, true, h);
 	}
@@ -385,7 +402,8 @@ static bool status_gives(const char *code, enum call_status status, const char *
 
 static void test_status(void)
 {
-	static const char *const ok[] = { ":status", "200", "content-type", "application/grpc", NULL };
+	static const char *const ok[] = { ":status", "200", "content-type", "application/grpc",
+		                          NULL };
 	static const char *const end_only[] = { "x-other", "1", NULL };
 	struct talk t;
 
@@ -533,8 +551,10 @@ static void test_words(void)
 	CHECK(strcmp(op, "/qdrant.Points/Search") == 0);
 	grpc_op(op, bytes_of(SERVICE "BatchEmbedContents"));
 	CHECK(strcmp(op, "/generativelanguage.v1beta.GenerativeService/"
-	                  "BatchEmbedContents") == 0);
-	grpc_op(op, bytes_of("/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/b"));
+	                 "BatchEmbedContents") == 0);
+	grpc_op(op,
+	        bytes_of(
+			"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/b"));
 	CHECK(strlen(op) == CALL_OP_MAX - 1);
 	TEST("health checks are told by their service");
 	CHECK(grpc_is_health_check(bytes_of("/grpc.health.v1.Health/Check"), &watch) && !watch);

@@ -157,33 +157,47 @@ static void digest(char *to, size_t room)
 
 /* ---- what is said ---- */
 
-static const char *const chat[] = { ":method",      "POST",
-	                            ":scheme",      "https",
-	                            ":authority",   "api.openai.com",
-	                            ":path",        "/v1/chat/completions?x=1",
-	                            "content-type", "application/json",
-	                            "authorization", "Bearer sk-something-long-enough",
+static const char *const chat[] = { ":method",
+	                            "POST",
+	                            ":scheme",
+	                            "https",
+	                            ":authority",
+	                            "api.openai.com",
+	                            ":path",
+	                            "/v1/chat/completions?x=1",
+	                            "content-type",
+	                            "application/json",
+	                            "authorization",
+	                            "Bearer sk-something-long-enough",
 	                            NULL };
-static const char *const embed[] = { ":method",      "POST",
-	                             ":scheme",      "https",
-	                             ":authority",   "api.openai.com",
-	                             ":path",        "/v1/embeddings",
-	                             "content-type", "application/json",
+static const char *const embed[] = { ":method",
+	                             "POST",
+	                             ":scheme",
+	                             "https",
+	                             ":authority",
+	                             "api.openai.com",
+	                             ":path",
+	                             "/v1/embeddings",
+	                             "content-type",
+	                             "application/json",
 	                             NULL };
-static const char *const ok_events[] = { ":status", "200", "content-type", "text/event-stream",
-	                                 "x-request-id", "req-1", NULL };
+static const char *const ok_events[] = {
+	":status", "200", "content-type", "text/event-stream", "x-request-id", "req-1", NULL
+};
 static const char *const ok_json[] = { ":status", "200", "content-type", "application/json", NULL };
 static const char *const limited[] = { ":status", "429", "retry-after", "7", NULL };
 static const char *const early[] = { ":status", "103", "link", "</a>", NULL };
 static const char *const trailers[] = { "x-checksum", "abc", NULL };
 
-#define ASK "{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+#define ASK                                                                                   \
+	"{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":" \
+	"\"hi\"}]}"
 #define CHUNK \
 	"data: {\"model\":\"gpt-4o-2024\",\"choices\":[{\"delta\":{\"content\":\"yes\"}}]}\n\n"
-#define USAGE \
+#define USAGE                                                                             \
 	"data: {\"model\":\"gpt-4o-2024\",\"choices\":[],\"usage\":{\"prompt_tokens\":9," \
 	"\"completion_tokens\":4,\"total_tokens\":13}}\n\ndata: [DONE]\n\n"
-#define VECTOR \
+#define VECTOR                                                                                \
 	"{\"model\":\"ada\",\"data\":[{\"embedding\":[0.5]}],\"usage\":{\"prompt_tokens\":3," \
 	"\"total_tokens\":3}}"
 
@@ -302,7 +316,8 @@ static bool no_lie(void)
 {
 	for (int i = 0; i < got.n; i++) {
 		const struct call *c = got.done[i];
-		const char *op = c->stream == 3 ? "POST /v1/embeddings" : "POST /v1/chat/completions";
+		const char *op = c->stream == 3 ? "POST /v1/embeddings"
+		                                : "POST /v1/chat/completions";
 		bool limit = c->stream == 5;
 
 		if (c->stream != 1 && c->stream != 3 && c->stream != 5)
@@ -313,7 +328,8 @@ static bool no_lie(void)
 		    c->status != (limit ? CALL_RATE_LIMITED : CALL_OK) &&
 		    !(limit && !c->http_status))
 			return false;
-		if (c->llm && c->llm->tokens.in >= 0 && c->llm->tokens.in != (c->stream == 3 ? 3 : 9))
+		if (c->llm && c->llm->tokens.in >= 0 &&
+		    c->llm->tokens.in != (c->stream == 3 ? 3 : 9))
 			return false;
 		if (c->llm && c->llm->tokens.out >= 0 && c->llm->tokens.out != 4)
 			return false;
@@ -494,9 +510,11 @@ static bool reset_gives(int dir, const char *code, enum call_status status, cons
 
 static void test_ends(void)
 {
-	static const char *const timed[] = { ":method", "POST", ":scheme", "http", ":path", "/a.B/C",
-		                             "content-type", "application/grpc", "grpc-timeout",
-		                             "10n", NULL };
+	static const char *const timed[] = {
+		":method", "POST",         ":scheme",          "http",         ":path",
+		"/a.B/C",  "content-type", "application/grpc", "grpc-timeout", "10n",
+		NULL
+	};
 	struct talk t;
 
 	TEST("a reset ends its stream alone, as the code says");
@@ -516,7 +534,8 @@ static void test_ends(void)
 	CHECK(sound() && call_is(1, "/a.B/C", CALL_TIMEOUT, "timeout") &&
 	      call_of(1)->stated_timeout_s == 10e-9);
 	talk_end(&t);
-	TEST("a server that goes away refuses the streams it did not take, and finishes the others");
+	TEST("a server that goes away refuses the streams it did not take, and finishes the "
+	     "others");
 	talk_begin(&t);
 	say_hello(&t);
 	ask(&t, 1);
@@ -614,8 +633,10 @@ static void test_many(void)
 
 static void test_gzip(void)
 {
-	static const char *const packed[] = { ":status", "200", "content-type", "application/json",
-		                              "content-encoding", "gzip", NULL };
+	static const char *const packed[] = {
+		":status", "200", "content-type", "application/json", "content-encoding",
+		"gzip",    NULL
+	};
 	char out[512];
 	z_stream z = { 0 };
 	struct talk t;
@@ -664,7 +685,10 @@ static enum proto_match detect(bool from_start, const char *out, size_t nout, co
 
 static void test_detect(void)
 {
-#define BYTES(s) { s, sizeof(s) - 1 }
+#define BYTES(s)                 \
+	{                        \
+		s, sizeof(s) - 1 \
+	}
 	/* first bytes of others, each of which could be taken for a length */
 	static const struct {
 		const char *p;
@@ -672,14 +696,14 @@ static void test_detect(void)
 	} foreign[] = {
 		BYTES("GET / HTTP/1.1\r\n"),
 		BYTES("PRI / HTTP/1.1\r\n"),
-		BYTES("\0\0\0\10\4\322\26\57"),                                /* PostgreSQL: SSL? */
+		BYTES("\0\0\0\10\4\322\26\57"), /* PostgreSQL: SSL? */
 		BYTES("\0\0\0\51\0\3\0\0user\0x\0database\0x\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-		BYTES("*1\r\n$4\r\nPING\r\n"),                               /* Redis */
-		BYTES("\26\3\1\2\0\1\0\1\374\3\3"),                          /* TLS */
-		BYTES("\140\140\260\27\0\0\4\4\0\0\1\4"),                    /* Bolt */
-		BYTES("\0\0\0\31\0\22\0\3\0\0\0\1\0\tclient-id\0\0\0"),       /* Kafka */
+		BYTES("*1\r\n$4\r\nPING\r\n"),                                   /* Redis */
+		BYTES("\26\3\1\2\0\1\0\1\374\3\3"),                              /* TLS */
+		BYTES("\140\140\260\27\0\0\4\4\0\0\1\4"),                        /* Bolt */
+		BYTES("\0\0\0\31\0\22\0\3\0\0\0\1\0\tclient-id\0\0\0"),          /* Kafka */
 		BYTES("\0\34\12\1\1\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"), /* DNS over TCP */
-		BYTES("\112\0\0\0\12\65\56\67"),                              /* MySQL */
+		BYTES("\112\0\0\0\12\65\56\67"),                                 /* MySQL */
 	};
 	struct talk t;
 	bool good = true;

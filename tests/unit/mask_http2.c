@@ -77,10 +77,10 @@ static void sink_done(struct call_sink *s, struct call *c)
 
 	(void)s;
 	nsaid += (size_t)snprintf(said + nsaid, sizeof(said) - nsaid,
-	                          "%u %s %s %s %s %d %ju %ju %d %s %jd %jd %d %u\n", c->stream, c->op,
-	                          c->host, call_status_name(c->status), c->error_kind, c->http_status,
-	                          (uintmax_t)c->bytes_out, (uintmax_t)c->bytes_in, c->partial,
-	                          l ? l->model : "-", l ? (intmax_t)l->tokens.in : -1,
+	                          "%u %s %s %s %s %d %ju %ju %d %s %jd %jd %d %u\n", c->stream,
+	                          c->op, c->host, call_status_name(c->status), c->error_kind,
+	                          c->http_status, (uintmax_t)c->bytes_out, (uintmax_t)c->bytes_in,
+	                          c->partial, l ? l->model : "-", l ? (intmax_t)l->tokens.in : -1,
 	                          l ? (intmax_t)l->tokens.out : -1, l ? (int)l->last_role : -1,
 	                          l ? l->history.n : 0);
 	call_free(c);
@@ -109,29 +109,49 @@ static const char *calls(const struct talk *t)
 
 #define SECRET "sesame-open"
 
-static const char *const chat[] = { ":method",       "POST",
-	                            ":scheme",       "https",
-	                            ":authority",    "api.openai.com",
-	                            ":path",         "/v1/chat/completions?key=" SECRET,
-	                            "content-type",  "application/json",
-	                            "authorization", "Bearer " SECRET,
-	                            "x-" SECRET "x", "plain",
+static const char *const chat[] = { ":method",
+	                            "POST",
+	                            ":scheme",
+	                            "https",
+	                            ":authority",
+	                            "api.openai.com",
+	                            ":path",
+	                            "/v1/chat/completions?key=" SECRET,
+	                            "content-type",
+	                            "application/json",
+	                            "authorization",
+	                            "Bearer " SECRET,
+	                            "x-" SECRET "x",
+	                            "plain",
 	                            NULL };
-static const char *const ok[] = { ":status", "200", "content-type", "text/event-stream", "set-cookie",
-	                          "id=" SECRET, NULL };
+static const char *const ok[] = {
+	":status", "200", "content-type", "text/event-stream", "set-cookie", "id=" SECRET, NULL
+};
 static const char *const gemini[] = {
-	":method", "POST", ":scheme", "http", ":path",
-	"/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent", ":authority", "x.y",
-	"content-type", "application/grpc", "x-goog-api-key", SECRET, NULL };
+	":method",
+	"POST",
+	":scheme",
+	"http",
+	":path",
+	"/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent",
+	":authority",
+	"x.y",
+	"content-type",
+	"application/grpc",
+	"x-goog-api-key",
+	SECRET,
+	NULL
+};
 static const char *const grpc_ok[] = { ":status", "200", "content-type", "application/grpc", NULL };
 static const char *const grpc_end[] = { "grpc-status", "8", "grpc-message", "no " SECRET, NULL };
 
-#define ASK                                                                                      \
-	"{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"" SECRET \
-	"\"}]}"
-#define TOLD                                                                             \
-	"data: {\"model\":\"gpt-4o-2024\",\"choices\":[{\"delta\":{\"content\":\"" SECRET         \
-	"\"}}]}\n\ndata: {\"model\":\"gpt-4o-2024\",\"choices\":[],\"usage\":{\"prompt_tokens\":9," \
+#define ASK                                                                                   \
+	"{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":" \
+	"\"" SECRET "\"}]}"
+#define TOLD                                                                              \
+	"data: {\"model\":\"gpt-4o-2024\",\"choices\":[{\"delta\":{\"content\":\"" SECRET \
+	"\"}}]}\n\ndata: "                                                                \
+	"{\"model\":\"gpt-4o-2024\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,"       \
 	"\"completion_tokens\":4,\"total_tokens\":13}}\n\ndata: [DONE]\n\n"
 
 static void say_grpc(struct talk *t, int dir, uint32_t stream, bool end, const char *p, size_t n)
@@ -145,7 +165,8 @@ static void say_grpc(struct talk *t, int dir, uint32_t stream, bool end, const c
 static void say_all(struct talk *t)
 {
 	static const char ask[] = "\n\rmodels/gemini\22\25\n\r\22\13" SECRET "\22\4user";
-	static const char reply[] = "\n\31\n\25\n\r\22\13" SECRET "\22\4user\20\1\32\6\10\13\20\7\30\22";
+	static const char reply[] = "\n\31\n\25\n\r\22\13" SECRET
+				    "\22\4user\20\1\32\6\10\13\20\7\30\22";
 
 	say_hello(t);
 	for (uint32_t id = 1; id <= 3; id += 2) { /* the second time by the table */
@@ -189,8 +210,8 @@ static bool leaks(const struct talk *t)
 		f = frame_read(p->p);
 		/* names are structure, and stay */
 		if (f.type == FRAME_HEADERS)
-			hpack_feed(h[p->dir], bytes_from((struct bytes){ p->p, p->n }, FRAME_HEAD), true,
-			           look, NULL);
+			hpack_feed(h[p->dir], bytes_from((struct bytes){ p->p, p->n }, FRAME_HEAD),
+			           true, look, NULL);
 		else
 			found |= memmem(p->p, p->n, SECRET, strlen(SECRET)) != NULL;
 	}

@@ -50,7 +50,7 @@ static void word_of(char to[static WORD_MAX], struct bytes b)
 
 static void model_take(struct llm_call *l, const struct protobuf_field *f)
 {
-	char name[WORD_MAX];
+	char name[WORD_MAX] = "";
 
 	if (f->cut || f->bytes.n >= WORD_MAX)
 		return;
@@ -63,7 +63,7 @@ static void model_take(struct llm_call *l, const struct protobuf_field *f)
 static bool says_who(struct bytes content)
 {
 	struct protobuf_field f;
-	char name[WORD_MAX];
+	char name[WORD_MAX] = "";
 	bool who = false, parts = false;
 
 	while (protobuf_next(&content, &f)) {
@@ -119,7 +119,7 @@ static void content_read(struct llm_grpc *g, struct bytes content)
 {
 	enum llm_role role = LLM_ROLE_USER; /* left out where there is but one turn */
 	struct protobuf_field f;
-	char name[WORD_MAX];
+	char name[WORD_MAX] = "";
 	uint64_t hash = 0;
 	bool tool = false;
 
@@ -256,7 +256,8 @@ void llm_grpc_reply(struct llm_grpc *g, struct bytes message, bool cut, uint64_t
 
 	facts_init(&doc);
 	l->streamed |= ++g->replies > 1;
-	if (cut && !g->all.finished) /* counters grow with the stream: the newest may have been in it */
+	if (cut &&
+	    !g->all.finished) /* counters grow with the stream: the newest may have been in it */
 		facts_forget(&g->all, true);
 	if (g->kind == LLM_CHAT)
 		chat_read(g, &doc, message);

@@ -15,7 +15,7 @@ struct llm_grpc {
 	struct llm_message *messages; /* LLM_HISTORY_MAX at most, a ring */
 	uint64_t pushed;
 	unsigned int replies; /* messages that came */
-	bool cut; /* part of the request was not seen */
+	bool cut;             /* part of the request was not seen */
 };
 
 /* Is message, whatever path it was sent to, a request for a chat? An embedding's names a model, too, but who says it only a

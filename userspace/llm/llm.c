@@ -60,7 +60,10 @@ struct llm *llm_new_unnamed(struct call *c, struct bytes host)
 
 struct llm *llm_new_grpc_unnamed(struct call *c, struct bytes message)
 {
-	struct llm_path p = { .kind = LLM_CHAT, .shape = SHAPE_GEMINI, .grpc = true, .guessed = true,
+	struct llm_path p = { .kind = LLM_CHAT,
+		              .shape = SHAPE_GEMINI,
+		              .grpc = true,
+		              .guessed = true,
 		              .provider = "gemini" };
 
 	return llm_grpc_is_chat(message) ? reader_new(c, &p) : NULL;

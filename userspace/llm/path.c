@@ -21,7 +21,8 @@ static const struct {
 	{ ".GenerativeService/StreamGenerateContent", GRPC, LLM_CHAT, SHAPE_GEMINI, true,
 	  .grpc = true },
 	{ ".GenerativeService/EmbedContent", GRPC, LLM_EMBEDDING, SHAPE_GEMINI, .grpc = true },
-	{ ".GenerativeService/BatchEmbedContents", GRPC, LLM_EMBEDDING, SHAPE_GEMINI, .grpc = true },
+	{ ".GenerativeService/BatchEmbedContents", GRPC, LLM_EMBEDDING, SHAPE_GEMINI,
+	  .grpc = true },
 	{ ".GenerativeService/CountTokens", GRPC, LLM_AUXILIARY, SHAPE_GEMINI, .grpc = true },
 #undef GRPC
 	{ "/api/chat", NULL, LLM_CHAT, SHAPE_OLLAMA, true },

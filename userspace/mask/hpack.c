@@ -13,17 +13,18 @@
 /* RFC 7541, appendix B: bits of each symbol's code. The code is canonical: codes of one length follow each other in the order of
  * the symbols, and the shorter come first. */
 static const uint8_t code_bits[SYMBOLS] = {
-	13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28,
-	28, 28, 28, 28, 28, 28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6,
-	5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10, 13, 6, 7, 7, 7, 7, 7, 7,
-	7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6,
-	15, 5, 6, 5, 6, 5, 6, 6, 6, 5, 7, 7, 6, 6, 6, 5, 6, 7, 6, 5, 5, 6, 7, 7,
-	7, 7, 7, 15, 11, 14, 13, 28, 20, 22, 20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23,
-	24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24, 22, 21, 20, 22, 22, 23, 23, 21,
-	23, 22, 22, 24, 21, 22, 23, 23, 21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23,
-	26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25, 19, 21, 26, 27, 27, 26, 27, 24,
-	21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23,
-	26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
+	13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28,
+	30, 28, 28, 28, 28, 28, 28, 28, 28, 28, 6,  10, 10, 12, 13, 6,  8,  11, 10, 10, 8,  11,
+	8,  6,  6,  6,  5,  5,  5,  6,  6,  6,  6,  6,  6,  6,  7,  8,  15, 6,  12, 10, 13, 6,
+	7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,
+	8,  7,  8,  13, 19, 13, 14, 6,  15, 5,  6,  5,  6,  5,  6,  6,  6,  5,  7,  7,  6,  6,
+	6,  5,  6,  7,  6,  5,  5,  6,  7,  7,  7,  7,  7,  15, 11, 14, 13, 28, 20, 22, 20, 20,
+	22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23, 24, 24, 22, 23, 24, 23, 23, 23, 23, 21,
+	22, 23, 22, 23, 23, 24, 22, 21, 20, 22, 22, 23, 23, 21, 23, 22, 22, 24, 21, 22, 23, 23,
+	21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23, 26, 26, 20, 19, 22, 23,
+	22, 25, 26, 26, 26, 27, 27, 26, 24, 25, 19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26,
+	28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23, 26, 27,
+	26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 };
 
 struct huffman {
@@ -70,7 +71,8 @@ static void bits_put(char *p, size_t at, uint32_t code, unsigned bits)
 enum how { HOW_MASK, HOW_KEEP, HOW_PATH /* kept up to its query */ };
 
 /* Another symbol whose code has as many bits. */
-static uint32_t replace(const struct huffman *t, struct mask_chain *c, unsigned bits, uint16_t symbol)
+static uint32_t replace(const struct huffman *t, struct mask_chain *c, unsigned bits,
+                        uint16_t symbol)
 {
 	/* EOS, the last of its length, must not be sent */
 	unsigned n = t->count[bits] - (bits == CODE_MAX);
@@ -131,9 +133,16 @@ struct walk {
 
 static enum how how_of(struct bytes name)
 {
-	static const char *const kept[] = { ":method",     ":scheme",       ":authority",    ":status",
-		                            "grpc-status", "grpc-encoding", "grpc-timeout",  "te",
-		                            "grpc-accept-encoding", NULL };
+	static const char *const kept[] = { ":method",
+		                            ":scheme",
+		                            ":authority",
+		                            ":status",
+		                            "grpc-status",
+		                            "grpc-encoding",
+		                            "grpc-timeout",
+		                            "te",
+		                            "grpc-accept-encoding",
+		                            NULL };
 
 	if (bytes_equal(name, ":path"))
 		return HOW_PATH;
@@ -193,7 +202,7 @@ static bool text(char **p, const char *end, const uint8_t *key, enum how how)
 /* One representation of RFC 7541, 6; true: it is a field. */
 static bool representation(char **p, const char *end, const uint8_t *key, enum how how, bool *field)
 {
-	uint8_t c = (uint8_t)**p;
+	uint8_t c = (uint8_t) * *p;
 	size_t index;
 
 	*field = (c & 0xe0) != 0x20;

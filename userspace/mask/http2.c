@@ -29,8 +29,8 @@ struct body {
 	uint8_t nprefix;
 	uint8_t prefix[GRPC_PREFIX];
 	uint32_t left; /* of a message of gRPC */
-	bool partly; /* part of it went by */
-	bool lost;       /* where the next one begins is not known */
+	bool partly;   /* part of it went by */
+	bool lost;     /* where the next one begins is not known */
 };
 
 struct stream {
@@ -255,8 +255,8 @@ static void encoded_feed(struct side *side, struct stream *s, char *p, size_t n)
 	} else if (recorded < 0) {
 		if (!b->decoder)
 			b->decoder = decoder_new(b->coding);
-		if (b->decoder && decoder_feed(b->decoder, (struct bytes){ p, n }, collect, side) ==
-		                          DECODE_OK)
+		if (b->decoder &&
+		    decoder_feed(b->decoder, (struct bytes){ p, n }, collect, side) == DECODE_OK)
 			block_give(side, s,
 			           side->decoded ? (struct bytes){ side->decoded, side->ndecoded }
 			                         : bytes_of(""));
@@ -279,7 +279,8 @@ static void grpc_mask(struct side *side, struct stream *s, char *p, size_t n)
 		if (b->nprefix < GRPC_PREFIX) {
 			b->prefix[b->nprefix++] = (uint8_t)*p;
 			if (b->nprefix == GRPC_PREFIX)
-				b->left = (uint32_t)b->prefix[1] << 24 | (uint32_t)b->prefix[2] << 16 |
+				b->left = (uint32_t)b->prefix[1] << 24 |
+				          (uint32_t)b->prefix[2] << 16 |
 				          (uint32_t)b->prefix[3] << 8 | b->prefix[4];
 			b->lost = b->prefix[0] > 1;
 		} else {

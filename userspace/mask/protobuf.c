@@ -11,11 +11,12 @@ static const struct {
 	uint32_t number;
 	enum kind is;
 } known[] = {
-	{ REQUEST, 1, KEPT },    { REQUEST, 2, CONTENT }, { CONTENT, 1, PART },   { CONTENT, 2, KEPT },
-	{ PART, 2, TEXT },       { REPLY, 1, CANDIDATE }, { REPLY, 2, FEEDBACK }, { REPLY, 3, USAGE },
-	{ REPLY, 4, KEPT },      { CANDIDATE, 1, CONTENT }, { CANDIDATE, 2, KEPT }, { FEEDBACK, 1, KEPT },
-	{ USAGE, 1, KEPT },      { USAGE, 2, KEPT },      { USAGE, 3, KEPT },     { USAGE, 4, KEPT },
-	{ USAGE, 8, KEPT },      { USAGE, 10, KEPT },
+	{ REQUEST, 1, KEPT },      { REQUEST, 2, CONTENT }, { CONTENT, 1, PART },
+	{ CONTENT, 2, KEPT },      { PART, 2, TEXT },       { REPLY, 1, CANDIDATE },
+	{ REPLY, 2, FEEDBACK },    { REPLY, 3, USAGE },     { REPLY, 4, KEPT },
+	{ CANDIDATE, 1, CONTENT }, { CANDIDATE, 2, KEPT },  { FEEDBACK, 1, KEPT },
+	{ USAGE, 1, KEPT },        { USAGE, 2, KEPT },      { USAGE, 3, KEPT },
+	{ USAGE, 4, KEPT },        { USAGE, 8, KEPT },      { USAGE, 10, KEPT },
 };
 
 static enum kind kind_of(enum kind in, uint32_t number)

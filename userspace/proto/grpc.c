@@ -36,8 +36,8 @@ static void message_end(struct grpc_messages *m, struct http_exchange *x, int di
 		http_exchange_partial(x, PARTIAL_NO_PLAINTEXT);
 		http_exchange_grpc_message(x, dir, bytes_of(""), true, ts_ns);
 	} else if (packed) {
-		http_exchange_grpc_message(x, dir, plain.n ? buf_bytes(&plain) : bytes_of(""), false,
-		                           ts_ns);
+		http_exchange_grpc_message(x, dir, plain.n ? buf_bytes(&plain) : bytes_of(""),
+		                           false, ts_ns);
 	} else {
 		http_exchange_grpc_message(x, dir, m->kept.n ? buf_bytes(&m->kept) : bytes_of(""),
 		                           cut, ts_ns);
@@ -184,7 +184,6 @@ bool grpc_outcome(struct bytes value, enum call_status *status, const char **kin
 
 void grpc_op(char op[static CALL_OP_MAX], struct bytes path)
 {
-
 	path = path.n && path.p[0] == '/' ? bytes_from(path, 1) : path;
 	while (path.n > CALL_OP_MAX - 2) {
 		const char *dot = memchr(path.p, '.', path.n);

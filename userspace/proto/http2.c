@@ -160,8 +160,8 @@ static void fixed_complete(struct side *s)
 
 	if (s->holed)
 		return;
-	if (f->flags & FLAG_PADDED && (f->type == FRAME_DATA || f->type == FRAME_HEADERS ||
-	                               f->type == FRAME_PUSH_PROMISE)) {
+	if (f->flags & FLAG_PADDED &&
+	    (f->type == FRAME_DATA || f->type == FRAME_HEADERS || f->type == FRAME_PUSH_PROMISE)) {
 		s->pad = (uint8_t)s->start[0];
 		if (s->pad > s->left) {
 			side_lost(s, PARTIAL_NONE);

@@ -39,7 +39,8 @@ struct frame frame_read(const char *p)
 		.type = u[3],
 		.flags = u[4],
 		.reserved = u[5] >> 7,
-		.stream = (uint32_t)(u[5] & 0x7f) << 24 | (uint32_t)u[6] << 16 | (uint32_t)u[7] << 8 | u[8],
+		.stream = (uint32_t)(u[5] & 0x7f) << 24 | (uint32_t)u[6] << 16 |
+		          (uint32_t)u[7] << 8 | u[8],
 	};
 }
 
@@ -52,7 +53,8 @@ bool frame_legal(const struct frame *f)
 		return false;
 	if (f->type == FRAME_SETTINGS && (f->length % 6 || (f->flags & FLAG_ACK && f->length)))
 		return false;
-	return rules[f->type].whose == EITHER || (rules[f->type].whose == STREAM) == (f->stream != 0);
+	return rules[f->type].whose == EITHER ||
+	       (rules[f->type].whose == STREAM) == (f->stream != 0);
 }
 
 bool frame_plausible(const struct frame *f, uint32_t max)
@@ -106,8 +108,7 @@ static void look(void *ctx, struct bytes name, struct bytes value)
 
 /* False: that is no header block. One that decodes, as far as it is there, and names what every message must have proves
  * frames beyond doubt. */
-static bool headers_decode(const struct frame *f, struct bytes payload,
-                           struct frame_chain *c)
+static bool headers_decode(const struct frame *f, struct bytes payload, struct frame_chain *c)
 {
 	bool whole = payload.n == f->length;
 	struct hpack *h = hpack_new(false);
@@ -170,10 +171,20 @@ enum proto_match frames_begin(struct bytes b)
 const char *http2_error_name(uint32_t code)
 {
 	static const char *const names[] = {
-		"NO_ERROR",          "PROTOCOL_ERROR",    "INTERNAL_ERROR",    "FLOW_CONTROL_ERROR",
-		"SETTINGS_TIMEOUT",  "STREAM_CLOSED",     "FRAME_SIZE_ERROR",  "REFUSED_STREAM",
-		"CANCEL",            "COMPRESSION_ERROR", "CONNECT_ERROR",     "ENHANCE_YOUR_CALM",
-		"INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
+		"NO_ERROR",
+		"PROTOCOL_ERROR",
+		"INTERNAL_ERROR",
+		"FLOW_CONTROL_ERROR",
+		"SETTINGS_TIMEOUT",
+		"STREAM_CLOSED",
+		"FRAME_SIZE_ERROR",
+		"REFUSED_STREAM",
+		"CANCEL",
+		"COMPRESSION_ERROR",
+		"CONNECT_ERROR",
+		"ENHANCE_YOUR_CALM",
+		"INADEQUATE_SECURITY",
+		"HTTP_1_1_REQUIRED",
 	};
 
 	return code < sizeof(names) / sizeof(names[0]) ? names[code] : NULL;

@@ -32,11 +32,13 @@ enum frame_type {
 	FRAME_TYPES
 };
 
-enum { FLAG_END_STREAM = 0x1,
-       FLAG_ACK = 0x1,
-       FLAG_END_HEADERS = 0x4,
-       FLAG_PADDED = 0x8,
-       FLAG_PRIORITY = 0x20 };
+enum {
+	FLAG_END_STREAM = 0x1,
+	FLAG_ACK = 0x1,
+	FLAG_END_HEADERS = 0x4,
+	FLAG_PADDED = 0x8,
+	FLAG_PRIORITY = 0x20
+};
 
 /* RFC 9113, 7 */
 enum { H2_NO_ERROR = 0, H2_REFUSED_STREAM = 7, H2_CANCEL = 8, H2_ENHANCE_YOUR_CALM = 11 };

@@ -31,11 +31,11 @@ struct stream {
 	struct stream *next; /* in its bucket */
 	uint32_t id;
 	struct http_exchange *x;
-	bool late;     /* its request's head was not seen */
-	bool headed;   /* the head of its request came: another one is trailers */
-	bool sent;     /* its request is complete */
-	bool replied;  /* the head of its final reply came: another one is trailers */
-	uint64_t out;  /* bytes of the request */
+	bool late;                /* its request's head was not seen */
+	bool headed;              /* the head of its request came: another one is trailers */
+	bool sent;                /* its request is complete */
+	bool replied;             /* the head of its final reply came: another one is trailers */
+	uint64_t out;             /* bytes of the request */
 	struct http_body body[2]; /* by enum event_dir */
 };
 
@@ -68,14 +68,14 @@ struct side {
 	char head[FRAME_HEAD];
 	struct stamp first; /* of the frame's first byte */
 	struct frame f;
-	uint32_t left;  /* bytes of its payload to come */
-	uint32_t pad;   /* of these, padding */
+	uint32_t left;         /* bytes of its payload to come */
+	uint32_t pad;          /* of these, padding */
 	uint8_t nfixed, fixed; /* bytes of its start that came, and that are gathered */
-	bool holed;     /* a part of the payload was lost */
-	bool blind;     /* its start, so that padding cannot be told from the rest */
+	bool holed;            /* a part of the payload was lost */
+	bool blind;            /* its start, so that padding cannot be told from the rest */
 	char start[FIXED_MAX];
 	uint32_t frame_max; /* as the other side allows */
-	struct buf tried; /* lost: what may be the beginning of a frame */
+	struct buf tried;   /* lost: what may be the beginning of a frame */
 	struct hpack *hpack;
 	struct block block;
 	struct http_blocks blocks;
@@ -91,7 +91,7 @@ struct http2 {
 	enum partial late_why;
 	uint32_t ended[ENDED_MAX]; /* a ring */
 	unsigned int nended;
-	struct call *seeded; /* in flight when we came, its stream not known yet */
+	struct call *seeded;    /* in flight when we came, its stream not known yet */
 	const struct stamp *at; /* of the operation being looked at */
 };
 

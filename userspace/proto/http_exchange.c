@@ -19,10 +19,10 @@ struct http_exchange {
 	struct store *store;        /* reads the reply; NULL: not one with a store, or served */
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
-	bool unnamed;               /* its path was not seen: the body may tell, by its first bytes ... */
+	bool unnamed; /* its path was not seen: the body may tell, by its first bytes ... */
 	uint8_t nlook, look[GRPC_PREFIX];
-	uint32_t frame; /* ... and how many of them were sent at first */
-	struct rpc *rpc;            /* it is a call of gRPC, NULL not */
+	uint32_t frame;  /* ... and how many of them were sent at first */
+	struct rpc *rpc; /* it is a call of gRPC, NULL not */
 };
 
 /* What gRPC adds to an exchange. */
@@ -302,7 +302,8 @@ static void rpc_status(struct http_exchange *x, const struct http_head *h)
 	r->kind = kind;
 }
 
-void http_exchange_trailers(struct http_exchange *x, const struct http_head *h, unsigned int unknown)
+void http_exchange_trailers(struct http_exchange *x, const struct http_head *h,
+                            unsigned int unknown)
 {
 	struct rpc *r = x->rpc;
 

@@ -43,7 +43,8 @@ void http_exchange_reply_began(struct http_exchange *x, unsigned int status,
 void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status);
 
 /* The fields behind the body of the reply. unknown: how many of them cannot be read. */
-void http_exchange_trailers(struct http_exchange *x, const struct http_head *h, unsigned int unknown);
+void http_exchange_trailers(struct http_exchange *x, const struct http_head *h,
+                            unsigned int unknown);
 
 /* The request in transmission, or the reply, has n more bytes, framing included. */
 void http_exchange_count_out(struct http_exchange *x, uint64_t total);

@@ -2,4 +2,5 @@
 /* The table of protocols, in the order in which a connection's first bytes are offered to them. */
 #include "proto.h"
 
-const struct proto *const protos[] = { &proto_http2, &proto_http1, &proto_redis, &proto_postgres, NULL };
+const struct proto *const protos[] = { &proto_http2, &proto_http1, &proto_redis, &proto_postgres,
+	                               NULL };
