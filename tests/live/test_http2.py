@@ -218,6 +218,20 @@ class Grpc(Http2Test):
                     self.finish(client, observer)
                     self.check_calls(client, self.calls_of(observer))
 
+    def test_requests_to_a_server_are_turns(self):
+        client = self.client("--calls", 5)
+        client.gate()
+        observer = self.watch(self.peer.pid, "--turns", "http")
+        client.say()
+        self.assertEqual(client.wait(TURNS_S), 0, client.describe())
+        self.peer.p.stdin.close()
+        self.assertEqual(self.peer.wait(), 0, self.peer.describe())
+        self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+        turns, names = observer.turns(), {"OK": "ok", "RESOURCE_EXHAUSTED": "rate_limited", "DEADLINE_EXCEEDED": "timeout"}
+        truth = [c for c in client.calls() if "Health" not in c["kind"]]
+        self.assertEqual(sorted(t["status"] for t in turns), sorted(names[c["status"]] for c in truth))
+        self.assertEqual({t["pid"] for t in turns}, {self.peer.pid})
+
     def test_calls_in_flight_when_it_comes(self):
         client = self.client("--calls", 20, "--wait", "--warm")
         client.gate()
