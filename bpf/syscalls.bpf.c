@@ -6,7 +6,7 @@
 #include "syscall_nr.h"
 
 #define IOV_MAX_SEEN \
-	16 /* buffers of one readv/writev/sendmsg that are captured; the rest counts as not captured */
+	256 /* buffers of one readv/writev/sendmsg that are captured (Node writes three a stream); the rest counts as not captured */
 #define WAITED_NS \
 	1000000 /* a wait that was meant to wait; event loops also poll with no time at all */
 #define PROT_EXEC 4

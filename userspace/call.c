@@ -14,7 +14,6 @@ struct llm_call *llm_call_new(void)
 		return NULL;
 	l->tokens = (struct llm_tokens){ -1, -1, -1, -1 };
 	l->said.quota = (struct llm_quota){ -1, -1, -1, -1 };
-	l->said.limit_s = -1;
 	return l;
 }
 
@@ -39,7 +38,9 @@ void llm_request_id(char to[LLM_REQUEST_ID_MAX], struct bytes id)
 
 void call_init(struct call *c)
 {
-	*c = (struct call){ .retry_count = -1, .retry_after_s = -1, .status = CALL_UNKNOWN };
+	*c = (struct call){
+		.retry_count = -1, .retry_after_s = -1, .limit_s = -1, .status = CALL_UNKNOWN
+	};
 }
 
 struct call *call_new(void)
@@ -63,6 +64,11 @@ void call_free(struct call *c)
 bool call_counts(const struct call *c)
 {
 	return c->class == CALL_LLM || c->class == CALL_STORAGE;
+}
+
+bool call_over_http(const struct call *c)
+{
+	return c->proto && strncmp(c->proto, "http", 4) == 0;
 }
 
 void call_partial(struct call *c, enum partial why)
@@ -120,10 +126,8 @@ const char *llm_role_name(enum llm_role r)
 const char *limit_said_name(enum limit_said l)
 {
 	static const char *const names[] = {
-		[LIMIT_UNSAID] = NULL,
-		[LIMIT_NONE] = "none",
-		[LIMIT_SILENCE] = "silence",
-		[LIMIT_HEAD] = "reply_begins",
+		[LIMIT_UNSAID] = NULL,         [LIMIT_NONE] = "none", [LIMIT_SILENCE] = "silence",
+		[LIMIT_HEAD] = "reply_begins", [LIMIT_CALL] = "call",
 	};
 	return names[l];
 }

@@ -73,6 +73,7 @@ enum limit_said {
 	LIMIT_NONE,    /* its SDK would have said it, had there been one */
 	LIMIT_SILENCE, /* time without a byte of the reply */
 	LIMIT_HEAD,    /* until the reply begins */
+	LIMIT_CALL,    /* of the whole call (gRPC's deadline) */
 };
 
 /* What a provider says is left of its limits; -1 not told. */
@@ -81,13 +82,11 @@ struct llm_quota {
 	double requests_reset_s, tokens_reset_s; /* until they are full again */
 };
 
-/* What client and provider say of a call beside its tokens. */
+/* What a provider says of a call beside its tokens. */
 struct llm_said {
 	char finish_reason
 		[LLM_FINISH_MAX]; /* the API's word for why it ended, in lower case; "" not told */
 	char request_id[LLM_REQUEST_ID_MAX]; /* "" not told */
-	enum limit_said limit;
-	double limit_s; /* -1 none */
 	struct llm_quota quota;
 };
 
@@ -140,7 +139,7 @@ struct call {
 	uint64_t bytes_out, bytes_in;
 
 	enum call_class class;
-	const char *proto; /* "http", "redis", "postgres", "generic" */
+	const char *proto; /* "http", "http2", "redis", "postgres", "generic" */
 	char op[CALL_OP_MAX]; /* "POST /v1/messages" (no query), "search", "SELECT", ... never an argument */
 	char request[CALL_OP_MAX]; /* HTTP: method and path, whatever op says; else "" */
 	char store[16]; /* the system that the exchange itself shows: "qdrant", ...; "" none */
@@ -153,9 +152,13 @@ struct call {
 	enum call_status status;
 	char error_kind
 		[48]; /* "http_429", "rate_limit_error", "WRONGTYPE", "23505", "connection_reset"; "" none */
-	int http_status;      /* 0 none */
-	int retry_count;      /* what the SDK's own header says, -1 no such header */
-	double retry_after_s; /* of the reply, < 0 none */
+	int http_status;       /* 0 none */
+	int retry_count;       /* what the SDK's own header says, -1 no such header */
+	double retry_after_s;  /* of the reply, < 0 none */
+	enum limit_said limit; /* how long the client said in its request that it would wait ... */
+	double limit_s;        /* ... -1 not told, or for ever */
+	uint32_t
+		stream; /* its number among those that share the connection (HTTP/2), 0 it shares none */
 	enum partial partial;
 
 	char host[128];             /* Host header, else "" */
@@ -182,6 +185,8 @@ void llm_request_id(char to[LLM_REQUEST_ID_MAX], struct bytes id);
 
 /* An LLM or storage call: of those the books, clocks and causes are made. */
 bool call_counts(const struct call *c);
+/* It is a request of HTTP, whatever version. */
+bool call_over_http(const struct call *c);
 /* Says once why a part of c was not seen. */
 void call_partial(struct call *c, enum partial why);
 

@@ -15,6 +15,8 @@
 #include "dns.h"
 #include "proto/decode.h"
 #include "proto/generic.h"
+#include "proto/http2.h"
+#include "proto/http2_frame.h"
 
 #define BUCKETS 4096
 #define PENDING_BYTES_MAX 65536 /* before the protocol is known; then it is "generic" */
@@ -350,7 +352,7 @@ uint64_t conn_call_start(const struct conn *c, uint32_t tid, uint64_t request_ns
 	if (!s || !s->connect_ns || s->connect_ns > request_ns)
 		return request_ns;
 	idle = request_ns > s->setup_ns ? request_ns - s->setup_ns : 0;
-	if (c->proto == &proto_http1)
+	if (c->proto == &proto_http1 || c->proto == &proto_http2)
 		return idle < SETUP_IDLE_NS ? s->connect_ns : request_ns;
 	if (tid != s->connect_tid || c->table->last != s->sock ||
 	    c->table->turns != s->connect_turns)
@@ -615,6 +617,24 @@ static void decide(struct conn *c)
 		replay_pending(c);
 }
 
+/* The bytes turn out to be p's. Of HTTP/2, what was in flight still is: many calls share the connection. */
+static void switch_to(struct conn *c, const struct proto *p, const struct stamp *at)
+{
+	struct call *seeded = p == &proto_http2 ? generic_take(c->state) : NULL;
+
+	conn_stop(c, DONE_SWITCHED, at);
+	c->table->ops.enough(c->table->ops.ctx, c->sock, CAPTURE_ALL);
+	start_proto(c, p);
+	if (!seeded)
+		return;
+	if (c->proto) {
+		http2_seed(c->state, seeded);
+		return;
+	}
+	seeded->end_ns = at->end_ns;
+	c->sink.done(&c->sink, seeded);
+}
+
 /* A request may begin here: is it one of a protocol that could not be told before (we came in the middle of something)?
  */
 static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
@@ -623,11 +643,21 @@ static void decide_again(struct conn *c, struct bytes b, const struct stamp *at)
 	bool maybe;
 
 	p = detect(c, b, (struct bytes){ "", 0 }, &maybe);
-	if (!p)
-		return;
-	conn_stop(c, DONE_SWITCHED, at);
-	c->table->ops.enough(c->table->ops.ctx, c->sock, CAPTURE_ALL);
-	start_proto(c, p);
+	if (p)
+		switch_to(c, p, at);
+}
+
+/* Are these frames of HTTP/2 in the middle of replies? One that is cut off right at the end of a read is as likely something
+ * else: several reads of whole ones are not. */
+static bool frames_come(struct conn *c, struct bytes b)
+{
+	struct frame_chain f = frame_chain(b, FRAME_MAX_DEFAULT);
+
+	if (f.broken || (!f.ends && f.whole < FRAMES_PROVE))
+		c->frames = 0;
+	else
+		c->frames += f.whole < FRAMES_PROVE ? f.whole : FRAMES_PROVE;
+	return !f.broken && (f.proved || c->frames >= FRAMES_PROVE);
 }
 
 static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
@@ -641,15 +671,18 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 	struct stamp attach = { c->table->attach_ns, c->table->attach_ns, at->pid, at->tid,
 		                at->task };
 
-	if (c->spoke || !bytes_start(b, "HTTP/1."))
+	bool frames = !c->spoke && b.n && frames_come(c, b);
+
+	if (c->spoke || (!frames && !bytes_start(b, "HTTP/1.")))
 		return;
 	/* the snapshot had found it out already, on the socket this plaintext came through */
 	if (c->tls && tls_came_through(c, at->tid))
 		return;
-	start_proto(c, &proto_generic);
+	start_proto(c, frames ? &proto_http2 : &proto_generic);
 	if (!c->proto)
 		return;
-	generic_seed(c->state, &attach, c->table->attach_ns);
+	if (!frames)
+		generic_seed(c->state, &attach, c->table->attach_ns);
 	feed(c, DIR_IN, b, gap, why, at);
 }
 
@@ -662,6 +695,9 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 	c->spoke |= dir == DIR_OUT;
 	if (c->proto == &proto_generic && dir == DIR_OUT && b.n && !c->ciphertext)
 		decide_again(c, b, at);
+	else if (c->proto == &proto_generic && b.n && !c->ciphertext && !c->from_start && !c->tls &&
+	         frames_come(c, b))
+		switch_to(c, &proto_http2, at);
 	if (c->proto) {
 		if (b.n)
 			c->proto->feed(c->state, dir, b, at);

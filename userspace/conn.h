@@ -95,9 +95,10 @@ struct conn {
 	int32_t fd;            /* snapshot: its descriptor in pid */
 	bool outstanding;      /* snapshot: a request was */
 	uint8_t handshake;     /* enum handshake of a ciphertext socket */
-	bool idle;             /* snapshot: nothing was outstanding */
-	bool spoke;            /* a request was seen */
-	bool noted;            /* a thread may hold it, see held_forget() */
+	uint8_t frames; /* of HTTP/2, whole ones that came in a row while that was not known */
+	bool idle;      /* snapshot: nothing was outstanding */
+	bool spoke;     /* a request was seen */
+	bool noted;     /* a thread may hold it, see held_forget() */
 
 	/* cipher.c's and tls_bind.c's own */
 	struct buf hello; /* a ClientHello that is not whole */

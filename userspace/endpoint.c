@@ -371,7 +371,7 @@ void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e,
 {
 	const char *path = strchr(*c->request ? c->request : c->op, '/'),
 		   *colon = strrchr(e->addr, ':');
-	bool http = c->proto && strcmp(c->proto, "http") == 0;
+	bool http = call_over_http(c);
 	uint16_t port = colon ? (uint16_t)atoi(colon + 1) : 0;
 
 	if (c->class == CALL_HEARTBEAT)
@@ -382,6 +382,6 @@ void endpoint_classify(const struct endpoint_rules *r, const struct endpoint *e,
 		c->class = CALL_HEARTBEAT;
 	else if (e->class == CALL_STORAGE)
 		c->class = CALL_STORAGE;
-	else if (e->class == CALL_LLM && (!http || is_users_llm(r, e, port)))
+	else if (e->class == CALL_LLM && (!http || !c->op_known || is_users_llm(r, e, port)))
 		c->class = CALL_LLM;
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/times.h"
+
 /* Calls found in one snapshot by who waits for them; a loop with more is beyond telling anyway. */
 #define AWAITED_MAX 1024
 
@@ -84,7 +86,8 @@ static struct call_client client_of(struct pipeline *p, const struct tracked *t)
 	struct call_client client = { 0 };
 
 	for (struct tracked *o = far ? p->open : NULL; o; o = o->next) {
-		if ((o->conn != far && o->conn != far->peer) || o->call.inbound)
+		if ((o->conn != far && o->conn != far->peer) || o->call.inbound ||
+		    o->call.stream != t->call.stream)
 			continue;
 		client = (struct call_client){ o->call.id,
 			                       o->call.class,
@@ -300,6 +303,18 @@ void calls_give_up_late(struct pipeline *p)
 	p->nlate = 0;
 }
 
+/* Where calls share a connection: were there bytes of this one among them? Of none are those that only keep the connection. */
+static bool moves(struct tracked *t, int dir, uint64_t ts_ns)
+{
+	const struct call *c = &t->call;
+	uint64_t told = t->moved_out;
+
+	if (dir == DIR_IN)
+		return later(c->first_byte_ns, c->last_byte_ns) == ts_ns;
+	t->moved_out = c->bytes_out;
+	return c->bytes_out != told;
+}
+
 /* Bytes moved: which of them were content? */
 static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 {
@@ -308,7 +323,8 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 	for (struct tracked *t = p->open; t; t = t->next) {
 		struct call *c = &t->call;
 
-		if (t->conn != conn || c->blocks)
+		if (t->conn != conn || c->blocks ||
+		    (conn->proto && conn->proto->shared && !moves(t, dir, ts_ns)))
 			continue;
 		if (!t->opened) /* the class may be known before the request is complete */
 			classify(p, t), tell(p, t, false);

@@ -38,6 +38,7 @@ struct tracked {
 	bool opened, sent;    /* the turn engine knows */
 	bool other_told;      /* ... of it as a call to a server of unknown kind */
 	bool slow, slow_said; /* now; in the log */
+	uint64_t moved_out;   /* bytes of its request already counted as progress */
 	uint64_t content_ns;  /* newest content already counted as progress */
 	struct tracked *prev, *next;
 };

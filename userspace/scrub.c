@@ -88,8 +88,8 @@ struct scrub {
 	bool scrubbed; /* the recording holds EV_BODY */
 };
 
-static const struct masker *const maskers[] = { &masker_tls, &masker_http, &masker_redis,
-	                                        &masker_postgres, NULL };
+static const struct masker *const maskers[] = { &masker_tls,   &masker_http2,    &masker_http,
+	                                        &masker_redis, &masker_postgres, NULL };
 
 /* ===== Queue ===== */
 

@@ -155,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	unsigned what = n ? (unsigned)(data[0] - '0') : 99;
 	char *copy;
 
-	if (what > 10)
+	if (what > 11)
 		return 0;
 	copy = malloc(n);
 	memcpy(copy, data + 1, n - 1);
@@ -167,6 +167,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		recording(EV_DATA, copy, n - 1);
 	else if (what == 9)
 		protocol(&masker_lines, copy, n - 1);
+	else if (what == 11) /* ';' */
+		protocol(&masker_http2, copy, n - 1);
 	else
 		recording(EV_WRITE, copy, n - 1);
 	free(copy);

@@ -154,8 +154,8 @@ static void test_llm(void)
 	c.llm = llm_call_new();
 	strcpy(c.llm->said.finish_reason, "length");
 	strcpy(c.llm->said.request_id, "req_1");
-	c.llm->said.limit = LIMIT_SILENCE;
-	c.llm->said.limit_s = 600;
+	c.limit = LIMIT_SILENCE;
+	c.limit_s = 600;
 	c.llm->said.quota.tokens = 7;
 	c.llm->said.quota.tokens_reset_s = 0.5;
 	o = calls_json(&c, &llm_place, &turn, OFFSET);
@@ -165,8 +165,8 @@ static void test_llm(void)
 	      real(json_object_get(o, "limits_left"), "tokens_reset_s") == 0.5 &&
 	      null(json_object_get(o, "limits_left"), "requests"));
 	json_decref(o);
-	c.llm->said.limit = LIMIT_NONE;
-	c.llm->said.limit_s = -1;
+	c.limit = LIMIT_NONE;
+	c.limit_s = -1;
 	o = calls_json(&c, &llm_place, &turn, OFFSET);
 	CHECK(is(o, "client_timeout_of", "none") && null(o, "client_timeout_s"));
 	json_decref(o);

@@ -67,6 +67,19 @@ struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, stru
 	return l;
 }
 
+struct llm *llm_new_unnamed(struct call *c, struct bytes host)
+{
+	(void)c;
+	(void)host;
+	heard.disorder = true; /* a request line is never missing */
+	return NULL;
+}
+
+struct llm *llm_new_grpc_unnamed(struct call *c, struct bytes message)
+{
+	return llm_new_unnamed(c, message);
+}
+
 void llm_free(struct llm *l)
 {
 	if (!l)
@@ -142,6 +155,16 @@ void llm_response_gap(struct llm *l, uint64_t n)
 	(void)l;
 	heard.disorder |= n == 0;
 	write_gap(heard.reply, &heard.nreply);
+}
+
+void llm_grpc_message(struct llm *l, bool request, struct bytes message, bool cut, uint64_t ts_ns)
+{
+	(void)l;
+	(void)request;
+	(void)message;
+	(void)cut;
+	(void)ts_ns;
+	heard.disorder = true; /* gRPC does not come over HTTP/1 */
 }
 
 void llm_response_end(struct llm *l, bool complete)

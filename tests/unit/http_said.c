@@ -33,12 +33,12 @@ static bool says(const char *lines, enum limit_said limit, double s)
 
 	for (size_t step = 0; step < 40; step++) {
 		struct http_head h;
-		struct llm_call *l = llm_call_new();
+		struct call *c = call_new();
 
 		read_head(&h, lines, step);
-		http_said_request(&h, l);
-		same &= l->said.limit == limit && l->said.limit_s == s;
-		llm_call_free(l);
+		http_said_request(&h, c);
+		same &= c->limit == limit && c->limit_s == s;
+		call_free(c);
 	}
 	return same;
 }

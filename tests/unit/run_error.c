@@ -654,8 +654,8 @@ static void said(void)
 
 	TEST("where no armed timer tells, the client's own words in the request do");
 	world_loop(&w);
-	w.call.llm->said.limit = LIMIT_SILENCE;
-	w.call.llm->said.limit_s = (double)(NOW - w.call.sent_ns) / 1e9 + 60;
+	w.call.limit = LIMIT_SILENCE;
+	w.call.limit_s = (double)(NOW - w.call.sent_ns) / 1e9 + 60;
 	CHECK(!strcmp(wake(&w), "at"));
 	CHECK(says(&w, "; the client set a timeout of ") && says(&w, ": it gives up in 1 m 0 s"));
 	CHECK(is(w.doc, "in_flight.0.client_timeout_of", "silence") &&
@@ -664,20 +664,20 @@ static void said(void)
 
 	TEST("one that should be over, or only held until the reply began, ends nothing");
 	world_loop(&w);
-	w.call.llm->said.limit = LIMIT_SILENCE;
-	w.call.llm->said.limit_s = 1;
+	w.call.limit = LIMIT_SILENCE;
+	w.call.limit_s = 1;
 	CHECK(!strcmp(wake(&w), "unknown") && !says(&w, "gives up"));
 	world_loop_free(&w);
 	world_loop(&w);
-	w.call.llm->said.limit = LIMIT_HEAD;
-	w.call.llm->said.limit_s = 1e6;
+	w.call.limit = LIMIT_HEAD;
+	w.call.limit_s = 1e6;
 	w.call.first_byte_ns = w.call.last_byte_ns = w.call.sent_ns + S;
 	CHECK(strcmp(wake(&w), "at") != 0 && !says(&w, "gives up"));
 	world_loop_free(&w);
 
 	TEST("that it set none is told, and is no wake-up");
 	world_loop(&w);
-	w.call.llm->said.limit = LIMIT_NONE;
+	w.call.limit = LIMIT_NONE;
 	w.thread.timeout_ns = (int64_t)(31320 * S + 600 * S);
 	CHECK(!strcmp(wake(&w), "unknown") && says(&w, "; the client set no read timeout"));
 	CHECK(is(w.doc, "in_flight.0.client_timeout_of", "none"));
@@ -686,8 +686,8 @@ static void said(void)
 	TEST("a wait on that socket alone, with nothing armed, is a fact against words");
 	world_make(&w);
 	w.call.llm = llm_call_new();
-	w.call.llm->said.limit = LIMIT_SILENCE;
-	w.call.llm->said.limit_s = 1e6;
+	w.call.limit = LIMIT_SILENCE;
+	w.call.limit_s = 1e6;
 	CHECK(!strcmp(wake(&w), "never"));
 	world_loop_free(&w);
 }

@@ -222,7 +222,7 @@ static void seen_done(void *ctx, struct conn *conn, struct call *c)
 		    (unsigned long long)l->first_content_ns, (unsigned long long)l->last_content_ns,
 		    l->finished, (long long)l->tokens.in, (long long)l->tokens.out,
 		    (long long)l->tokens.cached, (long long)l->tokens.reasoning, l->said.finish_reason,
-		    l->said.limit, l->said.limit_s, (long long)l->said.quota.tokens, l->said.quota.tokens_reset_s,
+		    c->limit, c->limit_s, (long long)l->said.quota.tokens, l->said.quota.tokens_reset_s,
 		    l->history.complete);
 		for (uint32_t i = 0; i < l->history.n; i++)
 			say(s, " %d:%d", l->history.messages[i].role,

@@ -219,12 +219,12 @@ static struct ending ending(const struct facts *f, const struct cause *c)
 	else if (c->wake.answer == WAKE_AT && f->said)
 		snprintf(e.text, sizeof(e.text),
 		         "; the client set a timeout of %s: it gives up in %s",
-		         seconds_of(f->call->llm->said.limit_s).text,
+		         seconds_of(f->call->limit_s).text,
 		         duration_of(age(c->wake.at_ns, f->look->now_ns)).text);
 	else if (c->wake.answer == WAKE_AT)
 		snprintf(e.text, sizeof(e.text), "; its time limit ends the wait in %s",
 		         duration_of(age(c->wake.at_ns, f->look->now_ns)).text);
-	else if (f->call->llm && f->call->llm->said.limit == LIMIT_NONE)
+	else if (f->call->limit == LIMIT_NONE)
 		snprintf(e.text, sizeof(e.text), "; the client set no read timeout");
 	return e;
 }
@@ -402,21 +402,24 @@ static void socket_evidence(const struct facts *f, struct cause *c)
 }
 
 /* What the fields of request and reply say. */
-static void said_evidence(const struct llm_call *l, struct cause *c)
+static void said_evidence(const struct call *call, struct cause *c)
 {
-	if (l->said.limit == LIMIT_SILENCE)
+	if (call->limit == LIMIT_SILENCE)
 		cause_evidence(c,
 		               "as its request says, the client waits %s for a byte of the reply",
-		               seconds_of(l->said.limit_s).text);
-	if (l->said.limit == LIMIT_HEAD)
+		               seconds_of(call->limit_s).text);
+	if (call->limit == LIMIT_CALL)
+		cause_evidence(c, "as its request says, the client waits %s for the whole call",
+		               seconds_of(call->limit_s).text);
+	if (call->limit == LIMIT_HEAD)
 		cause_evidence(c, "as its request says, the client waits %s for the reply to begin",
-		               seconds_of(l->said.limit_s).text);
-	if (l->said.limit == LIMIT_NONE)
+		               seconds_of(call->limit_s).text);
+	if (call->limit == LIMIT_NONE)
 		cause_evidence(c, "the client set no read timeout: its SDK says one with every "
 		                  "request that has one, and this one has none");
-	if (*l->said.request_id)
+	if (call->llm && *call->llm->said.request_id)
 		cause_evidence(c, "the provider's support knows this call as request id %s",
-		               l->said.request_id);
+		               call->llm->said.request_id);
 }
 
 static void call_evidence(const struct facts *f, struct cause *c)
@@ -439,8 +442,7 @@ static void call_evidence(const struct facts *f, struct cause *c)
 	if (call->last_byte_ns && call->last_byte_ns > call_silent_since(call))
 		cause_evidence(c, "bytes that are no content came %s ago",
 		               duration_of(age(f->look->now_ns, call->last_byte_ns)).text);
-	if (call->llm)
-		said_evidence(call->llm, c);
+	said_evidence(call, c);
 	if (call->partial != PARTIAL_NONE && call->partial != PARTIAL_ATTACHED_LATE)
 		cause_evidence(c, "not all of the call was seen: %s", partial_name(call->partial));
 }
@@ -583,12 +585,12 @@ static void wake_from_socket(const struct facts *f, struct cause *c)
 /* When the client gives up by what its request said, 0 not said or no longer in effect. */
 static uint64_t said_until(const struct call *call)
 {
-	const struct llm_call *l = call->llm;
-	uint64_t limit_ns = l && l->said.limit_s > 0 ? (uint64_t)(l->said.limit_s * NS_PER_S) : 0, from = 0;
+	uint64_t limit_ns = call->limit_s > 0 ? (uint64_t)(call->limit_s * NS_PER_S) : 0, from = 0;
 
-	if (limit_ns && l->said.limit == LIMIT_HEAD && !call->first_byte_ns)
+	if (limit_ns &&
+	    (call->limit == LIMIT_CALL || (call->limit == LIMIT_HEAD && !call->first_byte_ns)))
 		from = call->request_ns;
-	if (limit_ns && l->said.limit == LIMIT_SILENCE)
+	if (limit_ns && call->limit == LIMIT_SILENCE)
 		from = call->last_byte_ns > call->sent_ns ? call->last_byte_ns : call->sent_ns;
 	return from ? from + limit_ns : 0;
 }
@@ -600,7 +602,7 @@ static bool wake_by_said(struct facts *f, struct cause *c)
 
 	if (!until_ns)
 		return false;
-	limit = seconds_of(f->call->llm->said.limit_s);
+	limit = seconds_of(f->call->limit_s);
 	if (until_ns < f->look->now_ns) {
 		cause_wake(c, WAKE_UNKNOWN, 0,
 		           "the client said in its request that it waits %s, and that is over",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "llm/grpc.h"
 #include "llm/path.h"
 #include "llm/reply.h"
 #include "llm/request.h"
@@ -15,34 +16,58 @@ struct llm {
 	bool sure; /* the request has shown that it is one */
 	struct request request;
 	struct reply reply;
+	struct llm_grpc grpc; /* in place of the two, where path.grpc is set */
 };
 
-struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host)
+static struct llm *reader_new(struct call *c, const struct llm_path *p)
 {
-	struct llm_path p;
-	struct llm_call *call;
-	struct llm *l;
+	struct llm *l = calloc(1, sizeof(*l));
+	struct llm_call *call = llm_call_new();
 
-	llm_path_read(&p, method, path, host);
-	if (p.kind == LLM_NONE)
-		return NULL;
-	l = calloc(1, sizeof(*l));
-	call = llm_call_new();
 	if (!l || !call) {
 		free(l);
 		llm_call_free(call);
 		return NULL;
 	}
-	call->kind = p.kind;
-	call->streamed = p.streams;
-	snprintf(call->provider, sizeof(call->provider), "%s", p.provider);
-	memcpy(call->model, p.model, sizeof(call->model));
+	call->kind = p->kind;
+	call->streamed = p->streams;
+	snprintf(call->provider, sizeof(call->provider), "%s", p->provider);
+	memcpy(call->model, p->model, sizeof(call->model));
 	l->call = c;
-	l->path = p;
+	l->path = *p;
 	c->llm = call;
 	request_init(&l->request, call, &l->path);
-	reply_init(&l->reply, c, p.array);
+	reply_init(&l->reply, c, p->array);
+	llm_grpc_init(&l->grpc, c, p->kind);
 	return l;
+}
+
+struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host)
+{
+	struct llm_path p;
+
+	llm_path_read(&p, method, path, host);
+	return p.kind == LLM_NONE ? NULL : reader_new(c, &p);
+}
+
+struct llm *llm_new_unnamed(struct call *c, struct bytes host)
+{
+	const char *provider = llm_provider_of_host(host);
+	struct llm_path p = { .kind = LLM_CHAT, .shape = SHAPE_OPENAI, .guessed = true };
+
+	p.provider = provider ? provider : "";
+	return reader_new(c, &p);
+}
+
+struct llm *llm_new_grpc_unnamed(struct call *c, struct bytes message)
+{
+	struct llm_path p = { .kind = LLM_CHAT,
+		              .shape = SHAPE_GEMINI,
+		              .grpc = true,
+		              .guessed = true,
+		              .provider = "gemini" };
+
+	return llm_grpc_is_chat(message) ? reader_new(c, &p) : NULL;
 }
 
 void llm_free(struct llm *l)
@@ -51,6 +76,7 @@ void llm_free(struct llm *l)
 		return;
 	request_free(&l->request);
 	reply_free(&l->reply);
+	llm_grpc_free(&l->grpc);
 	free(l);
 }
 
@@ -61,13 +87,17 @@ void llm_request_body(struct llm *l, struct bytes b)
 
 void llm_request_gap(struct llm *l, uint64_t n)
 {
-	if (n)
+	if (l->path.grpc)
+		llm_grpc_request(&l->grpc, bytes_of(""), true);
+	else if (n)
 		request_gap(&l->request);
 }
 
 bool llm_request_end(struct llm *l)
 {
-	l->sure = request_end(&l->request);
+	if (l->path.grpc)
+		llm_grpc_request_end(&l->grpc);
+	l->sure = l->path.grpc || request_end(&l->request);
 	if (l->sure)
 		return true;
 	llm_call_free(l->call->llm);
@@ -106,14 +136,26 @@ void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns)
 
 void llm_response_gap(struct llm *l, uint64_t n)
 {
-	if (n)
+	if (n && !l->path.grpc)
 		reply_gap(&l->reply, n);
+}
+
+void llm_grpc_message(struct llm *l, bool request, struct bytes message, bool cut, uint64_t ts_ns)
+{
+	if (l->path.grpc && request)
+		llm_grpc_request(&l->grpc, message, cut);
+	else if (l->path.grpc)
+		llm_grpc_reply(&l->grpc, message, cut, ts_ns);
 }
 
 void llm_response_end(struct llm *l, bool complete)
 {
 	struct call *c = l->call;
 
+	if (l->path.grpc) {
+		llm_grpc_end(&l->grpc, complete);
+		return;
+	}
 	reply_end(&l->reply, complete);
 	if (l->reply.all.error)
 		facts_error(&l->reply.all, c);

@@ -14,6 +14,11 @@ struct llm;
  * and local servers reuse the same paths. host may be "". NULL if not, or out of memory. c->llm is set and filled as the
  * exchange is read; c must outlive the reader. The body decides in the end (see llm_request_end). */
 struct llm *llm_new(struct call *c, struct bytes method, struct bytes path, struct bytes host);
+/* The same for a POST whose path was not seen: only a body that names a model and holds a conversation in a form that nothing
+ * else has is taken. */
+struct llm *llm_new_unnamed(struct call *c, struct bytes host);
+/* The same of gRPC, by the first message of the request: only one that is unmistakably a chat with Gemini is taken. */
+struct llm *llm_new_grpc_unnamed(struct call *c, struct bytes message);
 void llm_free(struct llm *l);
 
 void llm_request_body(struct llm *l, struct bytes b);
@@ -33,6 +38,8 @@ void llm_response_metered(struct llm *l, int64_t in, int64_t out);
 void llm_response_error(struct llm *l, struct bytes kind);
 void llm_response_body(struct llm *l, struct bytes b, uint64_t ts_ns);
 void llm_response_gap(struct llm *l, uint64_t n);
+/* gRPC, in place of the bodies above: a message, its prefix and its compression removed. cut: its end is missing, or all of it. */
+void llm_grpc_message(struct llm *l, bool request, struct bytes message, bool cut, uint64_t ts_ns);
 /* The reply ended; complete is false when the connection broke before. Sets c->status and c->error_kind when the body
  * tells more than the HTTP status (in-stream errors, refusals of quota), c->llm->finished, tokens, model. */
 void llm_response_end(struct llm *l, bool complete);

@@ -14,8 +14,17 @@ static const struct {
 	const char *within; /* must occur before the suffix, NULL anything may */
 	enum llm_kind kind;
 	enum llm_shape shape;
-	bool streams, array, vague;
+	bool streams, array, vague, grpc;
 } paths[] = {
+#define GRPC "/google.ai.generativelanguage."
+	{ ".GenerativeService/GenerateContent", GRPC, LLM_CHAT, SHAPE_GEMINI, .grpc = true },
+	{ ".GenerativeService/StreamGenerateContent", GRPC, LLM_CHAT, SHAPE_GEMINI, true,
+	  .grpc = true },
+	{ ".GenerativeService/EmbedContent", GRPC, LLM_EMBEDDING, SHAPE_GEMINI, .grpc = true },
+	{ ".GenerativeService/BatchEmbedContents", GRPC, LLM_EMBEDDING, SHAPE_GEMINI,
+	  .grpc = true },
+	{ ".GenerativeService/CountTokens", GRPC, LLM_AUXILIARY, SHAPE_GEMINI, .grpc = true },
+#undef GRPC
 	{ "/api/chat", NULL, LLM_CHAT, SHAPE_OLLAMA, true },
 	{ "/api/generate", NULL, LLM_CHAT, SHAPE_OLLAMA, true },
 	{ "/api/embed", NULL, LLM_EMBEDDING, SHAPE_OLLAMA },
@@ -224,6 +233,7 @@ static bool read_post(struct llm_path *p, struct bytes path)
 		p->streams = paths[i].streams;
 		p->array = paths[i].array;
 		p->vague = paths[i].vague;
+		p->grpc = paths[i].grpc;
 		read_model(p, path);
 		if (p->shape == SHAPE_BEDROCK)
 			read_bedrock(p);

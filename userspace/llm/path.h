@@ -20,9 +20,11 @@ struct llm_path {
 	enum llm_kind kind; /* LLM_NONE: not a path we know */
 	enum llm_shape shape;
 	bool streams;         /* the path says so, or the API does unless told otherwise */
+	bool grpc;            /* its messages are Protocol Buffers */
 	bool array;           /* streams as the elements of one JSON array, unless as SSE */
 	bool vague;           /* others have such a path, too: the body must show more of the API */
 	bool named;           /* the host is the provider's own */
+	bool guessed;         /* nothing but the body tells */
 	const char *provider; /* by host, else by shape; static */
 	char model[96];       /* from the path, "" none */
 };

@@ -98,7 +98,7 @@ static void conversation_begin(struct request *r, const struct json_token *t, co
 {
 	bool one = t->kind == JSON_STRING || (!list && t->kind == JSON_ARRAY);
 
-	if (t->kind == JSON_NULL)
+	if (t->kind == JSON_NULL || (r->path->guessed && strcmp(key, "messages") != 0))
 		return;
 	r->listed = true;
 	if (r->path->kind != LLM_CHAT)
@@ -260,6 +260,8 @@ static void push_late(struct request *r)
 
 bool request_end(struct request *r)
 {
+	if (r->path->guessed && (!r->listed || !r->call->model[0]))
+		return false;
 	if (r->gap)
 		read_tail(r);
 	if (r->gap ? r->path->vague && !(r->listed && is_meant(r)) : !is_llm(r))

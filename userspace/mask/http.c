@@ -293,7 +293,7 @@ static int on_header_field(http_parser *parser, const char *at, size_t n)
 	return 0;
 }
 
-static bool value_kept(struct bytes name)
+bool mask_header_kept(struct bytes name)
 {
 	static const char *const kept[] = {
 		"content-length",
@@ -332,7 +332,7 @@ static void value_begin(struct side *s)
 	struct bytes name = { m->name, m->nname <= NAME_MAX_LEN ? m->nname : 0 };
 
 	m->in_value = true;
-	m->keep = !m->head_done && value_kept(name); /* none of a trailer */
+	m->keep = !m->head_done && mask_header_kept(name); /* none of a trailer */
 	m->field = -1;
 	for (int i = 0; i < FIELDS && m->keep; i++)
 		if (bytes_equal(name, fields[i]))

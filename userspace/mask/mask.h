@@ -66,6 +66,9 @@ void word_break(struct mask_word *w);
 /* Is b, upper or lower case, in the NULL-terminated list? */
 bool mask_listed(const char *const *list, struct bytes b);
 
+/* Is the value of a header field of this name, in lower case, kept? */
+bool mask_header_kept(struct bytes name);
+
 /* ===== Bodies: JSON, JSON lines, server-sent events, else text ===== */
 
 enum mask_form {
@@ -147,7 +150,7 @@ struct masker {
 	void (*free)(void *m);
 };
 
-extern const struct masker masker_http, masker_redis, masker_postgres, masker_tls;
+extern const struct masker masker_http2, masker_http, masker_redis, masker_postgres, masker_tls;
 /* What HTTP hands over to; never told by its bytes. */
 extern const struct masker masker_websocket;
 /* Files and output: one direction, no requests; never told by its bytes. */

@@ -94,14 +94,15 @@ static json_t *quota(const struct llm_quota *q)
 	return o;
 }
 
-/* What client and provider say of an LLM call beside its tokens. */
-static void set_said(json_t *o, const struct llm_call *l)
+/* What client and provider say of a call beside its tokens. */
+static void set_said(json_t *o, const struct call *c)
 {
+	const struct llm_call *l = c->llm;
+
 	json_object_set_new(o, "finish_reason", metrics_text(l ? l->said.finish_reason : NULL));
 	json_object_set_new(o, "request_id", metrics_text(l ? l->said.request_id : NULL));
-	json_object_set_new(o, "client_timeout_of",
-	                    metrics_text(l ? limit_said_name(l->said.limit) : NULL));
-	json_object_set_new(o, "client_timeout_s", seconds(l ? l->said.limit_s : -1));
+	json_object_set_new(o, "client_timeout_of", metrics_text(limit_said_name(c->limit)));
+	json_object_set_new(o, "client_timeout_s", seconds(c->limit_s));
 	json_object_set_new(o, "limits_left", l ? quota(&l->said.quota) : json_null());
 }
 
@@ -133,7 +134,7 @@ json_t *calls_json(const struct call *c, const struct call_place *p, const struc
 	json_object_set_new(o, "bytes_out", json_integer((json_int_t)c->bytes_out));
 	json_object_set_new(o, "bytes_in", json_integer((json_int_t)c->bytes_in));
 	set_tokens(o, c->llm);
-	set_said(o, c->llm);
+	set_said(o, c);
 	set_outcome(o, c);
 	return o;
 }

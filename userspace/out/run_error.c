@@ -204,13 +204,17 @@ static json_t *turn_json(struct doc *d, const struct turn *t, bool open)
 
 /* ---- Calls ---- */
 
-/* What client and provider say of an LLM call. */
-static void said_set(struct doc *d, json_t *o, const struct llm_call *l)
+/* What client and provider say of a call. */
+static void said_set(struct doc *d, json_t *o, const struct call *c)
 {
-	set(d, o, "request_id", l && *l->said.request_id ? string(l->said.request_id) : json_null());
-	set(d, o, "finish_reason", l && *l->said.finish_reason ? string(l->said.finish_reason) : json_null());
-	set(d, o, "client_timeout_of", string(l ? limit_said_name(l->said.limit) : NULL));
-	set(d, o, "client_timeout_s", l && l->said.limit_s >= 0 ? json_real(l->said.limit_s) : json_null());
+	const struct llm_call *l = c->llm;
+
+	set(d, o, "request_id",
+	    l && *l->said.request_id ? string(l->said.request_id) : json_null());
+	set(d, o, "finish_reason",
+	    l && *l->said.finish_reason ? string(l->said.finish_reason) : json_null());
+	set(d, o, "client_timeout_of", string(limit_said_name(c->limit)));
+	set(d, o, "client_timeout_s", c->limit_s >= 0 ? json_real(c->limit_s) : json_null());
 }
 
 static json_t *call_json(struct doc *d, const struct call_view *v)
@@ -235,7 +239,7 @@ static json_t *call_json(struct doc *d, const struct call_view *v)
 	    c->first_byte_ns && c->start_ns ? milliseconds(age(c->first_byte_ns, c->start_ns))
 	                                    : json_null());
 	set(d, o, "partial", string(partial_name(c->partial)));
-	said_set(d, o, c->llm);
+	said_set(d, o, c);
 	return o;
 }
 

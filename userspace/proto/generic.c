@@ -191,6 +191,17 @@ void generic_seed(void *state, const struct stamp *sent, uint64_t attach_ns)
 	g->sink->sent(g->sink, g->open);
 }
 
+struct call *generic_take(void *state)
+{
+	struct generic *g = state;
+	struct call *c = g ? g->open : NULL;
+
+	if (!c || !c->at_least)
+		return NULL;
+	g->open = NULL;
+	return c;
+}
+
 const struct proto proto_generic = {
 	.name = "generic",
 	.detect = generic_detect,

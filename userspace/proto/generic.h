@@ -12,5 +12,9 @@
 /* A request was outstanding when we came; sent->end_ns is when its last byte left. Opens a call
  * that began then or earlier (at_least, partial: attached_late), whose reply is watched from
  * attach_ns on. Does nothing if a call is open already. state: of proto_generic.new(). */
-void generic_seed(void *state, const struct stamp *sent, uint64_t attach_ns);
+void generic_seed(
+	void *state, const struct stamp *sent,
+	uint64_t
+		attach_ns); /* The call that began before we came, if it is still open: the caller's from now on. NULL: there is none. */
+struct call *generic_take(void *state);
 #endif

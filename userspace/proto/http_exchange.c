@@ -7,6 +7,7 @@
 
 #include "event.h"
 #include "llm/llm.h"
+#include "proto/grpc.h"
 #include "proto/http1_line.h"
 #include "proto/http_fields.h"
 #include "proto/http_said.h"
@@ -21,6 +22,20 @@ struct http_exchange {
 	struct http_fields *fields; /* reads an inbound request while it comes, else NULL */
 	bool sent;                  /* the request is complete */
 	bool llm_socket;            /* a WebSocket at this path is an LLM's */
+	bool unnamed; /* its path was not seen: the body may tell, by its first bytes ... */
+	uint8_t nlook, look[GRPC_PREFIX];
+	uint32_t frame;  /* ... and how many of them were sent at first */
+	struct rpc *rpc; /* it is a call of gRPC, NULL not */
+};
+
+/* What gRPC adds to an exchange. */
+struct rpc {
+	struct grpc_messages messages[2]; /* by enum event_dir */
+	bool unnamed;                     /* its path was not seen */
+	bool answered;                    /* a whole message of the reply came */
+	bool told;                        /* how it went is known: */
+	enum call_status status;
+	const char *kind;
 };
 
 struct http_exchange *http_exchange_new(struct call_sink *sink, const char *proto,
@@ -49,6 +64,34 @@ struct http_exchange *http_exchange_new(struct call_sink *sink, const char *prot
 	if (c->inbound)
 		x->fields = http_fields_new();
 	return x;
+}
+
+struct http_exchange *http_exchange_late(struct call_sink *sink, const char *proto,
+                                         struct call *seeded, enum partial why,
+                                         const struct stamp *at)
+{
+	struct http_exchange *x;
+
+	if (!seeded) {
+		x = http_exchange_new(sink, proto, at);
+	} else {
+		x = calloc(1, sizeof(*x));
+		if (!x)
+			return NULL;
+		*x = (struct http_exchange){ .sink = sink, .call = seeded };
+		seeded->proto = proto;
+	}
+	if (x && x->call) {
+		x->call->at_least = true;
+		call_partial(x->call, why);
+	}
+	return x;
+}
+
+void http_exchange_stream(struct http_exchange *x, uint32_t stream)
+{
+	if (x->call)
+		x->call->stream = stream;
 }
 
 void http_exchange_head(struct http_exchange *x, struct http_head *h)
@@ -100,6 +143,43 @@ static bool method_writes(struct bytes method)
 	       !bytes_equal(method, "OPTIONS");
 }
 
+/* No memory: it is read as any other request. */
+static void rpc_begin(struct http_exchange *x, const struct http_head *h, struct bytes path)
+{
+	struct call *c = x->call;
+	bool watch;
+
+	x->rpc = calloc(1, sizeof(*x->rpc));
+	if (!x->rpc)
+		return;
+	x->rpc->messages[DIR_OUT].coding = decode_coding(http_head_field(h, FIELD_GRPC_ENCODING));
+	x->rpc->unnamed = !path.n;
+	if (!path.n)
+		return;
+	grpc_op(c->op, path);
+	if (!grpc_is_health_check(path, &watch))
+		return;
+	c->class = CALL_HEARTBEAT;
+	c->blocks = watch;
+}
+
+static void rpc_free(struct rpc *r)
+{
+	if (!r)
+		return;
+	grpc_free(&r->messages[0]);
+	grpc_free(&r->messages[1]);
+	free(r);
+}
+
+/* Who came late may not be able to read the content type; then a path like "/package.Service/Method" tells. */
+static bool is_rpc(const struct call *c, const struct http_head *h, struct bytes path)
+{
+	struct bytes type = http_head_field(h, FIELD_TYPE);
+
+	return type.n ? grpc_content_type(type) : c->stream && grpc_is_path(path);
+}
+
 /* path: where it stands in the target, behind which its query is. Of a cut target the path must be whole. */
 static struct store *store_open(struct call *c, const struct http_head *h, struct bytes method,
                                 struct bytes target, struct bytes path, bool cut)
@@ -134,18 +214,26 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	split_target(target, bytes_equal(method, "CONNECT"), &host, &path);
 	copy_shown(c->host, sizeof(c->host), host);
 	copy_shown(op, sizeof(op), path);
-	snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24), method.p,
-	         path.n ? " " : "", path.n ? op : "");
+	if (target.n)
+		snprintf(c->op, sizeof(c->op), "%.*s%s%s", (int)(method.n < 24 ? method.n : 24),
+		         method.n ? method.p : "", path.n ? " " : "", path.n ? op : "");
 	memcpy(c->request, c->op, sizeof(c->request));
-	c->op_known = true;
-	c->write = method_writes(method);
+	c->op_known = method.n && target.n;
+	c->write = method.n && method_writes(method);
 	c->retry_count = retry_count(h);
+	c->limit_s = grpc_timeout_s(http_head_field(h, FIELD_GRPC_TIMEOUT));
+	c->limit = c->limit_s >= 0 ? LIMIT_CALL : LIMIT_UNSAID;
+	if (is_rpc(c, h, path))
+		rpc_begin(x, h, path);
 	x->llm_socket = llm_socket(path);
-	if (!cut)
+	x->unnamed = !target.n && c->stream && (!method.n || bytes_equal(method, "POST"));
+	if (x->unnamed && !x->rpc)
+		x->llm = llm_new_unnamed(c, bytes_of(c->host));
+	else if (!cut)
 		x->llm = llm_new(c, method, path, bytes_of(c->host));
 	if (x->llm && c->llm)
-		http_said_request(h, c->llm);
-	if (!x->llm)
+		http_said_request(h, c);
+	if (!x->llm && target.n)
 		x->store = store_open(c, h, method, target, path, cut);
 }
 
@@ -213,11 +301,45 @@ static void llm_head(struct http_exchange *x, const struct http_head *h, unsigne
 	llm_response_error(x->llm, error);
 }
 
+/* Where gRPC has nothing to reply, the outcome is in the head and there are no trailers. */
+static void rpc_status(struct http_exchange *x, const struct http_head *h)
+{
+	struct rpc *r = x->rpc;
+	enum call_status status;
+	const char *kind;
+
+	if (!r || !grpc_outcome(http_head_field(h, FIELD_GRPC_STATUS), &status, &kind))
+		return;
+	r->told = true;
+	r->status = status;
+	r->kind = kind;
+}
+
+void http_exchange_trailers(struct http_exchange *x, const struct http_head *h,
+                            unsigned int unknown)
+{
+	struct rpc *r = x->rpc;
+
+	if (!r)
+		return;
+	rpc_status(x, h);
+	/* One field that we came too late to read: of a failure there would be a second one, its message. */
+	if (!r->told && r->answered && unknown == 1) {
+		r->told = true;
+		r->status = CALL_OK;
+		r->kind = "";
+	}
+}
+
 void http_exchange_reply(struct http_exchange *x, const struct http_head *h, unsigned int status)
 {
 	if (!x->call)
 		return;
 	x->call->retry_after_s = http_said_retry_after(h);
+	if (x->rpc)
+		x->rpc->messages[DIR_IN].coding =
+			decode_coding(http_head_field(h, FIELD_GRPC_ENCODING));
+	rpc_status(x, h);
 	if (x->llm)
 		llm_head(x, h, status);
 	if (!x->store)
@@ -257,29 +379,77 @@ void http_exchange_count_in(struct http_exchange *x, uint64_t n, const struct st
 
 bool http_exchange_is_read(const struct http_exchange *x, int dir)
 {
-	if (dir == DIR_IN && x->store)
+	if (dir == DIR_IN && x->store && !x->rpc)
 		return store_reads(x->store);
-	return x->llm || (x->fields && dir == DIR_OUT);
+	return x->llm || x->rpc || x->unnamed || (x->fields && dir == DIR_OUT);
+}
+
+static void body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_ns)
+{
+	if (x->rpc)
+		grpc_feed(&x->rpc->messages[dir == DIR_OUT], x, dir, b, ts_ns);
+	else if (dir == DIR_IN && x->store)
+		store_response_body(x->store, b);
+	else if (x->llm && dir == DIR_OUT)
+		llm_request_body(x->llm, b);
+	else if (x->llm)
+		llm_response_body(x->llm, b, ts_ns);
+}
+
+static void rpc_found(struct http_exchange *x)
+{
+	llm_free(x->llm);
+	x->llm = NULL;
+	llm_call_free(x->call->llm);
+	x->call->llm = NULL;
+	x->rpc = calloc(1, sizeof(*x->rpc));
+	if (x->rpc)
+		x->rpc->unnamed = true;
+}
+
+/* Neither path nor content type could be read: does the body begin with a message of gRPC? Returns what follows the bytes that
+ * tell. */
+static struct bytes rpc_look(struct http_exchange *x, struct bytes b, uint64_t ts_ns)
+{
+	struct bytes head = { (const char *)x->look, GRPC_PREFIX };
+
+	while (x->nlook < GRPC_PREFIX && b.n) {
+		x->look[x->nlook++] = (uint8_t)b.p[0];
+		b = bytes_from(b, 1);
+	}
+	if (x->nlook < GRPC_PREFIX)
+		return b;
+	x->unnamed = false;
+	if (grpc_fills(head, x->frame))
+		rpc_found(x);
+	body(x, DIR_OUT, head, ts_ns);
+	return b;
+}
+
+void http_exchange_frame(struct http_exchange *x, uint32_t n)
+{
+	if (!x->frame)
+		x->frame = n;
 }
 
 void http_exchange_body(struct http_exchange *x, int dir, struct bytes b, uint64_t ts_ns)
 {
 	if (dir == DIR_OUT && x->fields)
 		http_fields_body(x->fields, b);
-	if (dir == DIR_IN && x->store)
-		store_response_body(x->store, b);
-	if (!x->llm)
-		return;
-	if (dir == DIR_OUT)
-		llm_request_body(x->llm, b);
-	else
-		llm_response_body(x->llm, b, ts_ns);
+	if (x->unnamed && !x->rpc && dir == DIR_OUT)
+		b = rpc_look(x, b, ts_ns);
+	if (b.n)
+		body(x, dir, b, ts_ns);
 }
 
 void http_exchange_body_gap(struct http_exchange *x, int dir, uint64_t n)
 {
 	if (dir == DIR_OUT && x->fields)
 		http_fields_gap(x->fields);
+	if (x->rpc) {
+		grpc_gap(&x->rpc->messages[dir == DIR_OUT], x, dir, n, 0);
+		return;
+	}
 	if (dir == DIR_IN && x->store)
 		store_response_gap(x->store, n);
 	if (!x->llm)
@@ -297,6 +467,28 @@ void http_exchange_partial(struct http_exchange *x, enum partial why)
 		call_partial(x->call, why);
 }
 
+void http_exchange_grpc_message(struct http_exchange *x, int dir, struct bytes message, bool cut,
+                                uint64_t ts_ns)
+{
+	if (dir == DIR_IN && !cut)
+		x->rpc->answered = true;
+	if (x->rpc->unnamed && dir == DIR_OUT && !cut && !x->llm)
+		x->llm = llm_new_grpc_unnamed(x->call, message);
+	if (x->store && dir == DIR_IN)
+		store_grpc_message(x->store, message, cut);
+	if (x->llm)
+		llm_grpc_message(x->llm, dir == DIR_OUT, message, cut, ts_ns);
+}
+
+bool http_exchange_overdue(const struct http_exchange *x, const struct stamp *at)
+{
+	const struct call *c = x->call;
+
+	/* the client counts from before it wrote the header, which says no more than whole units */
+	return c && c->limit == LIMIT_CALL && !c->at_least && at->end_ns > c->start_ns &&
+	       (double)(at->end_ns - c->start_ns) / 1e9 >= c->limit_s * 0.98;
+}
+
 void http_exchange_unseen(struct http_exchange *x, enum partial why)
 {
 	if (x->call)
@@ -305,13 +497,27 @@ void http_exchange_unseen(struct http_exchange *x, enum partial why)
 
 /* ---- the end ---- */
 
+/* HTTP's own status is 200 whatever became of the call. */
+static void rpc_outcome(const struct rpc *r, struct call *c)
+{
+	if (r->told) {
+		c->status = r->status;
+		snprintf(c->error_kind, sizeof(c->error_kind), "%s", r->kind);
+	} else if (c->status == CALL_OK) { /* where it stands was not seen */
+		c->status = CALL_UNKNOWN;
+	}
+}
+
 /* The outcome as far as the peer told it. */
-static void outcome(struct call *c, enum call_status status, const char *kind)
+static void outcome(const struct http_exchange *x, struct call *c, enum call_status status,
+                    const char *kind)
 {
 	int http = c->http_status;
 
 	c->status = status;
 	snprintf(c->error_kind, sizeof(c->error_kind), "%s", kind);
+	if (http < 400 && x->rpc)
+		rpc_outcome(x->rpc, c);
 	if (http < 400)
 		return;
 	c->status = http == 429 ? CALL_RATE_LIMITED : CALL_ERROR;
@@ -325,10 +531,11 @@ void http_exchange_end(struct http_exchange *x, enum call_status status, const c
 	struct call *c = x->call;
 
 	if (!c) {
+		rpc_free(x->rpc);
 		free(x);
 		return;
 	}
-	outcome(c, status, kind);
+	outcome(x, c, status, kind);
 	if (x->llm && !x->sent)
 		llm_request_gap(x->llm, GAP_UNKNOWN);
 	if (!x->sent)
@@ -345,6 +552,7 @@ void http_exchange_end(struct http_exchange *x, enum call_status status, const c
 	if (c->status == CALL_OK)
 		c->error_kind[0] = '\0';
 	c->end_ns = at->end_ns;
+	rpc_free(x->rpc);
 	free(x);
 	sink->done(sink, c);
 }

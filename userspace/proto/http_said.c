@@ -46,27 +46,27 @@ static bool says_server_timeout(const struct http_head *h)
 }
 
 static bool take(const struct http_head *h, enum http_field id, enum limit_said said,
-                 struct llm_call *l)
+                 struct call *c)
 {
 	double s = http_head_number(h, id);
 
 	if (s <= 0 || s > SECONDS_MAX)
 		return false;
-	l->said.limit = said;
-	l->said.limit_s = s;
+	c->limit = said;
+	c->limit_s = s;
 	return true;
 }
 
-void http_said_request(const struct http_head *h, struct llm_call *l)
+void http_said_request(const struct http_head *h, struct call *c)
 {
-	if (take(h, FIELD_READ_TIMEOUT, LIMIT_SILENCE, l) ||
-	    take(h, FIELD_TIMEOUT, LIMIT_HEAD, l) ||
-	    take(h, FIELD_SERVER_TIMEOUT, LIMIT_SILENCE, l))
+	if (take(h, FIELD_READ_TIMEOUT, LIMIT_SILENCE, c) ||
+	    take(h, FIELD_TIMEOUT, LIMIT_HEAD, c) ||
+	    take(h, FIELD_SERVER_TIMEOUT, LIMIT_SILENCE, c))
 		return;
 	if (has(h, FIELD_READ_TIMEOUT) || has(h, FIELD_TIMEOUT) || has(h, FIELD_SERVER_TIMEOUT))
 		return; /* not understood: nothing is proven */
 	if (says_read_timeout(h) || says_server_timeout(h))
-		l->said.limit = LIMIT_NONE;
+		c->limit = LIMIT_NONE;
 }
 
 /* ---- the reply ---- */

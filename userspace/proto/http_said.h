@@ -8,7 +8,7 @@
 #include "call.h"
 #include "proto/http_head.h"
 
-void http_said_request(const struct http_head *h, struct llm_call *l);
+void http_said_request(const struct http_head *h, struct call *c);
 void http_said_reply(const struct http_head *h, struct llm_call *l);
 /* Seconds the reply asks to wait before another try, -1 not told. */
 double http_said_retry_after(const struct http_head *h);

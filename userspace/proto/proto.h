@@ -46,6 +46,7 @@ struct proto_hint {
 
 struct proto {
 	const char *name;
+	bool shared; /* calls share the connection: what moves is only those calls' that count it */
 	/* Whether the bytes seen so far, out of our side and into it, are this protocol's. Either may be empty. Must not
 	 * say YES for another protocol's bytes; PROTO_MAYBE asks for more. */
 	enum proto_match (*detect)(struct bytes out, struct bytes in,
@@ -61,7 +62,7 @@ struct proto {
 	void (*free)(void *state); /* after done(); free(NULL) is fine */
 };
 
-extern const struct proto proto_http1, proto_redis, proto_postgres, proto_mysql, proto_mongodb,
+extern const struct proto proto_http2, proto_http1, proto_redis, proto_postgres, proto_mysql, proto_mongodb,
 	proto_bolt, proto_memcached, proto_generic;
 
 /* The table in order of detection, NULL at the end; generic, which takes anything, is not in it. */

@@ -542,7 +542,7 @@ static bool is_chat(const struct call *c)
 		return false;
 	if (c->llm)
 		return c->llm->kind == LLM_CHAT;
-	return !(c->proto && strcmp(c->proto, "http") == 0 && c->op[0]);
+	return !(call_over_http(c) && c->op[0]);
 }
 
 static void llm_source_request(void *state, const struct call *c, uint64_t lane_turn,
