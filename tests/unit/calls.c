@@ -172,6 +172,7 @@ static void test_llm(void)
 	json_decref(o);
 	llm_call_free(c.llm);
 	c.llm = NULL;
+	c.limit = LIMIT_UNSAID;
 	o = calls_json(&c, &llm_place, &turn, OFFSET);
 	CHECK(null(o, "finish_reason") && null(o, "request_id") && null(o, "limits_left") &&
 	      null(o, "client_timeout_of"));

@@ -192,8 +192,9 @@ static void mute_end(struct memcached *m, const struct stamp *at)
 	m->mute = NULL;
 	if (!c)
 		return;
-	c->sent_ns = c->end_ns = at->end_ns;
+	c->sent_ns = at->end_ns;
 	m->calls.sink->sent(m->calls.sink, c);
+	c->end_ns = at->end_ns;
 	m->calls.sink->done(m->calls.sink, c);
 }
 
