@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "command.h"
+#include "file_store.h"
 #include "host_features.h"
 #include "procfs.h"
 #include "source.h"
@@ -83,7 +84,26 @@ static int check_process(uint32_t pid)
 struct told {
 	struct turns_hints hints;
 	struct endpoint_rules *rules;
+	bool files; /* databases in files were said */
 };
+
+/* A database that the process itself has open has no connection that could be timed. */
+static void say_file(struct told *told, const struct ev_fd *e)
+{
+	struct bytes open = { e->text, e->h.size - sizeof(*e) }, path = file_store_path(open);
+	char text[256], name[512];
+
+	/* its companions are open beside it */
+	if (path.n != open.n || path.n >= sizeof(text))
+		return;
+	if (!told->files)
+		printf("\nDatabases in files, not timed (their time is the program's own):\n");
+	told->files = true;
+	memcpy(text, path.p, path.n);
+	text[path.n] = '\0';
+	text_clean(name, sizeof(name), text, false);
+	printf("  %s\n", name);
+}
 
 static void hint(void *ctx, const struct event *e)
 {
@@ -92,6 +112,8 @@ static void hint(void *ctx, const struct event *e)
 	turns_hint(&told->hints, e);
 	if (e->type == EV_NAME && told->rules)
 		endpoint_rules_add_name(told->rules, (const void *)e);
+	if (e->type == EV_FD)
+		say_file(told, (const void *)e);
 }
 
 static void say_layer(void *ctx, const char *host, uint16_t port, const char *label)
