@@ -99,7 +99,7 @@ class Silent(CallTest):
         self.hung["urllib"].grow_old()
         status, out, err = tool(str(self.hung["urllib"].pid))
         self.assertEqual(status, EXIT_STUCK, out + err)
-        self.assertRegex(unwrapped(out), re.escape(f"stuck: {OPERATION} to {self.place()} (LLM) sent ") + r"[\d.]+ s ago, "
+        self.assertRegex(unwrapped(out), re.escape(f"stuck: {OPERATION} to {self.place()} (LLM) sent ") + r"[\d.ms ]+ s ago, "
                          r"acknowledged, no byte since; no timeout and no keep-alive: it will wait for ever "
                          r"ask \(hang_calls\.py:\d+\) <- goes_on \(hang_calls\.py:\d+\) <- with_urllib \(hang_calls\.py:\d+\)")
 
