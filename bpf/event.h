@@ -76,7 +76,9 @@ enum event_flag {
 	EVF_ONCPU = 1 << 9,   /* thread: was running when looked at */
 	EVF_LISTEN = 1 << 10, /* socket: listens */
 	EVF_ROOT = 1 << 11,   /* process: a target itself, by PID or by its command line */
-	EVF_IN_TLS = 1 << 12, /* data: moved inside a TLS object's call of this direction: EV_TLS follows */
+	EVF_IN_TLS =
+		1
+		<< 12, /* data: moved inside a TLS object's call of this direction: EV_TLS follows */
 };
 
 #define TIMEOUT_NONE (-1)    /* waits with no time limit */

@@ -57,7 +57,7 @@ struct conns {
 	uint64_t ids, forgotten;
 	bool seeding; /* the first snapshot has not ended */
 	uint64_t attach_ns;
-	struct buf body;      /* of a slice whose blocks are several, those that came */
+	struct buf body; /* of a slice whose blocks are several, those that came */
 	uint64_t
 		record_adds; /* bytes a record added to its plaintext in the newest join by length */
 	uint64_t last, turns; /* socket used last by anybody, and how often that changed */

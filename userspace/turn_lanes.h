@@ -58,10 +58,10 @@ struct record {
 	uint64_t request_ns, first_byte_ns, bytes_out, bytes_in;
 	double retry_after_s; /* < 0 none */
 	struct llm_said said;
-	uint64_t user;        /* hash of the user's message it carries last, 0 not known */
-	uint64_t logical;     /* the call it is an attempt of */
-	uint32_t attempt;     /* from 1 */
-	uint64_t failed_ns;   /* when the attempt before ended, 0 first */
+	uint64_t user;      /* hash of the user's message it carries last, 0 not known */
+	uint64_t logical;   /* the call it is an attempt of */
+	uint32_t attempt;   /* from 1 */
+	uint64_t failed_ns; /* when the attempt before ended, 0 first */
 };
 
 struct lane {

@@ -77,7 +77,8 @@ void serve_call(struct turns *t, struct lane *l, struct record *r)
 static bool is_post(const struct call *c)
 {
 	/* the op of gRPC is its method's name alone */
-	return strncmp(*c->request ? c->request : c->op, "POST ", 5) == 0 && c->class != CALL_HEARTBEAT;
+	return strncmp(*c->request ? c->request : c->op, "POST ", 5) == 0 &&
+	       c->class != CALL_HEARTBEAT;
 }
 
 static bool brings_message(const struct call *c)

@@ -67,7 +67,8 @@ static bool same(const struct call *a, const struct call *b)
 	if (!x || !y)
 		return !x && !y;
 	return a->status == b->status && strcmp(a->error_kind, b->error_kind) == 0 &&
-	       strcmp(x->model, y->model) == 0 && strcmp(x->said.finish_reason, y->said.finish_reason) == 0 &&
+	       strcmp(x->model, y->model) == 0 &&
+	       strcmp(x->said.finish_reason, y->said.finish_reason) == 0 &&
 	       x->finished == y->finished &&
 	       memcmp(&x->tokens, &y->tokens, sizeof(x->tokens)) == 0 &&
 	       x->history.n == y->history.n && x->last_role == y->last_role &&

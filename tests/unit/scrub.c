@@ -221,9 +221,9 @@ static void seen_done(void *ctx, struct conn *conn, struct call *c)
 		    l->kind, l->provider, l->model, l->streamed, l->last_role,
 		    (unsigned long long)l->first_content_ns, (unsigned long long)l->last_content_ns,
 		    l->finished, (long long)l->tokens.in, (long long)l->tokens.out,
-		    (long long)l->tokens.cached, (long long)l->tokens.reasoning, l->said.finish_reason,
-		    c->limit, c->limit_s, (long long)l->said.quota.tokens, l->said.quota.tokens_reset_s,
-		    l->history.complete);
+		    (long long)l->tokens.cached, (long long)l->tokens.reasoning,
+		    l->said.finish_reason, c->limit, c->limit_s, (long long)l->said.quota.tokens,
+		    l->said.quota.tokens_reset_s, l->history.complete);
 		for (uint32_t i = 0; i < l->history.n; i++)
 			say(s, " %d:%d", l->history.messages[i].role,
 			    hash_number(s, l->history.messages[i].hash));

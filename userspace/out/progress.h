@@ -60,9 +60,9 @@ struct progress_row {
 	uint64_t turns, total; /* closed; expected, 0 unknown */
 	uint64_t turn_ns;      /* when its open turn began, 0 none open */
 	bool at_least;         /* it began then or earlier */
-	bool unnamed;          /* name is who works on it: how many turns went before is not known */
-	const char *waits_on;  /* endpoint of its oldest open call, NULL none */
-	uint64_t waits_ns;     /* since when, 0 not known */
+	bool unnamed;         /* name is who works on it: how many turns went before is not known */
+	const char *waits_on; /* endpoint of its oldest open call, NULL none */
+	uint64_t waits_ns;    /* since when, 0 not known */
 };
 
 /* Rows the pipeline hands over at most; how many are drawn is the terminal's height's business. */

@@ -62,8 +62,8 @@ struct proto {
 	void (*free)(void *state); /* after done(); free(NULL) is fine */
 };
 
-extern const struct proto proto_http2, proto_http1, proto_redis, proto_postgres, proto_mysql, proto_mongodb,
-	proto_bolt, proto_memcached, proto_generic;
+extern const struct proto proto_http2, proto_http1, proto_redis, proto_postgres, proto_mysql,
+	proto_mongodb, proto_bolt, proto_memcached, proto_generic;
 
 /* The table in order of detection, NULL at the end; generic, which takes anything, is not in it. */
 extern const struct proto *const protos[];
