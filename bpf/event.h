@@ -60,6 +60,7 @@ enum event_type {
 	EV_MISSING,  /* L: snapshot: what could not be seen, and why */
 	EV_FILE,     /* K,L: a file that output goes to, at its first use: which one */
 	EV_WRITE,    /* K: bytes written to a file, pipe or terminal: struct ev_data */
+	EV_TLS_NAME, /* K: the program says what server it expects behind a TLS object */
 	EV_TYPES
 };
 
@@ -190,6 +191,13 @@ struct ev_data {
 	__u8 dir;  /* enum event_dir */
 	__u8 pad;
 	__u8 data[];
+};
+
+/* text: host name, not NUL-terminated: size tells its end. */
+struct ev_tls_name {
+	struct event h;
+	__u64 tls; /* address of the TLS object */
+	char text[];
 };
 
 /*

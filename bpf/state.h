@@ -146,7 +146,11 @@ enum tls_function {
 	TLS_FREE,       /* the object goes: at its entry */
 	TLS_NEW,        /* an object is returned, whatever was at its address is gone */
 	TLS_READ_FLAGS, /* the fourth argument's bit TLS_PEEK: the bytes stay to be read */
+	TLS_HOST_CTRL,  /* (object, TLS_CTRL_HOST, 0, name): names the server, at its entry */
+	TLS_HOST,       /* (object, kind, name, length): the same */
 };
+#define TLS_CTRL_HOST 55      /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/ssl.h */
+#define TLS_HOST_NAME_MAX 127 /* longest name told; no endpoint's is shown longer */
 #define TLS_PEEK 2 /* PR_MSG_PEEK of nspr/prio.h */
 /* On it, of Go: the function keeps its arguments in its caller's frame, where they still are when it returns. */
 #define TLS_KEPT (1 << 8)

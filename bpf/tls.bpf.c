@@ -48,6 +48,30 @@ int tls_send(struct tls_done *c)
 	return 0;
 }
 
+/* The server's name, as the program gives it to its TLS object. */
+static __always_inline void tls_named(__u64 object, __u64 which, __u64 name, __u64 len)
+{
+	char room[sizeof(struct ev_tls_name) + TLS_HOST_NAME_MAX + 1]
+		__attribute__((aligned(8))) = {};
+	struct ev_tls_name *e = (void *)room;
+	char *text = room + sizeof(*e);
+	long n;
+
+	if (which == TLS_HOST_CTRL) {
+		n = bpf_probe_read_user_str(text, TLS_HOST_NAME_MAX + 1, (const void *)name) - 1;
+	} else {
+		n = len & TLS_HOST_NAME_MAX;
+		if (len > TLS_HOST_NAME_MAX || bpf_probe_read_user(text, n, (const void *)name))
+			return;
+	}
+	if (n <= 0 || n > TLS_HOST_NAME_MAX)
+		return;
+	n &= TLS_HOST_NAME_MAX;
+	header(&e->h, EV_TLS_NAME, 0, sizeof(*e) + n);
+	e->tls = object;
+	emit(e, sizeof(*e) + n);
+}
+
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
 {
@@ -65,6 +89,15 @@ int tls_enter(struct pt_regs *ctx)
 	if (which == TLS_FREE) {
 		key.tls = PT_REGS_PARM1(ctx);
 		tls_freed(&key, t->timed_out_ns);
+		return 0;
+	}
+	if (which == TLS_HOST_CTRL) {
+		if (PT_REGS_PARM2(ctx) == TLS_CTRL_HOST)
+			tls_named(PT_REGS_PARM1(ctx), which, PT_REGS_PARM4(ctx), 0);
+		return 0;
+	}
+	if (which == TLS_HOST) {
+		tls_named(PT_REGS_PARM1(ctx), which, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx));
 		return 0;
 	}
 	c = &t->tls[tls_dir(which) & 1];

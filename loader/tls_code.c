@@ -45,6 +45,6 @@ void tls_code_add(struct tls_code *to, uint64_t offset, enum tls_function functi
 	to->functions++;
 	if (function != TLS_NEW)
 		place_add(to, offset, function, TLS_AT_ENTRY);
-	if (function != TLS_FREE)
+	if (function != TLS_FREE && function != TLS_HOST_CTRL && function != TLS_HOST)
 		place_add(to, offset, function, TLS_AT_RETURN);
 }

@@ -20,15 +20,18 @@ static const struct row {
 	{ "openssl", "SSL_write_ex", TLS_WRITE_EX },
 	{ "openssl", "SSL_write_ex2", TLS_WRITE_EX2 },
 	{ "openssl", "SSL_free", TLS_FREE },
+	{ "openssl", "SSL_ctrl", TLS_HOST_CTRL }, /* SSL_set_tlsext_host_name() is a macro */
 	/* GnuTLS: gnutls/gnutls.h. ssize_t, which no TLS record makes larger than int; errors are negative. */
 	{ "gnutls", "gnutls_record_recv", TLS_READ },
 	{ "gnutls", "gnutls_record_send", TLS_WRITE },
 	{ "gnutls", "gnutls_record_send2", TLS_WRITE },
 	{ "gnutls", "gnutls_deinit", TLS_FREE },
+	{ "gnutls", "gnutls_server_name_set", TLS_HOST },
 	/* wolfSSL: wolfssl/ssl.h */
 	{ "wolfssl", "wolfSSL_read", TLS_READ },
 	{ "wolfssl", "wolfSSL_write", TLS_WRITE },
 	{ "wolfssl", "wolfSSL_free", TLS_FREE },
+	{ "wolfssl", "wolfSSL_UseSNI", TLS_HOST },
 	/* Mbed TLS: mbedtls/ssl.h */
 	{ "mbedtls", "mbedtls_ssl_read", TLS_READ },
 	{ "mbedtls", "mbedtls_ssl_write", TLS_WRITE },

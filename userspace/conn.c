@@ -6,6 +6,7 @@
 #include "conn.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -829,6 +830,24 @@ void conns_data(struct conns *t, const struct ev_data *e)
 	}
 	if (c->open)
 		t->ops.moved(t->ops.ctx, c, e->dir, e->h.ts_ns);
+}
+
+/* What the program calls the server: the name it looks for in the certificate. */
+void conns_named(struct conns *t, const struct ev_tls_name *e)
+{
+	struct conn *c = make(t, 0, e->tls, e->h.pid);
+	size_t n = e->h.size - sizeof(*e);
+	char name[sizeof(c->endpoint.host)];
+
+	if (!c || !n || n >= sizeof(name))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)e->text[i]) &&
+		    (!e->text[i] || !strchr(".-_", e->text[i])))
+			return;
+	memcpy(name, e->text, n);
+	name[n] = '\0';
+	conn_host(c, name);
 }
 
 void conns_body(struct conns *t, const struct ev_body *e)

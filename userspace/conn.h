@@ -132,6 +132,7 @@ void conns_socket(struct conns *t,
                   const struct ev_socket *e);              /* EV_SOCKET, EV_CONNECT, EV_ACCEPT */
 void conns_data(struct conns *t, const struct ev_data *e); /* EV_DATA, EV_TLS */
 void conns_body(struct conns *t, const struct ev_body *e);
+void conns_named(struct conns *t, const struct ev_tls_name *e);
 void conns_close(struct conns *t, const struct ev_close *e); /* EV_CLOSE, EV_TLS_FREE */
 void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns);
 /* The first snapshot ended: what was outstanding before we came becomes an open call. */

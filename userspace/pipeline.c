@@ -237,6 +237,9 @@ void pipeline_feed(struct pipeline *p, const struct event *e)
 	case EV_TLS:
 		conns_data(p->conns, (const void *)e);
 		break;
+	case EV_TLS_NAME:
+		conns_named(p->conns, (const void *)e);
+		break;
 	case EV_BODY:
 		conns_body(p->conns, (const void *)e);
 		break;

@@ -69,6 +69,8 @@ static void join(struct conn *tls, struct conn *sock)
 	snprintf(tls->endpoint.addr, sizeof(tls->endpoint.addr), "%s", sock->endpoint.addr);
 	if (sock->endpoint.host[0] && !tls->endpoint.host[0])
 		snprintf(tls->endpoint.host, sizeof(tls->endpoint.host), "%s", sock->endpoint.host);
+	else if (tls->endpoint.host[0] && !sock->endpoint.host[0])
+		conn_host(sock, tls->endpoint.host);
 	conn_rename(tls);
 }
 

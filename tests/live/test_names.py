@@ -32,6 +32,22 @@ class Names(LiveTest):
         for c in stores:
             self.assertEqual((c["endpoint"], c["label"]), ("127.0.0.2:7777", "L1"), c)
 
+    def test_a_server_is_known_by_the_name_its_client_gives_to_tls(self):
+        """Nothing on the wire is TLS, no request names a host: what the program tells its TLS library is all there is."""
+        target = self.started(Process([PYTHON, "-B", os.path.join(WORKLOAD, "hidden_tls.py")]))
+        line = target.out.wait_for(lambda x: '"ready"' in x, EXIT_S)
+        self.assertTrue(line, target.describe())
+        watch = self.started(Observer("watch", str(json.loads(line)["pid"]), self.new_dir(), "--calls",
+                                      "--storage", "L4=inner.test"))
+        for word in ("again", "anew", "again"):
+            target.say(word + "\n")
+            self.assertTrue(target.out.wait_for(lambda x: '"reply"' in x, EXIT_S), target.describe())
+        watch.interrupt()
+        with open(watch.path("calls.jsonl")) as f:
+            calls = [json.loads(x) for x in f]
+        # the connection that was there before has no name: it was given then
+        self.assertEqual([(c["class"], c["label"]) for c in calls if c["class"] == "storage"], [("storage", "L4")] * 2, calls)
+
 
 if __name__ == "__main__":
     main()

@@ -42,6 +42,7 @@ size_t event_least(unsigned type)
 		[EV_MISSING] = sizeof(struct ev_missing),
 		[EV_FILE] = sizeof(struct ev_file),
 		[EV_WRITE] = sizeof(struct ev_data),
+		[EV_TLS_NAME] = sizeof(struct ev_tls_name),
 	};
 
 	return type < EV_TYPES ? least[type] : 0;
