@@ -35,6 +35,41 @@ static void names_asked_for(void)
 	end(f);
 }
 
+static void named(struct fixture *f, uint64_t tls, const char *name, size_t n)
+{
+	char room[sizeof(struct ev_tls_name) + 300] __attribute__((aligned(8))) = { 0 };
+	struct ev_tls_name *e = (void *)room;
+
+	e->h = header(f, EV_TLS_NAME, sizeof(*e) + n, PID);
+	e->tls = tls;
+	memcpy(e->text, name, n);
+	conns_named(f->t, e);
+}
+
+static void named_to_tls(void)
+{
+	static const char bare[] = "GET /x HTTP/1.1\r\n\r\n";
+	struct fixture *f = begin();
+	char longest[200];
+
+	TEST("what the program calls the server behind its TLS object names the calls through it");
+	named(f, TLS, "inner.test", 10);
+	SAYS(f, (struct how){ .tls = TLS }, DIR_OUT, bare);
+	SAYS(f, (struct how){ .tls = TLS }, DIR_IN, answer);
+	CHECK(f->done == 1 && strcmp(f->hosts[0], "inner.test") == 0);
+
+	TEST("what is no host's name is none");
+	memset(longest, 'a', sizeof(longest));
+	named(f, TLS + 16, "a b", 3);
+	named(f, TLS + 16, "a\0b", 3);
+	named(f, TLS + 16, "", 0);
+	named(f, TLS + 16, longest, sizeof(longest));
+	SAYS(f, (struct how){ .tls = TLS + 16 }, DIR_OUT, bare);
+	SAYS(f, (struct how){ .tls = TLS + 16 }, DIR_IN, answer);
+	CHECK(f->done == 2 && f->hosts[1][0] == '\0');
+	end(f);
+}
+
 static void plain_http(void)
 {
 	struct fixture *f = begin();
@@ -315,6 +350,7 @@ int main(void)
 {
 	far_again();
 	names_asked_for();
+	named_to_tls();
 	plain_http();
 	split();
 	losses();
