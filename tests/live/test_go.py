@@ -14,7 +14,7 @@ import unittest
 import harness
 from harness import EXIT_OK, TURNS_S, WORKLOAD, LiveTest, Observer, Process
 
-CYCLES = int(os.environ.get("WHYSTUCK_ATTACH_CYCLES", "50"))
+CYCLES = max(2, int(os.environ.get("WHYSTUCK_ATTACH_CYCLES", "200")) // 4)
 BUILD_S = 600  # with nothing in the compiler's cache, on a busy machine
 STRIPPED = ("-ldflags", "-s -w")
 REQUESTS, WARM = 30, 6
