@@ -74,7 +74,7 @@ static int check_process(uint32_t pid)
 		return EXIT_ERROR;
 	}
 	if (!t.found)
-		printf("  none known by name or symbol (libssl, OpenSSL in the executable): if it "
+		printf("  none that we know, in any file it has mapped so far: if it "
 		       "uses TLS, calls have times "
 		       "and host names, no tokens\n");
 	return EXIT_OK;

@@ -159,10 +159,11 @@ static const char *unread_why(const struct coverage *v)
 {
 	for (size_t i = 0; i < v->nlibraries; i++)
 		if (v->libraries[i].state == LIB_OPAQUE)
-			return "its TLS code is not in a library that was hooked; tls_libraries "
-			       "has one whose "
-			       "plaintext cannot be read";
-	return v->hooked ? "its TLS code is not in a library that was hooked"
+			return "none of it came through a library that was hooked; tls_libraries "
+			       "has one "
+			       "that cannot be read";
+	return v->hooked ? "none of it came through a library that was hooked, or that was hooked "
+	                   "too late"
 	                 : "no TLS library with known functions was found in the process";
 }
 
@@ -183,7 +184,7 @@ static void seen_add(struct coverage *v, const struct conn *c, struct seen *e)
 		e->plaintext -= bytes;
 		e->unread++;
 		e->unread_bytes += bytes;
-		e->why = "QUIC (UDP port 443): its streams are not read";
+		e->why = "UDP to port 443, QUIC by its port: nothing of it is read";
 		return;
 	}
 	if (!c->sock || !c->ciphertext || c->plaintext_seen || !c->calls)
