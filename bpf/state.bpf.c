@@ -23,6 +23,29 @@ struct {
 	__type(value, struct sock_state);
 } socks SEC(".maps");
 
+static long slot_try(__u32 i, __u32 *number)
+{
+	__u32 k = (bpf_get_smp_processor_id() + i) % SLOTS_MAX;
+	struct slot *s = bpf_map_lookup_elem(&slots, &k);
+
+	if (!s || __sync_val_compare_and_swap(&s->taken, 0, 1) != 0)
+		return 0;
+	*number = k;
+	return 1;
+}
+
+__u32 slot_number(void)
+{
+	__u32 k = SLOTS_MAX;
+	struct losses *l;
+
+	bpf_loop(SLOTS_MAX, slot_try, &k, 0);
+	l = k == SLOTS_MAX ? losses_now() : 0;
+	if (l)
+		__sync_fetch_and_add(&l->slots, 1);
+	return k;
+}
+
 __hidden struct thread_state *thread_state(__u32 tid, __u32 tgid)
 {
 	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);

@@ -151,7 +151,7 @@ enum tls_function {
 };
 #define TLS_CTRL_HOST 55      /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/ssl.h */
 #define TLS_HOST_NAME_MAX 127 /* longest name told; no endpoint's is shown longer */
-#define TLS_PEEK 2 /* PR_MSG_PEEK of nspr/prio.h */
+#define TLS_PEEK 2            /* PR_MSG_PEEK of nspr/prio.h */
 /* On it, of Go: the function keeps its arguments in its caller's frame, where they still are when it returns. */
 #define TLS_KEPT (1 << 8)
 

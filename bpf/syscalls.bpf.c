@@ -57,69 +57,81 @@ struct io {
 	__u64 len;
 };
 
+/* How a data call moves its bytes, by its number. In a table, for then the verifier follows one way and not one a call. */
+enum {
+	IO_MOVES = 1,
+	IO_OUT = 2,
+	IO_VECTOR = 4,
+	IO_MESSAGE = 8,
+	IO_FLAGS = 16,  /* in the fourth argument */
+	IO_UNSEEN = 32, /* the bytes come from a file: counted, not captured */
+};
+#define IO_CALLS 512
+static const __u8 io_calls[IO_CALLS] = {
+	[NR_read] = IO_MOVES,
+	[NR_recvfrom] = IO_MOVES | IO_FLAGS,
+	[NR_readv] = IO_MOVES | IO_VECTOR,
+	[NR_recvmsg] = IO_MOVES | IO_MESSAGE,
+	[NR_write] = IO_MOVES | IO_OUT,
+	[NR_sendto] = IO_MOVES | IO_OUT,
+	[NR_pwrite64] = IO_MOVES | IO_OUT,
+	[NR_writev] = IO_MOVES | IO_OUT | IO_VECTOR,
+	[NR_pwritev] = IO_MOVES | IO_OUT | IO_VECTOR,
+	[NR_pwritev2] = IO_MOVES | IO_OUT | IO_VECTOR,
+	[NR_sendmsg] = IO_MOVES | IO_OUT | IO_MESSAGE,
+	[NR_copy_file_range] = IO_MOVES | IO_OUT | IO_UNSEEN,
+	[NR_sendfile] = IO_MOVES | IO_OUT | IO_UNSEEN,
+};
+
 /* False if nr moves no data through a descriptor. */
 static __always_inline bool io_decode(struct pt_regs *regs, long nr, struct io *io)
 {
-	io->fd = (int)ARG(regs, 1);
-	io->p = (const void *)ARG(regs, 2);
-	io->len = ARG(regs, 3);
-	switch (nr) {
-	case NR_read:
-		io->dir = DIR_IN;
-		return 1;
-	case NR_recvfrom:
-		io->dir = DIR_IN;
-		io->peek = (ARG(regs, 4) & MSG_PEEK) != 0;
-		return 1;
-	case NR_write:
-	case NR_sendto:
-	case NR_pwrite64:
-		io->dir = DIR_OUT;
-		return 1;
-	case NR_readv:
-	case NR_writev:
-	case NR_pwritev:
-	case NR_pwritev2:
-		io->dir = nr == NR_readv ? DIR_IN : DIR_OUT;
-		io->vector = 1;
-		return 1;
-	case NR_recvmsg:
-	case NR_sendmsg:
-		io->dir = nr == NR_sendmsg ? DIR_OUT : DIR_IN;
-		io->message = 1;
-		io->peek = nr == NR_recvmsg && (io->len & MSG_PEEK);
-		return 1;
-	case NR_copy_file_range:
-		io->fd = (int)ARG(regs, 3);
-		/* fall through */
-	case NR_sendfile: /* the bytes come from a file: counted, not captured */
-		io->dir = DIR_OUT;
-		io->p = 0;
-		io->len = 0;
-		return 1;
-	}
-	return 0;
+	__u8 how = (__u64)nr < IO_CALLS ? io_calls[nr] : 0;
+
+	io->fd = (int)(nr == NR_copy_file_range ? ARG(regs, 3) : ARG(regs, 1));
+	io->p = how & IO_UNSEEN ? 0 : (const void *)ARG(regs, 2);
+	io->len = how & IO_UNSEEN ? 0 : ARG(regs, 3);
+	io->dir = how & IO_OUT ? DIR_OUT : DIR_IN;
+	io->vector = (how & IO_VECTOR) != 0;
+	io->message = (how & IO_MESSAGE) != 0;
+	io->peek = io->dir == DIR_IN && ((how & IO_FLAGS && ARG(regs, 4) & MSG_PEEK) ||
+	                                 (io->message && io->len & MSG_PEEK));
+	return how & IO_MOVES;
 }
 
 int iov_send(struct slot *s, __u64 iov, __u64 iovlen, __u32 want);
 
-/* At most want bytes of the buffers at user address iov. Like data_send, a function of its own to the verifier. */
+/* What is left of an array of buffers. */
+struct buffers {
+	struct slot *slot;
+	const struct iovec_user *iov;
+	__u32 n;
+	__u32 want;
+};
+
+static long buffer_send(__u32 i, struct buffers *b)
+{
+	struct iovec_user v;
+	__u32 n;
+
+	if (!b->want || bpf_probe_read_user(&v, sizeof(v), b->iov + i))
+		return 1;
+	n = v.len > b->want ? b->want : (__u32)v.len;
+	b->want -= n;
+	data_send(b->slot, (__u64)v.base, n, b->want && i + 1 < b->n);
+	return 0;
+}
+
+/* At most want bytes of the buffers at user address iov. Like data_send, a function of its own to the verifier; by bpf_loop, or
+ * each round is checked anew: that was nine tenths of loading. */
 int iov_send(struct slot *s, __u64 iov, __u64 iovlen, __u32 want)
 {
+	struct buffers b = { .slot = s, .iov = (const struct iovec_user *)iov, .want = want };
+
 	if (!s)
 		return 0;
-	for (__u32 i = 0; i < IOV_MAX_SEEN; i++) {
-		struct iovec_user v;
-		__u32 n;
-
-		if (i >= iovlen || want == 0)
-			return 0;
-		if (bpf_probe_read_user(&v, sizeof(v), (const struct iovec_user *)iov + i))
-			return 0;
-		n = v.len > want ? want : (__u32)v.len;
-		want -= n;
-		data_send(s, (__u64)v.base, n, want != 0 && i + 1 < iovlen && i + 1 < IOV_MAX_SEEN);
-	}
+	b.n = iovlen > IOV_MAX_SEEN ? IOV_MAX_SEEN : (__u32)iovlen;
+	bpf_loop(b.n, buffer_send, &b, 0);
 	return 0;
 }
 
