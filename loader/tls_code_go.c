@@ -294,7 +294,7 @@ static const char *function_add(const struct program *p, enum tls_function which
 	ssize_t got;
 	int err;
 
-	if (size > BODY_MAX || there < size || !(code = malloc(size)))
+	if (!size || size > BODY_MAX || there < size || !(code = malloc(size)))
 		return body_failure(-EILSEQ);
 	got = pread(p->fd, code, size, (off_t)offset);
 	err = got == (ssize_t)size ? go_body_read(code, size, &body) : -EILSEQ;

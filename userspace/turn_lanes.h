@@ -6,8 +6,8 @@
  */
 #ifndef TURN_LANES_H
 #define TURN_LANES_H
-#include <sys/queue.h>
 
+#include "base/queue.h"
 #include "turn.h"
 #include "turn_source/source.h"
 

@@ -7,9 +7,9 @@
 
 #include <fnmatch.h>
 #include <stdlib.h>
-#include <sys/queue.h>
 #include <sys/stat.h>
 
+#include "base/queue.h"
 #include "base/text.h"
 #include "turn_mark/log_line.h"
 #include "turn_mark/reader.h"

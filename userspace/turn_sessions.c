@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "base/bytes.h"
+#include "base/queue.h"
 
 #define BUCKETS 4096
 
@@ -60,16 +60,17 @@ static struct node *node_use(struct sessions *s, const char *name, bool *made)
 	if (n) {
 		TAILQ_REMOVE(&s->nodes, n, link);
 	} else {
+		if (s->n == SESSIONS_MAX)
+			forget(s, TAILQ_LAST(&s->nodes, nodes));
 		n = calloc(1, sizeof(*n));
 		if (!n)
 			return NULL;
+		slot = slot_of(s, key); /* the forgotten one may have held it */
 		memcpy(n->key, key, sizeof(key));
 		*slot = n;
 		s->n++;
 	}
 	TAILQ_INSERT_HEAD(&s->nodes, n, link);
-	if (s->n > SESSIONS_MAX)
-		forget(s, TAILQ_LAST(&s->nodes, nodes));
 	return n;
 }
 

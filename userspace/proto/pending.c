@@ -46,7 +46,7 @@ static bool ring_grow(struct pending *p)
 	ring = calloc(cap, sizeof(*ring));
 	if (!ring)
 		return false;
-	for (size_t i = 0; i < p->count; i++)
+	for (size_t i = 0; i < p->cap; i++) /* it is full */
 		ring[i] = p->ring[(p->first + i) % p->cap];
 	free(p->ring);
 	p->ring = ring;

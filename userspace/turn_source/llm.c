@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
+#include "base/queue.h"
 /* Conversations remembered, the least recently used go first: more than any runner keeps going at once. */
 #define CONVS_MAX 4096
 /* Message hashes remembered in all conversations together: 4 MB. */
@@ -339,10 +339,10 @@ static struct conv *conv_new(struct llm_source *s, struct session *n)
 	n->refs++;
 	v->id = ++s->ids;
 	v->session = n;
+	if (s->nconvs == CONVS_MAX)
+		conv_drop(s, TAILQ_LAST(&s->convs, convs));
 	TAILQ_INSERT_HEAD(&s->convs, v, link);
 	s->nconvs++;
-	while (s->nconvs > CONVS_MAX)
-		conv_drop(s, TAILQ_LAST(&s->convs, convs));
 	return v;
 }
 
