@@ -79,21 +79,22 @@ static void tell_other(struct pipeline *p, struct tracked *t, bool done)
 		turns_call_done(p->turns, &t->call, &place);
 }
 
-/* The watched process's own call of which this request to the target is the other end. */
+/* The watched process's own call of which this request to the target is the other end. What it sends is told when its system
+ * call returns, which may be after the other end has read it, and done things. */
 static struct call_client client_of(struct pipeline *p, const struct tracked *t)
 {
 	const struct conn *far = t->conn ? conn_far_end(t->conn) : NULL;
-	struct call_client client = { 0 };
+	struct call_client client = { .comes = far && (far->calls || !far->bytes[DIR_OUT]) };
 
-	for (struct tracked *o = far ? p->open : NULL; o; o = o->next) {
-		if ((o->conn != far && o->conn != far->peer) || o->call.inbound ||
-		    o->call.stream != t->call.stream)
-			continue;
-		client = (struct call_client){ o->call.id,
-			                       o->call.class,
-			                       { o->call.pid, o->call.tid, o->call.task },
-			                       o->call.start_ns };
-	}
+	for (struct tracked *o = far ? p->open : NULL; o; o = o->next)
+		if ((o->conn == far || o->conn == far->peer) && !o->call.inbound &&
+		    o->call.stream == t->call.stream && (o->sent || o->other_told))
+			client = (struct call_client){
+				.call = o->call.id,
+				.class = o->call.class,
+				.lane = { o->call.pid, o->call.tid, o->call.task },
+				.start_ns = o->call.start_ns,
+			};
 	return client;
 }
 
@@ -103,6 +104,17 @@ static void tell_inbound(struct pipeline *p, struct tracked *t)
 
 	p->asked = t->call.op;
 	turns_inbound_sent(p->turns, &t->call, &client);
+}
+
+/* A watched process's own call has been told: a request that came to the other end before it learns whose it is. */
+static void tell_far_end(struct pipeline *p, const struct tracked *t)
+{
+	const struct conn *far = t->conn ? conn_far_end(t->conn) : NULL;
+
+	for (struct tracked *o = far ? p->open : NULL; o; o = o->next)
+		if (o->conn && (o->conn == far || o->conn == far->peer) && o->call.inbound &&
+		    o->call.stream == t->call.stream)
+			tell_inbound(p, o);
 }
 
 /* Tells the turn engine and the stall clocks what they do not know yet of a call that is LLM or storage. */
@@ -176,10 +188,12 @@ static void call_sent(void *ctx, struct conn *conn, struct call *call)
 	(void)conn;
 	classify(p, t);
 	tell(p, t, true);
-	if (call->inbound)
+	if (call->inbound) {
 		tell_inbound(p, t);
-	else
+	} else {
 		tell_other(p, t, false);
+		tell_far_end(p, t);
+	}
 }
 
 void call_forget(struct tracked *t)

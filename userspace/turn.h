@@ -105,7 +105,8 @@ void turns_call_done(struct turns *t, const struct call *c, const struct call_pl
 
 /* A watched process's own call that is the other end of a request to the target. */
 struct call_client {
-	uint64_t call; /* its id, 0: the client is not watched */
+	uint64_t call; /* its id, 0: the client is not watched, or ... */
+	bool comes; /* ... it is, and what it sent is told a moment later than what was received */
 	enum call_class class;
 	struct lane_id lane;
 	uint64_t start_ns;
@@ -113,6 +114,7 @@ struct call_client {
 
 /* A request to the target, complete, and its reply, complete or given up; one that goes on when the watch ends is not told. client: who asked. A call of
  * class OTHER that is a client's is also told to turns_call_*(). */
+/* Told once more when the client that `comes` has come. */
 void turns_inbound_sent(struct turns *t, const struct call *c, const struct call_client *client);
 void turns_inbound_done(struct turns *t, const struct call *c);
 

@@ -131,48 +131,82 @@ static void take_lane(struct turns *t, struct open_turn *o, struct lane_id id)
 	o->home = id;
 }
 
+/* It is a turn of its own, in the session that it names or that of its connection. */
+static void become_turn(struct turns *t, struct open_turn *o, const struct call *c)
+{
+	struct session_entry *e;
+	char key[SESSION_NAME_MAX];
+
+	snprintf(key, sizeof(key), "c%llu", (unsigned long long)c->conn);
+	e = engine_session(t, c->fields ? c->fields->session_id : "", key);
+	if (e) {
+		snprintf(o->t.session_id, sizeof(o->t.session_id), "%s", e->name);
+		o->t.turn_index = (uint32_t)e->opened++;
+	}
+	o->errand = false;
+	engine_opened(t, o);
+}
+
+/* Who asked is known, or that nobody will tell: what the request is. */
+static void settle_client(struct turns *t, struct open_turn *o, const struct call *c,
+                          const struct call_client *client)
+{
+	struct open_turn *errand = client_turn(t, client);
+
+	o->waits = false;
+	o->client = client->call;
+	if (client->call) {
+		o->t.pid = client->lane.pid;
+		o->t.tid = client->lane.tid;
+		if (client->start_ns < o->t.start_ns)
+			o->t.start_ns = client->start_ns;
+	}
+	if (errand)
+		o->owner = errand->t.id;
+	else if (is_turn(t, c, client))
+		become_turn(t, o, c);
+}
+
+/* Opened before it is known what it is: what the server does for it must find it. */
+static bool opens_for(struct turns *t, const struct call *c, const struct call_client *client)
+{
+	if (c->class == CALL_HEARTBEAT)
+		return false;
+	if (client->comes)
+		return t->kind == TURNS_HTTP ? is_post(c) : t->kind != TURNS_LLM;
+	return client_turn(t, client) ? t->kind != TURNS_LLM : is_turn(t, c, client);
+}
+
 void turns_inbound_sent(struct turns *t, const struct call *c, const struct call_client *client)
 {
 	const struct turn_fields *f = c->fields;
-	bool watched = client->call != 0;
+	struct lane_id reader = { c->pid, c->tid, c->task };
 	struct turn_start start = {
-		.lane = watched ? client->lane : (struct lane_id){ c->pid, c->tid, c->task },
+		.lane = reader,
 		.pid = c->pid,
 		.session = "",
 		.role = f ? f->role : LLM_ROLE_NONE,
-		.ns = watched && client->start_ns < c->start_ns ? client->start_ns : c->start_ns,
+		.ns = c->start_ns,
 		.at_least = c->at_least,
 	};
-	struct open_turn *o, *errand = client_turn(t, client);
-	uint64_t owner = errand ? errand->t.id : 0;
-	struct session_entry *e = NULL;
-	char key[SESSION_NAME_MAX];
+	struct open_turn *o = serve_find(t, c->id);
 
-	if (serve_find(t, c->id) || c->class == CALL_HEARTBEAT)
+	if (o) {
+		if (o->waits && client->call)
+			settle_client(t, o, c, client);
 		return;
-	if (errand ? t->kind == TURNS_LLM : !is_turn(t, c, client))
-		return;
-	if (!errand) {
-		snprintf(key, sizeof(key), "c%llu", (unsigned long long)c->conn);
-		e = engine_session(t, f ? f->session_id : "", key);
 	}
-	if (e) {
-		start.session = e->name;
-		start.index = (uint32_t)e->opened++;
-	}
-	o = engine_new(t, &start);
-	if (!o)
+	if (!opens_for(t, c, client) || !(o = engine_new(t, &start)))
 		return;
 	o->inbound = c->id;
-	o->client = client->call;
-	o->errand = errand != NULL;
-	o->owner = owner;
+	o->errand = true;
 	o->text_hash = f ? f->text_hash : 0;
 	o->marked = true;
+	o->waits = client->comes;
+	if (!o->waits)
+		settle_client(t, o, c, client);
 	engine_crowd(t, o);
-	take_lane(t, o, (struct lane_id){ c->pid, c->tid, c->task });
-	if (!o->errand)
-		engine_opened(t, o);
+	take_lane(t, o, reader);
 }
 
 /* The outcome of the turn is that of its request, whatever became of the calls made for it. */
@@ -233,6 +267,8 @@ void turns_inbound_done(struct turns *t, const struct call *c)
 
 	if (!o || o->served)
 		return;
+	if (o->waits)
+		settle_client(t, o, c, &(struct call_client){ 0 });
 	l = c->reply_tid
 	            ? lane_use(&t->ledger, (struct lane_id){ c->pid, c->reply_tid, c->reply_task })
 	            : NULL;

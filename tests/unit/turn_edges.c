@@ -451,6 +451,71 @@ static void edge_22(void)
 	CHECK(out.n == 1 && out.turns[0].start_ns == 90 * MS && out.turns[0].llm_calls == 1);
 }
 
+/* The client's system call returns after the server has read what it sent: a busy machine's order. */
+static void edge_23(void)
+{
+	static const struct call_client comes = { .comes = true };
+	struct call_client client;
+	struct call *mine, *a;
+
+	TEST("jsonl errand: the client's call is told after the server has read it and asked "
+	     "stores and LLM");
+	begin_by("jsonl:*.jsonl");
+	turns_thread_started(engine, 50, 50);
+	a = inbound(11, 105, "x", NULL, &comes);
+	store(11, 106, 109, READ);
+	llm(11, 110, 150, "u1");
+	mine = other_open(50, 50, 100);
+	client = client_for(mine);
+	turns_inbound_sent(engine, a, &client);
+	reply(a, 161);
+	other_ends(mine, 162);
+	turns_mark(engine, &(struct turn_mark){ .kind = MARK_TURN,
+	                                        .lane = { 50, 50, 0 },
+	                                        .start_ns = 170 * MS,
+	                                        .ts_ns = 170 * MS,
+	                                        .session_id = "t" });
+	finish(300);
+	CHECK(out.n == 1 && out.opened == 1 && out.outside == 0);
+	CHECK(turn_of("t", 0)->llm_calls == 1 && turn_of("t", 0)->storage_calls == 1);
+	CHECK(turn_of("t", 0)->start_ns == 100 * MS);
+
+	TEST("http: the client's call is told after the server has read it: the turn is the "
+	     "client's");
+	begin_by("http");
+	a = inbound(11, 105, "alice", NULL, &comes);
+	CHECK(out.opened == 0 && turns_open_count(engine) == 1);
+	llm(11, 110, 150, "u1");
+	mine = other_open(50, 50, 100);
+	client = client_for(mine);
+	turns_inbound_sent(engine, a, &client);
+	CHECK(out.opened == 1);
+	reply(a, 161);
+	other_ends(mine, 162);
+	finish(300);
+	CHECK(out.n == 1 && out.outside == 0);
+	CHECK(turn_of("alice", 0)->pid == 50 && turn_of("alice", 0)->start_ns == 100 * MS);
+	CHECK(turn_of("alice", 0)->end_ns == 162 * MS && turn_of("alice", 0)->llm_calls == 1);
+
+	TEST("http: the client's call is never told: the turn is the server's, when it has "
+	     "replied");
+	begin_by("http");
+	a = inbound(11, 105, "alice", NULL, &comes);
+	llm(11, 110, 150, "u1");
+	reply(a, 161);
+	finish(300);
+	CHECK(out.n == 1 && out.opened == 1 && out.outside == 0);
+	CHECK(turn_of("alice", 0)->pid == 100 && turn_of("alice", 0)->llm_calls == 1);
+
+	TEST("jsonl: the client's call is never told: what was done is in no turn, and said to be");
+	begin_by("jsonl:*.jsonl");
+	a = inbound(11, 105, "x", NULL, &comes);
+	llm(11, 110, 150, "u1");
+	reply(a, 161);
+	finish(300);
+	CHECK(out.n == 0 && out.opened == 0 && out.outside == 1);
+}
+
 int main(void)
 {
 	edge_1();
@@ -473,5 +538,6 @@ int main(void)
 	edge_19();
 	edge_20();
 	edge_22();
+	edge_23();
 	return DONE();
 }

@@ -79,6 +79,8 @@ static inline void mark(uint32_t tid, uint64_t ms, const char *session)
 /* Who asks, as the pipeline would tell it. */
 static inline struct call_client client_for(const struct call *c)
 {
-	return (struct call_client){ c->id, c->class, { c->pid, c->tid, c->task }, c->start_ns };
+	return (struct call_client){
+		c->id, false, c->class, { c->pid, c->tid, c->task }, c->start_ns
+	};
 }
 #endif

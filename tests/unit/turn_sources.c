@@ -145,7 +145,7 @@ static void test_watched_client(void)
 	     "end");
 	begin_by("http");
 	mine = other_open(50, 50, 90);
-	client = (struct call_client){ mine->id, CALL_OTHER, { 50, 50, 0 }, 90 * MS };
+	client = (struct call_client){ mine->id, false, CALL_OTHER, { 50, 50, 0 }, 90 * MS };
 	a = inbound(11, 100, "alice", NULL, &client);
 	llm(11, 105, 150, "u1");
 	reply(a, 155);
@@ -168,7 +168,8 @@ static void test_watched_client(void)
 			               .session_id = "test-1" };
 
 		mine = other_open(50, 50, ms);
-		client = (struct call_client){ mine->id, CALL_OTHER, { 50, 50, 0 }, ms * MS };
+		client =
+			(struct call_client){ mine->id, false, CALL_OTHER, { 50, 50, 0 }, ms * MS };
 		a = inbound(11, ms + 5, "x", NULL, &client);
 		store(11, ms + 6, ms + 9, READ);
 		llm(11, ms + 10, ms + 50, "u1");
@@ -315,7 +316,7 @@ static void test_auto(void)
 	TEST("an LLM that is served here to a watched client is no turn source");
 	begin_by("auto");
 	a = inbound(11, 100, "", NULL,
-	            &(struct call_client){ 7, CALL_LLM, { 50, 50, 0 }, 90 * MS });
+	            &(struct call_client){ 7, false, CALL_LLM, { 50, 50, 0 }, 90 * MS });
 	reply(a, 155);
 	CHECK(turns_kind(engine) == TURNS_LLM);
 	finish(300);
