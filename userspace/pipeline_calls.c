@@ -102,6 +102,7 @@ static void tell_inbound(struct pipeline *p, struct tracked *t)
 {
 	struct call_client client = client_of(p, t);
 
+	t->sent = true;
 	p->asked = t->call.op;
 	turns_inbound_sent(p->turns, &t->call, &client);
 }
@@ -113,7 +114,7 @@ static void tell_far_end(struct pipeline *p, const struct tracked *t)
 
 	for (struct tracked *o = far ? p->open : NULL; o; o = o->next)
 		if (o->conn && (o->conn == far || o->conn == far->peer) && o->call.inbound &&
-		    o->call.stream == t->call.stream)
+		    o->sent && o->call.stream == t->call.stream)
 			tell_inbound(p, o);
 }
 

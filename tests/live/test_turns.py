@@ -9,6 +9,8 @@ from runner import APIS
 class Turns(LiveTest):
     def check_run(self, *arguments, plan="latency=40,spacing=5", options=(), storage_exact=True, server=None):
         server = server or self.server(plan)
+        if "asyncio" not in arguments:
+            arguments += ("--wire",)
         runner, observer = self.watch_run(server, *arguments, options=options)
         turns = self.check_turns(runner, observer, server, storage_exact=storage_exact)
         self.check_summary(runner, observer)

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.parse
 
+import wire
 from truth import BROKEN, TIMEOUT, TOOLS
 
 CHAT = "/v1/chat/completions"
@@ -113,6 +114,7 @@ class Llm:
     def __init__(self, url, ca=None, client="http.client", retries=2, timeout=None):
         self.retries = retries
         self.post = CLIENTS[client](url, ca, timeout)
+        wire.watch()
 
     def once(self, ask, attempt=0):
         """One attempt: (message or None, status, headers)."""

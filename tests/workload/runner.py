@@ -27,6 +27,7 @@ import urllib.request
 import uuid
 
 import canary
+import wire
 from truth import NS_MS, union_ms
 
 
@@ -412,6 +413,7 @@ class Turn:
     def __init__(self, run, session, index, history):
         self.run, self.args, self.session, self.index, self.history = run, run.args, session, index, history
         self.spans = {"llm": [], "redis": [], "postgres": [], "sleep": []}
+        self.wire = []  # of LLM calls, as wire.span() has them: sync clients only
         self.tokens = {"in": 0, "out": 0, "cached": 0}
         self.ids, self.llm_calls, self.retries, self.status, self.http = [], 0, 0, "ok", None
         self.hangs = session == 0 and index in run.hang_turns
@@ -509,6 +511,7 @@ class Turn:
         return {"event": "turn", "pid": os.getpid(), "tid": threading.get_native_id(), "session": self.session,
                 "turn": self.index, "t_start": start, "t_end": end, "unix_start": wall,
                 "wall_ms": (end - start) / NS_MS, "llm_ms": union_ms(spans["llm"]),
+                "wire_ms": union_ms(self.wire) if self.wire else None,
                 "llm_sum_ms": sum(b - a for a, b in spans["llm"]) / NS_MS,
                 "storage_ms": union_ms(spans["redis"] + spans["postgres"]), "storage": storage,
                 "backoff_ms": union_ms(spans["sleep"]), "llm_calls": self.llm_calls, "retries": self.retries,
@@ -609,6 +612,8 @@ class SyncWorker:
                 result = self.do(*op)
                 if op[0] in turn.spans:
                     turn.spans[op[0]].append((before, time.monotonic_ns()))
+                if op[0] == "llm" and (moved := wire.span(*turn.spans["llm"][-1])):
+                    turn.wire.append(moved)
         self.run.truth.say(**turn.truth(start, time.monotonic_ns(), wall))
 
     def session(self, number):
@@ -773,10 +778,13 @@ def parse(argv):
     p.add_argument("--canaries", action="store_true", help="plant the words of canary.py")
     p.add_argument("--api-key", help="only there to stand on the command line")
     p.add_argument("--truth", metavar="FILE")
+    p.add_argument("--wire", action="store_true", help="also time the sockets' own calls (wire_ms; sync clients only)")
     p.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = p.parse_args(argv)
     if args.client not in (ASYNC if args.mode == "asyncio" else SYNC):
         p.error(f"--client {args.client} does not go with --mode {args.mode}")
+    if args.wire and args.mode == "asyncio":
+        p.error("--wire: an event loop's bytes move outside of the call that asked for them")
     if args.delay_start:
         args.gate += ",start"
     if args.hang in ("redis", "postgres"):
@@ -786,6 +794,8 @@ def parse(argv):
 
 def main():
     args = parse(sys.argv[1:])
+    if args.wire:
+        wire.watch()
     run = Run(args)
     if args.child is not None:
         SyncWorker(run).session(args.child)

@@ -3,7 +3,7 @@
 
 A `turn` line has session, turn, role, pid, tid; t_start, t_end around the turn, t_first_end, t_last_start, t_first,
 t_last: end of the first, start of the last, start of the first and end of the last of its calls (ns); wall_ms from the
-first call to the last; llm_ms, storage_ms, overlap_ms, backoff_ms; llm_calls (logical: a call and its retries are one),
+first call to the last; wire_ms (wire.py; of one flow of control only), llm_ms, storage_ms, overlap_ms, backoff_ms; llm_calls (logical: a call and its retries are one),
 retries (further attempts), ids (of all attempts, as the LLM server's log has them), storage_calls, storage by system;
 tokens, status and http_status of the newest attempt. Runs on any CPython from 3.8 on.
 """
@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 import uuid
+
+import wire
 
 NS_MS = 1e6
 TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
@@ -48,6 +50,7 @@ class Turn:
     def __init__(self, session, index, role="user", **more):
         self.session, self.index, self.role, self.more = session, index, role, more
         self.spans = {"llm": [], "redis": [], "postgres": [], "sleep": []}
+        self.wire = []
         self.tokens, self.ids = {"in": 0, "out": 0, "cached": 0}, []
         self.llm_calls, self.retries, self.status, self.http, self.error = 0, 0, "ok", None, None
         self.pid, self.tid = os.getpid(), threading.get_native_id()
@@ -61,6 +64,8 @@ class Turn:
             yield
         finally:
             self.spans[kind].append((before, time.monotonic_ns()))
+            moved = wire.span(*self.spans[kind][-1]) if kind == "llm" else None
+            self.wire += [moved] if moved else []
 
     # LLM calls
 
@@ -97,7 +102,7 @@ class Turn:
                 "role": self.role, "t_start": self.start, "t_end": end, "unix_start": self.unix, "t_first": first[0],
                 "t_first_end": first[1], "t_last_start": last[0], "t_last": last[1],
                 "wall_ms": (last[1] - first[0]) / NS_MS, "llm_ms": union_ms(self.spans["llm"]),
-                "storage_ms": union_ms(stored), "overlap_ms": parts - union_ms(self.spans["llm"] + stored),
+                "wire_ms": union_ms(self.wire) if self.wire else None, "storage_ms": union_ms(stored), "overlap_ms": parts - union_ms(self.spans["llm"] + stored),
                 "storage": {k: {"ms": union_ms(v), "calls": len(v)} for k, v in storage.items()},
                 "backoff_ms": union_ms(self.spans["sleep"]), "llm_calls": self.llm_calls, "retries": self.retries,
                 "storage_calls": len(stored), "ids": self.ids, "tokens_in": self.tokens["in"] if seen else None,

@@ -207,9 +207,10 @@ class Runner:
 
     def circle(self, messages):
         """Calls succeed and lead nowhere."""
+        connection = self.connect("answer")  # told to go on it may be in the middle of a request
         hanging("circle")
         while True:
-            self.ask(tool_result(messages))
+            self.ask(tool_result(messages), connection)
             time.sleep(0.1)
 
     def noise(self, _):
