@@ -166,6 +166,8 @@ struct duration duration_of(uint64_t ns);
 /* Names of a call's other end and of what it asks; never empty. */
 const char *endpoint_text(const struct call_view *v);
 const char *op_text(const struct call *c);
+/* May it stand in a line that is made to be pasted into a shell? */
+bool is_shell_safe(const char *s);
 
 /* ---- The families: in the order in which diagnosis.c asks them ---- */
 
