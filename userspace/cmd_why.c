@@ -23,6 +23,8 @@
 /* While looking on, so often is it asked whether something moved. */
 #define LOOK_STEP_NS (250 * NS_PER_MS)
 #define LOOK_AGAIN_NS (1500 * NS_PER_MS)
+/* In less time what computes may seem to stay, and on a busy machine to stand still. */
+#define LOOK_AGAIN_MIN_NS (1000 * NS_PER_MS)
 /* Longer than a probe takes (socket_act.h): then its result is lost. */
 #define ACT_LIMIT_NS (12000 * NS_PER_MS)
 #define WIDTH_DEFAULT 80
@@ -138,7 +140,9 @@ static uint64_t step_ns(const struct run_error_input *in, uint64_t wait_ns)
 	bool again = in && (in->diagnosis->causes[0].kind == VERDICT_CPU_BOUND ||
 	                    in->diagnosis->causes[0].kind == VERDICT_FILE_LOCK);
 
-	return again && wait_ns > LOOK_AGAIN_NS ? LOOK_AGAIN_NS : wait_ns;
+	if (!again || wait_ns <= LOOK_AGAIN_MIN_NS)
+		return again ? LOOK_AGAIN_MIN_NS : wait_ns;
+	return wait_ns > LOOK_AGAIN_NS ? LOOK_AGAIN_NS : wait_ns;
 }
 
 /* The verdict, and what it was made of; NULL after saying why there is none. */

@@ -367,11 +367,17 @@ static void limits_evidence(const struct scene *s, struct cause *c)
 
 /* ---- All of it ---- */
 
+/* Nobody on the way from the target waits for its process, and others of the tree go on: that is no stall of the run. */
+static bool is_aside(const struct scene *s, const struct cause *c)
+{
+	return tier_of(s, c) == TIER_WAITS && !c->view && depth(s, c->pid) < 0 && stirs(s->look);
+}
+
 /* Something was found that can be the verdict. */
 static bool explained(const struct scene *s)
 {
 	for (size_t i = 0; i < s->ncauses; i++)
-		if (tier_of(s, &s->causes[i]) != TIER_LAST)
+		if (tier_of(s, &s->causes[i]) != TIER_LAST && !is_aside(s, &s->causes[i]))
 			return true;
 	return false;
 }
