@@ -490,6 +490,23 @@ static void one_thread(void)
 	CHECK(in_flight(w, 3) && in_flight(w, 3)->call->class == CALL_HEARTBEAT);
 	end(w);
 
+	TEST("a health check that a later snapshot names is taken back: it was told as a call to "
+	     "somebody, and is none then, neither hung nor a turn's");
+	w = begin_with(0, NULL);
+	tcp(w, 3, "127.0.0.1", 8000, SENT_LAST);
+	RECV(w, 1, 3);
+	edge(w, false);
+	CHECK(is(in_flight(w, 3), CALL_OTHER, "", ""));
+	CHECK(strstr(verdict(w)->summary, "127.0.0.1:8000 is unanswered"));
+	edge(w, true);
+	tcp(w, 3, "127.0.0.1", 8000, SENT_LAST);
+	RECV(w, 1, 3);
+	request(w, 1, 0, "GET", "http://127.0.0.1:8000/health");
+	edge(w, false);
+	CHECK(in_flight(w, 3) && in_flight(w, 3)->call->class == CALL_HEARTBEAT);
+	CHECK(!strstr(verdict(w)->summary, "127.0.0.1:8000"));
+	end(w);
+
 	TEST("a request to another port is not this connection's: only the library is told, and "
 	     "not as a fact");
 	w = begin();
