@@ -51,6 +51,7 @@ struct source_bpf {
 	struct whystuck_bpf *skel;
 	struct ring_buffer *ring;
 	struct tls_probes *tls;
+	bool tls_later; /* it is searched for after the first snapshot */
 	struct pythons *pythons;
 	struct snapshot *snapshot;
 	struct apart apart; /* who looks whether a process hangs */
@@ -167,7 +168,8 @@ static void pids_prune(struct source_bpf *s)
 /* Looks for what is to be hooked or read in a process of the tree. */
 static void process_look(struct source_bpf *s, uint32_t pid)
 {
-	tls_probes_scan(s->tls, pid);
+	if (!s->tls_later)
+		tls_probes_scan(s->tls, pid);
 	pythons_look(s->pythons, pid, now_ns());
 }
 
@@ -778,6 +780,7 @@ static void begin(struct source_bpf *s)
 	uint64_t tick_ns = (uint64_t)s->config.tick_ms * 1000000;
 	struct event e;
 
+	s->tls_later = s->config.look;
 	roots_seed(s);
 	match_scan(s);
 	hello_tell(stream_pid(s), s->config.on_event, s->config.ctx);
@@ -790,6 +793,10 @@ static void begin(struct source_bpf *s)
 	tree_find(s); /* children made while `ready` was off */
 	processes_look(s);
 	look_take(s, false);
+	if (s->tls_later) {
+		s->tls_later = false;
+		processes_look(s);
+	}
 	s->next_activity_ns = now_ns() + ACTIVITY_TICKS * tick_ns;
 	s->next_tick_ns = now_ns() + tick_ns;
 	init_event(&e, EV_TICK, sizeof(e), stream_pid(s));

@@ -168,6 +168,32 @@ static const struct {
 	{ "asyncio/streams.py", "_wait_for_data" },
 };
 
+/*
+ * Where HTTP clients read the two parts of a reply; heads first, for some read both through the same function. http2.py of
+ * httpcore: its head is read in a function of its own, its body in another.
+ */
+static const struct {
+	const char *file, *function;
+	enum reply_part part;
+} reply_parts[] = {
+	{ "/http/client.py", "begin", AWAITS_HEAD },
+	{ "/http/client.py", "read", AWAITS_BODY },
+	{ "/http/client.py", "read1", AWAITS_BODY },
+	{ "/http/client.py", "readinto", AWAITS_BODY },
+	{ "/http/client.py", "readline", AWAITS_BODY },
+	{ "httpcore/_sync/http11.py", "_receive_response_headers", AWAITS_HEAD },
+	{ "httpcore/_sync/http11.py", "_receive_response_body", AWAITS_BODY },
+	{ "httpcore/_async/http11.py", "_receive_response_headers", AWAITS_HEAD },
+	{ "httpcore/_async/http11.py", "_receive_response_body", AWAITS_BODY },
+	{ "httpcore/_sync/http2.py", "_receive_response", AWAITS_HEAD },
+	{ "httpcore/_sync/http2.py", "_receive_response_body", AWAITS_BODY },
+	{ "httpcore/_async/http2.py", "_receive_response", AWAITS_HEAD },
+	{ "httpcore/_async/http2.py", "_receive_response_body", AWAITS_BODY },
+	{ "aiohttp/client_reqrep.py", "start", AWAITS_HEAD },
+	{ "aiohttp/client_reqrep.py", "read", AWAITS_BODY },
+	{ "aiohttp/streams.py", "_wait", AWAITS_BODY },
+};
+
 /* A task in one of these uses the network, for whomever. */
 static const char *const network_files[] = { "/asyncio/streams.py",   "/asyncio/sslproto.py",
 	                                     "-packages/anyio/",      "-packages/aiohttp/",
@@ -428,6 +454,14 @@ bool frames_read_reply(struct bytes frames)
 		if (frames_have(frames, reading_functions[i].file, reading_functions[i].function))
 			return true;
 	return false;
+}
+
+enum reply_part frames_reply_part(struct bytes frames)
+{
+	for (size_t i = 0; i < COUNT(reply_parts); i++)
+		if (frames_have(frames, reply_parts[i].file, reply_parts[i].function))
+			return reply_parts[i].part;
+	return AWAITS_UNTOLD;
 }
 
 bool frames_use_network(struct bytes frames)

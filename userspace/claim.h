@@ -44,4 +44,7 @@ bool claim_empty(const struct claim *c);
 /* A task with these frames waits for bytes of a reply; uses the network, for whomever. */
 bool frames_read_reply(struct bytes frames);
 bool frames_use_network(struct bytes frames);
+/* Which part of a reply an HTTP client with these frames waits for. */
+enum reply_part { AWAITS_UNTOLD, AWAITS_HEAD, AWAITS_BODY };
+enum reply_part frames_reply_part(struct bytes frames);
 #endif

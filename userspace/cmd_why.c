@@ -20,9 +20,13 @@
 /* Between the snapshot at attach and the full one: what moves in it is alive. Most calls of a healthy run are shorter. */
 #define LOOK_MIN_NS (400 * NS_PER_MS)
 #define LOOK_TICK_MS 100
+/* Reads what came meanwhile, where attaching took longer than that. */
+#define LOOK_REST_NS (50 * NS_PER_MS)
 /* While looking on, so often is it asked whether something moved. */
 #define LOOK_STEP_NS (250 * NS_PER_MS)
 #define LOOK_AGAIN_NS (1500 * NS_PER_MS)
+/* In less time what computes may seem to stay, and on a busy machine to stand still. */
+#define LOOK_AGAIN_MIN_NS (1000 * NS_PER_MS)
 /* Longer than a probe takes (socket_act.h): then its result is lost. */
 #define ACT_LIMIT_NS (12000 * NS_PER_MS)
 #define WIDTH_DEFAULT 80
@@ -56,6 +60,7 @@ static bool attach(struct why *w)
 	char refused[256] = "WHYSTUCK_NO_BPF is set", why[256] = "";
 	struct source_config c = { .pid = pid,
 		                   .tree = true,
+		                   .look = true,
 		                   .tick_ms = LOOK_TICK_MS,
 		                   .on_event = session_event,
 		                   .ctx = w->session };
@@ -138,7 +143,18 @@ static uint64_t step_ns(const struct run_error_input *in, uint64_t wait_ns)
 	bool again = in && (in->diagnosis->causes[0].kind == VERDICT_CPU_BOUND ||
 	                    in->diagnosis->causes[0].kind == VERDICT_FILE_LOCK);
 
-	return again && wait_ns > LOOK_AGAIN_NS ? LOOK_AGAIN_NS : wait_ns;
+	if (!again || wait_ns <= LOOK_AGAIN_MIN_NS)
+		return again ? LOOK_AGAIN_MIN_NS : wait_ns;
+	return wait_ns > LOOK_AGAIN_NS ? LOOK_AGAIN_NS : wait_ns;
+}
+
+/* What is left of LOOK_MIN_NS since the first snapshot: TLS code was searched for since then. */
+static uint64_t first_step_ns(const struct run_error_input *in)
+{
+	uint64_t taken = in && in->look->evidence ? evidence_time(in->look->evidence) : 0;
+	uint64_t left = taken ? age(LOOK_MIN_NS, age(now_ns(), taken)) : LOOK_MIN_NS;
+
+	return left > LOOK_REST_NS ? left : LOOK_REST_NS;
 }
 
 /* The verdict, and what it was made of; NULL after saying why there is none. */
@@ -146,7 +162,7 @@ static const struct run_error_input *look(struct why *w)
 {
 	struct pipeline *p = session_pipeline(w->session);
 	const struct run_error_input *in = NULL;
-	uint64_t wait_ns = LOOK_MIN_NS;
+	uint64_t wait_ns = first_step_ns(pipeline_diagnose(p));
 	bool more = true, said = false;
 
 	do {

@@ -336,22 +336,26 @@ static json_t *files_json(const struct coverage *v)
 	return a;
 }
 
-json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten)
+json_t *coverage_json(const struct coverage *v, const struct coverage_limits *l)
 {
-	return json_pack("{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, "
-	                 "s:I, s:o, s:I, s:o, s:I, s:o, s:o, s:I, s:I}",
-	                 "events_seen", (json_int_t)v->events, "events_lost", "ring_full",
-	                 (json_int_t)v->ring, "no_slot", (json_int_t)v->slots, "unreadable",
-	                 (json_int_t)v->faults, "calls", "llm", (json_int_t)v->calls[CALL_LLM],
-	                 "storage", (json_int_t)v->calls[CALL_STORAGE], "heartbeat",
-	                 (json_int_t)v->calls[CALL_HEARTBEAT], "other",
-	                 (json_int_t)v->calls[CALL_OTHER], "calls_partial", partial_json(v),
-	                 "calls_at_least", (json_int_t)v->at_least, "stream_gaps",
-	                 (json_int_t)v->gaps, "llm_bytes", (json_int_t)v->llm_bytes,
-	                 "llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext",
-	                 unread_json(v), "no_plaintext_more", (json_int_t)v->unread_more,
-	                 "endpoints", endpoints_json(v), "endpoints_more_connections",
-	                 (json_int_t)v->connections_more, "tls_libraries", libraries_json(v),
-	                 "file_databases", files_json(v), "connections_forgotten",
-	                 (json_int_t)forgotten, "turns_unwritten", (json_int_t)unwritten);
+	json_t *all = json_pack(
+		"{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, "
+		"s:I, s:o, s:I, s:o, s:I, s:o, s:o, s:I, s:I}",
+		"events_seen", (json_int_t)v->events, "events_lost", "ring_full",
+		(json_int_t)v->ring, "no_slot", (json_int_t)v->slots, "unreadable",
+		(json_int_t)v->faults, "calls", "llm", (json_int_t)v->calls[CALL_LLM], "storage",
+		(json_int_t)v->calls[CALL_STORAGE], "heartbeat",
+		(json_int_t)v->calls[CALL_HEARTBEAT], "other", (json_int_t)v->calls[CALL_OTHER],
+		"calls_partial", partial_json(v), "calls_at_least", (json_int_t)v->at_least,
+		"stream_gaps", (json_int_t)v->gaps, "llm_bytes", (json_int_t)v->llm_bytes,
+		"llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext", unread_json(v),
+		"no_plaintext_more", (json_int_t)v->unread_more, "endpoints", endpoints_json(v),
+		"endpoints_more_connections", (json_int_t)v->connections_more, "tls_libraries",
+		libraries_json(v), "file_databases", files_json(v), "connections_forgotten",
+		(json_int_t)l->forgotten, "turns_unwritten", (json_int_t)l->unwritten);
+
+	if (all && l->unfollowed)
+		json_object_set_new(all, "calls_unfollowed",
+		                    json_integer((json_int_t)l->unfollowed));
+	return all;
 }

@@ -27,6 +27,13 @@ unsigned coverage_hooked(const struct coverage *v);
 /* Why there may be no turns: connections whose plaintext was not seen, or none at all; one line each, for people. */
 void coverage_hint(const struct coverage *v, FILE *out);
 
-/* New reference; unwritten: lines of turn_metrics.jsonl that could not be written. */
-json_t *coverage_json(const struct coverage *v, uint64_t unwritten, uint64_t forgotten);
+/* What others counted. */
+struct coverage_limits {
+	uint64_t unwritten;  /* lines of turn_metrics.jsonl that could not be written */
+	uint64_t forgotten;  /* connections */
+	uint64_t unfollowed; /* turns_unfollowed() */
+};
+
+/* New reference. */
+json_t *coverage_json(const struct coverage *v, const struct coverage_limits *l);
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/event_least.h"
+#include "stays.h"
 
 enum row_kind {
 	ROW_PROCESS,
@@ -58,6 +59,7 @@ struct set {
 struct evidence {
 	struct set current, pending;
 	struct evidence *previous; /* only its current is used */
+	struct stays *stays;       /* NULL: no snapshot yet, or no memory */
 	bool open;                 /* between begin and end */
 };
 
@@ -292,6 +294,10 @@ static void snapshot_edge(struct evidence *e, const struct event *ev)
 		keep_previous(e);
 		e->current = e->pending;
 		e->pending = (struct set){ 0 };
+		if (!e->stays)
+			e->stays = stays_new();
+		if (e->stays)
+			stays_update(e->stays, e);
 	}
 }
 
@@ -317,6 +323,7 @@ void evidence_free(struct evidence *e)
 	set_clear(&e->current);
 	set_clear(&e->pending);
 	evidence_free(e->previous);
+	stays_free(e->stays);
 	free(e);
 }
 
@@ -466,6 +473,16 @@ const struct ev_request *evidence_request(const struct evidence *e, uint32_t pid
 const struct ev_activity *evidence_cpu(const struct evidence *e, uint32_t pid, uint32_t tid)
 {
 	return row_find(e, ROW_CPU, (struct key){ pid, tid });
+}
+
+const struct stay *evidence_stay(const struct evidence *e, uint32_t pid, uint32_t tid)
+{
+	return e->stays ? stays_find(e->stays, pid, tid) : NULL;
+}
+
+uint64_t evidence_first_frames(const struct evidence *e)
+{
+	return e->stays ? stays_first(e->stays) : 0;
 }
 
 const struct ev_frames *evidence_native(const struct evidence *e, uint32_t pid, uint32_t tid)

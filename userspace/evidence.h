@@ -70,6 +70,19 @@ const struct ev_request *evidence_request(const struct evidence *e, uint32_t pid
                                           uint64_t tid_or_task);
 /* CPU time of a thread when the snapshot was taken. */
 const struct ev_activity *evidence_cpu(const struct evidence *e, uint32_t pid, uint32_t tid);
+/* A thread in the same functions at the same lines, its process having written nothing, since which snapshot. */
+struct stay {
+	uint32_t pid, tid;
+	uint64_t place;    /* hash of its functions and lines */
+	uint64_t written;  /* FACT_WRITTEN of its process */
+	uint64_t since_ns; /* when its CPU time was read there first ... */
+	uint64_t cpu_ns;   /* ... and what it was */
+	uint64_t first_ns; /* end of that snapshot */
+};
+/* NULL: it has no Python frames, or that is not known. */
+const struct stay *evidence_stay(const struct evidence *e, uint32_t pid, uint32_t tid);
+/* End of the first snapshot with Python frames, 0 there was none: who looked since then. */
+uint64_t evidence_first_frames(const struct evidence *e);
 /* Frames of a thread below Python's. */
 const struct ev_frames *evidence_native(const struct evidence *e, uint32_t pid, uint32_t tid);
 /* Python frames of a thread; those without any, in a snapshot with frames, are no threads of Python's. */

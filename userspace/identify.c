@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "claim.h"
+#include "handshake.h"
 #include "syscall_names.h"
 
 /* Sockets one event loop is taken to wait for; of a loop with more nothing is sure. */
@@ -810,6 +811,29 @@ static size_t loop_awaited(const struct loop *l, struct awaited *rows, size_t ro
 	return n;
 }
 
+/* Node, curl and their like: nothing tells which of its connections a loop without tasks of Python reads a reply from. */
+static size_t loop_doubtful(struct identify *i, const struct loop *l, struct awaited *rows,
+                            size_t room)
+{
+	size_t n = 0;
+
+	for (size_t s = 0; s < l->nsocks && n < room; s++) {
+		const struct ev_socket *row = l->socks[s].row;
+		struct answer a = { .how = told_nothing };
+
+		if (l->socks[s].view || !(row->h.flags & EVF_TCP) ||
+		    row->tcp_state != TCP_ESTABLISHED_STATE ||
+		    handshake_tls(i->evidence, row) != TLS_YES ||
+		    handshake_reply(i->evidence, row) != REPLY_MAYBE)
+			continue;
+		add_names(i, row, &a);
+		rows[n++] = (struct awaited){ .sock = row->sock,
+			                      .doubtful = true,
+			                      .llm = a.claim.class == CALL_LLM && !a.claim.torn };
+	}
+	return n;
+}
+
 size_t identify_awaited(struct identify *i, struct awaited *rows, size_t room)
 {
 	size_t n, ntasks, found = 0;
@@ -824,10 +848,12 @@ size_t identify_awaited(struct identify *i, struct awaited *rows, size_t room)
 		struct loop *l = NULL;
 
 		evidence_tasks(i->evidence, threads[k]->h.pid, &ntasks);
-		if (ntasks && syscall_multiplexes(threads[k]))
+		if (syscall_multiplexes(threads[k]))
 			l = loop_find(i, threads[k]);
-		if (l)
+		if (l && ntasks)
 			found += loop_awaited(l, rows + found, room - found);
+		else if (l)
+			found += loop_doubtful(i, l, rows + found, room - found);
 	}
 	return found;
 }

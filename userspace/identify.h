@@ -44,11 +44,14 @@ bool identify_call(struct identify *i, const struct call_view *v, struct identit
  * Sockets without an open call on which a reply is awaited although they received last (the end of a TLS
  * handshake, of a stream that stalled) or have no counters. Proof is a thread that waits for nothing
  * else, or a task that reads the reply to its request and can do that on no other socket. A unix socket
- * also needs a client library. Fills rows; returns how many, no more than room.
+ * also needs a client library. Without proof: a TLS connection of a loop whose tasks nobody can see, on which what came
+ * after the request may be the end of the handshake (handshake.h). Fills rows; returns how many, no more than room.
  */
 struct awaited {
 	uint64_t sock;
 	uint64_t since_ns; /* a thread waits since then, 0 unknown */
+	bool doubtful;     /* there is no proof ... */
+	bool llm;          /* ... and the configuration says that an LLM is at the other end */
 };
 size_t identify_awaited(struct identify *i, struct awaited *rows, size_t room);
 #endif

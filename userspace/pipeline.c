@@ -312,11 +312,13 @@ static json_t *stalls_json(const struct pipeline *p)
 /* All that is known of the run, {"turn_metrics_summary": ...}; NULL when out of memory. */
 static json_t *runstats_json(struct pipeline *p)
 {
+	struct coverage_limits limits;
 	json_t *coverage, *summary;
 
 	conns_each(p->conns, cover_conn, p->coverage);
-	coverage = coverage_json(p->coverage, p->metrics ? metrics_unwritten(p->metrics) : 0,
-	                         conns_forgotten(p->conns));
+	limits = (struct coverage_limits){ p->metrics ? metrics_unwritten(p->metrics) : 0,
+		                           conns_forgotten(p->conns), turns_unfollowed(p->turns) };
+	coverage = coverage_json(p->coverage, &limits);
 	if (p->metrics)
 		summary_sampled(p->summary, p->options->sample, metrics_written(p->metrics),
 		                metrics_left_out(p->metrics));

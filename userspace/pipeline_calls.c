@@ -407,8 +407,13 @@ void calls_find_awaited(struct pipeline *p)
 	if (rows && open)
 		i = identify_new(p->evidence, open, n);
 	n = i ? identify_awaited(i, rows, AWAITED_MAX) : 0;
-	for (size_t k = 0; k < n; k++)
-		conns_awaited(p->conns, rows[k].sock, rows[k].since_ns);
+	for (size_t k = 0; k < n; k++) {
+		const struct conn *c = conns_by_sock(p->conns, rows[k].sock);
+
+		/* the quick reply of whom we do not know may be all there is: an LLM's is not so quick */
+		if (!rows[k].doubtful || rows[k].llm || (c && c->endpoint.class == CALL_LLM))
+			conns_awaited(p->conns, rows[k].sock, rows[k].since_ns);
+	}
 	identify_free(i);
 	free(open);
 	free(rows);

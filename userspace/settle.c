@@ -104,7 +104,11 @@ uint64_t settle_ns(const struct look *l, const struct diagnosis *d)
 
 	if (definite[d->causes[0].kind])
 		return 0;
-	if (is_brief(&d->causes[0]))
-		return age(l->silent_min_ns, looked);
+	if (is_brief(&d->causes[0])) {
+		/* attaching may have taken long: what tells is from when functions were seen */
+		uint64_t first = l->evidence ? evidence_first_frames(l->evidence) : 0;
+
+		return age(l->silent_min_ns, first ? age(l->now_ns, first) : looked);
+	}
 	return later(age(l->silent_min_ns, later(quiet, looked)), replies_ns(l, looked));
 }

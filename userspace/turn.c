@@ -174,6 +174,7 @@ static void rule(struct turns *t, struct record *r, const struct call *c)
 		turn_continue(t, l, r, &ruling);
 }
 
+/* NULL: out of memory, or all that are known are in flight: then it is added when one of them has ended, or it has itself. */
 static struct record *record_add(struct turns *t, const struct call *c, const struct call_place *p)
 {
 	struct lane *l = NULL;
@@ -184,8 +185,8 @@ static struct record *record_add(struct turns *t, const struct call *c, const st
 		if (!l)
 			return NULL;
 	}
-	if (t->ledger.nrecords == RECORDS_MAX)
-		share_forget(t);
+	if (!share_make_room(t) && !c->end_ns)
+		return NULL;
 	r = record_new(&t->ledger, c, p);
 	if (r && l && t->kind == TURNS_LLM)
 		engine_wait(t, l, r);
@@ -220,7 +221,8 @@ static struct record *record_update(struct turns *t, const struct call *c,
 
 void turns_call_opened(struct turns *t, const struct call *c, const struct call_place *p)
 {
-	record_update(t, c, p);
+	if (!record_update(t, c, p) && belongs_to_turns(t, c))
+		t->unfollowed++;
 }
 
 void turns_call_sent(struct turns *t, const struct call *c, const struct call_place *p)
@@ -426,6 +428,11 @@ void turns_free(struct turns *t)
 	t->source->free(t->state);
 	sessions_free(t->sessions);
 	free(t);
+}
+
+uint64_t turns_unfollowed(const struct turns *t)
+{
+	return t->unfollowed;
 }
 
 enum turns_kind turns_kind(const struct turns *t)

@@ -96,6 +96,8 @@ struct turns *turns_new(struct turn_sink *sink, const struct turns_spec *spec, u
 void turns_free(struct turns *t);
 /* By what turns are told now; of auto never TURNS_AUTO. */
 enum turns_kind turns_kind(const struct turns *t);
+/* Calls that began when as many were in flight as are known at once: their turns knew of them when they had ended. */
+uint64_t turns_unfollowed(const struct turns *t);
 
 /* A call of class LLM or STORAGE: its first byte, its complete request, its end. c stays the caller's and may change
  * between these calls; after turns_call_done it may be freed: the engine keeps copies of what it needs. */

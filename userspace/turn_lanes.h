@@ -13,7 +13,8 @@
 
 /* Lanes remembered; asyncio makes one per task, so the least recently used go first. */
 #define LANES_MAX 4096
-/* Calls of one lane that wait for their turn, and calls known in all: the oldest is then attributed by order. */
+/* Calls of one lane that wait for their turn, and calls known in all: the oldest that waits is then attributed by order. A
+ * further call, where all are in flight, is known when it has ended: one more than there is room for, at most. */
 #define LANE_PENDING_MAX 1024
 #define RECORDS_MAX 16384
 #define LEDGER_BUCKETS 4096

@@ -167,23 +167,19 @@ void share_settle(struct turns *t, struct record *r)
 		share_give_nobody(t, r, OUTSIDE_NONE_NEAR);
 }
 
-void share_forget(struct turns *t)
+bool share_make_room(struct turns *t)
 {
 	struct record *r;
 
+	if (t->ledger.nrecords < RECORDS_MAX)
+		return true;
 	TAILQ_FOREACH(r, &t->ledger.records, age)
 	if (r->state == RECORD_PENDING && r->done)
 		break;
-	if (r) {
-		share_settle(t, r);
-		return;
-	}
-	r = TAILQ_FIRST(&t->ledger.records);
-	if (r->state == RECORD_PENDING)
-		share_settle(t, r);
-	if (r->turn)
-		books_partial(r->turn, PARTIAL_TRUNCATED);
-	record_free(&t->ledger, r);
+	if (!r)
+		return false;
+	share_settle(t, r);
+	return true;
 }
 
 void share_drop(struct turns *t, struct lane *l)

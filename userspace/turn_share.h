@@ -26,11 +26,12 @@ struct turns {
 	enum turns_kind kind;   /* what is done now */
 	struct sessions *sessions;
 	uint64_t attach_ns;
-	uint32_t numbered; /* sessions that the source named before another rule was chosen */
-	uint32_t nkept;    /* calls that open turns keep */
-	uint64_t ruled;    /* requests the source was asked about where others rule */
-	bool any_call;     /* a call was seen */
-	bool begins;       /* stdout: lines begin turns, they do not end them */
+	uint32_t numbered;   /* sessions that the source named before another rule was chosen */
+	uint32_t nkept;      /* calls that open turns keep */
+	uint64_t unfollowed; /* calls that began while no room was left for them */
+	uint64_t ruled;      /* requests the source was asked about where others rule */
+	bool any_call;       /* a call was seen */
+	bool begins;         /* stdout: lines begin turns, they do not end them */
 	uint64_t fresh[FRESH_MAX]; /* threads that began under our eyes, by tid: pid << 32 | tid */
 	struct open_turns open;    /* last active first */
 	uint32_t nopen;
@@ -52,9 +53,8 @@ struct open_turn *share_near(const struct turns *t, uint32_t pid);
 struct lane *share_lane(struct turns *t, struct lane_id id);
 /* Forgets a lane; what it has pending is attributed now. */
 void share_drop(struct turns *t, struct lane *l);
-/* Makes room for a record: the oldest that waits is attributed now; if none waits, the oldest is not followed to
- * its end. */
-void share_forget(struct turns *t);
+/* Is there room for a record? If not, the oldest that has ended and waits is attributed now. False: all are in flight. */
+bool share_make_room(struct turns *t);
 
 /* r is o's. */
 void share_give(struct turns *t, struct open_turn *o, struct record *r);

@@ -102,14 +102,15 @@ class Why(LiveTest):
 
     def test_a_young_wait_is_looked_at_until_it_is_over(self):
         """The reply comes while we look: the run was slow, not stuck."""
-        server, runner = self.hung()
+        # turns for longer than a look takes, else it may have ended when it is judged
+        server, runner = self.hung("--turns", "2000")
         observer = harness.Process([harness.require(), "--stuck-timeout", "5", str(runner.pid)])
         self.addCleanup(observer.stop)
         self.assertIsNone(observer.out.wait_for(lambda x: True, 2), "a verdict before anything was decided")
         server.release()
         self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
         self.assertTrue(observer.out.all[0].startswith("not stuck: "), observer.describe())
-        self.assertEqual(runner.wait(), 0, runner.describe())
+        self.assertTrue(runner.running(), "it is unharmed: " + runner.describe())
 
     def test_ctrl_c_ends_with_what_is_known(self):
         server, runner = self.hung()

@@ -47,6 +47,12 @@ class Healthy(WhyTest):
             with self.subTest(case):
                 self.alive(case)
 
+    def test_a_worker_that_hangs_while_the_others_go_on_is_told_beside(self):
+        self.hung["one_of_many"].grow_old()
+        a = self.alive("one_of_many")
+        self.assertIn("; but process", a.verdict["summary"], a)
+        self.assertIn("input_wait", [c["kind"] for c in a.document["causes"]], a)
+
     def test_thirty_busy_workers_are_not_stuck(self):
         self.alive(self.hang(SCRIPT, "tree", "--healthy"))
 

@@ -50,6 +50,13 @@ class HangServer(Process):
     def port(self, mode):
         return str(self.ports[mode])
 
+    def wait_request(self, mode):
+        """The next one that comes to that port, which it prints."""
+        line = self.out.wait_for(lambda x: '"request"' in x and json.loads(x)["mode"] == mode, EXIT_S)
+        if not line:
+            raise AssertionError("no request comes: " + self.describe())
+        return json.loads(line)["at"]
+
     def __enter__(self):
         return self
 

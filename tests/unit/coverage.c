@@ -66,7 +66,7 @@ static void endpoints(void)
 	c = conn("silent.test", CALL_OTHER);
 	c->bytes[0] = c->bytes[1] = 0;
 	coverage_conn(v, c);
-	all = coverage_json(v, 0, 0);
+	all = coverage_json(v, &(struct coverage_limits){ 0 });
 
 	TEST("an endpoint has the bytes of all its connections, and what of them was not captured");
 	e = entry(all, "endpoints", "db:5432");
@@ -110,7 +110,7 @@ static void too_many(void)
 		c->ciphertext = i >= 290;
 		coverage_conn(v, c);
 	}
-	all = coverage_json(v, 0, 0);
+	all = coverage_json(v, &(struct coverage_limits){ 0 });
 	CHECK(json_array_size(json_object_get(all, "endpoints")) == 256);
 	CHECK(number(all, "endpoints_more_connections") == 44);
 	CHECK(number(all, "no_plaintext_more") == 10);
@@ -144,7 +144,7 @@ static void files(void)
 	opened(v, "pipe:[1.db]");
 	opened(v, "/srv/log-wal");
 	opened(v, "");
-	all = coverage_json(v, 0, 0);
+	all = coverage_json(v, &(struct coverage_limits){ 0 });
 	list = json_object_get(all, "file_databases");
 	CHECK(json_array_size(list) == 2);
 	CHECK(strcmp(json_string_value(json_array_get(list, 0)), "/srv/memory.sqlite3") == 0);
@@ -155,7 +155,7 @@ static void files(void)
 		snprintf(name, sizeof(name), "/srv/%d.db", i);
 		opened(v, name);
 	}
-	all = coverage_json(v, 0, 0);
+	all = coverage_json(v, &(struct coverage_limits){ 0 });
 	CHECK(json_array_size(json_object_get(all, "file_databases")) == 16);
 	json_decref(all);
 	coverage_free(v);

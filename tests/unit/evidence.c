@@ -171,6 +171,53 @@ static void frames(struct evidence *e, uint32_t tid, uint32_t kind, const char *
 #define PACKAGE "send\t/srv/run/venv/lib/python3.11/site-packages/httpx/_client.py\t0\n"
 #define IMPORT "_call\t<frozen importlib._bootstrap>\t241\n"
 
+/* One snapshot of a thread that computes: where, and what its process has written by then. */
+static void computes(struct evidence *e, uint64_t ts, const char *frame, int64_t written)
+{
+	struct ev_thread t = { .h = { .pid = 7, .tid = 9 }, .syscall = -1, .state = 'R' };
+	struct ev_activity a = { .h = { .pid = 7, .tid = 9, .ts_ns = ts, .flags = EVF_SEEDED },
+		                 .cpu_ns = ts / 2 };
+	struct ev_fact f = { .h = { .pid = 7 }, .kind = FACT_WRITTEN, .value = (uint64_t)written };
+
+	snapshot(e, true, ts);
+	feed(e, &t, sizeof(t), EV_THREAD, "", 0);
+	feed(e, &a, sizeof(a), EV_ACTIVITY, "", 0);
+	feed(e, &f, sizeof(f), EV_FACT, "", 0);
+	if (frame)
+		frames(e, 9, FRAMES_PYTHON, frame);
+	snapshot(e, false, ts + 1);
+}
+
+static void stays(void)
+{
+	static const char there[] = "work\t/app/a.py\t5\n", elsewhere[] = "work\t/app/a.py\t6\n";
+	struct evidence *e = evidence_new();
+
+	TEST("a thread stays in its place from the first snapshot with functions on, also through "
+	     "one "
+	     "in which they could not be read");
+	computes(e, 100, NULL, 1);
+	CHECK(!evidence_stay(e, 7, 9) && evidence_first_frames(e) == 0);
+	computes(e, 200, there, 2);
+	CHECK(evidence_first_frames(e) == 201 && evidence_stay(e, 7, 9)->first_ns == 201);
+	computes(e, 300, there, 2);
+	computes(e, 400, NULL, 2);
+	computes(e, 500, there, 2);
+	CHECK(evidence_stay(e, 7, 9)->since_ns == 200 && evidence_stay(e, 7, 9)->cpu_ns == 100);
+	CHECK(!evidence_stay(e, 7, 8) && !evidence_stay(e, 8, 9));
+
+	TEST("at another line, or when its process has written, it does not stay, though it comes "
+	     "back");
+	computes(e, 600, elsewhere, 2);
+	CHECK(evidence_stay(e, 7, 9)->first_ns == 601);
+	computes(e, 700, there, 2);
+	computes(e, 800, there, 2);
+	CHECK(evidence_stay(e, 7, 9)->first_ns == 701);
+	computes(e, 900, there, 3);
+	CHECK(evidence_stay(e, 7, 9)->first_ns == 901 && evidence_first_frames(e) == 201);
+	evidence_free(e);
+}
+
 static void python_frames(void)
 {
 	struct evidence *e = evidence_new();
@@ -274,6 +321,7 @@ int main(void)
 	holders();
 	replacement();
 	limits();
+	stays();
 	python_frames();
 	one_line();
 	return DONE();

@@ -62,6 +62,7 @@ static struct world *begin_with(char kind, const char *spec)
 	struct world *w = calloc(1, sizeof(*w));
 
 	options_init(&w->options);
+	w->options.stuck_timeout_minutes = 0.5;
 	if (spec) {
 		char line[256];
 
@@ -291,6 +292,123 @@ static void waits(void)
 	end(w);
 }
 
+/* A first request of so long ago on a TLS connection, and when something came last. */
+static void asked(struct world *w, int fd, uint64_t sent_ms, uint64_t received_ms, uint64_t bytes)
+{
+	struct ev_fd f = { .sock = (uint64_t)fd + 1000, .fd = fd };
+	struct ev_socket s = { .h = { .flags = EVF_SEEDED | EVF_TCP },
+		               .sock = (uint64_t)fd + 1000,
+		               .fd = fd,
+		               .family = AF_INET,
+		               .kind = SOCK_STREAM,
+		               .remote_port = 443,
+		               .role = ROLE_CLIENT,
+		               .tcp_state = 1,
+		               .tcp_bytes_sent = 1500,
+		               .tcp_bytes_recv = bytes,
+		               .tcp_rtt_us = 20000,
+		               .tcp_last_sent_ns = sent_ms * 1000000,
+		               .tcp_last_recv_ns = received_ms * 1000000 };
+
+	inet_pton(AF_INET, "10.0.0.1", s.remote);
+	FEED(w, s, EV_SOCKET, "");
+	FEED(w, f, EV_FD, "socket:[1]");
+}
+
+static const struct cause *verdict(struct world *w)
+{
+	return &pipeline_diagnose(w->p)->diagnosis->causes[0];
+}
+
+static void tickets(void)
+{
+	static const struct {
+		uint64_t sent_ms, received_ms, bytes;
+		bool open;
+	} loops[] = {
+		{ 60000, 60000, 3000, true },  { 60000, 59997, 3000, true },
+		{ 60000, 59881, 3000, true },  { 60000, 59879, 3000, false },
+		{ 60000, 59000, 3000, false }, { 60000, 59997, 16385, false },
+		{ 60000, 61000, 3000, true },
+	};
+	const struct cause *c;
+	struct world *w;
+
+	TEST("a loop whose tasks nobody sees, a request to an LLM over TLS, and then no more than "
+	     "a round trip and tickets: likely no response; a reply later than that, or longer, is "
+	     "over");
+	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++) {
+		w = begin_with('l', "10.0.0.1:443");
+		asked(w, 3, loops[i].sent_ms, loops[i].received_ms, loops[i].bytes);
+		EPOLL(w, 1, 3, 9);
+		edge(w, false);
+		CHECK(!in_flight(w, 3) == !loops[i].open);
+		c = verdict(w);
+		CHECK((c->kind == VERDICT_LLM_NO_RESPONSE) == loops[i].open);
+		if (loops[i].open && loops[i].received_ms <= loops[i].sent_ms)
+			CHECK(c->confidence == CONFIDENCE_LIKELY &&
+			      strstr(c->summary, "the end of the TLS handshake, or a reply as"));
+		else if (loops[i].open)
+			CHECK(c->confidence == CONFIDENCE_STRONG &&
+			      strstr(c->summary, "no byte since"));
+		end(w);
+	}
+
+	TEST("the same where the configuration names the LLM; without a name it is no call, but "
+	     "the "
+	     "verdict asks who that is");
+	for (int named = 0; named <= 1; named++) {
+		w = begin();
+		asked(w, 3, 60000, 59998, 3000);
+		EPOLL(w, 1, 3, 9);
+		if (named)
+			name(w, 0, "10.0.0.1", 443, "llm.example", "https", "OPENAI_BASE_URL");
+		edge(w, false);
+		CHECK(!in_flight(w, 3) == !named);
+		c = verdict(w);
+		CHECK((c->kind == VERDICT_LLM_NO_RESPONSE) == named);
+		if (!named)
+			CHECK(c->nsteps && strstr(c->steps[0], "--llm 10.0.0.1:443"));
+		end(w);
+	}
+
+	TEST("a thread that waits for that connection alone: its function tells whether the head "
+	     "or "
+	     "the body of the reply is missing, without one nobody knows");
+	for (int part = 0; part <= 2; part++) {
+		w = begin_with('l', "10.0.0.1:443");
+		asked(w, 3, 60000, 59998, 3000);
+		RECV(w, 1, 3);
+		if (part)
+			frames(w, 1, FRAMES_PYTHON,
+			       part == 1 ? "begin\t/usr/lib/python3.11/http/client.py\t1\n" OWN
+			                 : "read1\t/usr/lib/python3.11/http/client.py\t1\n" OWN);
+		edge(w, false);
+		c = verdict(w);
+		CHECK(c->kind ==
+		      (part == 2 ? VERDICT_LLM_STREAM_STALLED : VERDICT_LLM_NO_RESPONSE));
+		CHECK(c->confidence == (part ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY));
+		end(w);
+	}
+
+	TEST("what came a second after the request is a reply, whatever the tasks are in, unless "
+	     "they "
+	     "wait for its head");
+	for (int head = 0; head <= 1; head++) {
+		w = begin_with('l', "10.0.0.1:443");
+		asked(w, 3, 60000, 59000, 3000);
+		RECV(w, 1, 3);
+		if (head)
+			frames(w, 1, FRAMES_PYTHON,
+			       "_receive_response_headers\t" SP
+			       "httpcore/_sync/http11.py\t1\n" OWN);
+		edge(w, false);
+		CHECK(verdict(w)->kind ==
+		      (head ? VERDICT_LLM_NO_RESPONSE : VERDICT_LLM_STREAM_STALLED));
+		end(w);
+	}
+}
+
 static void unix_socket(struct world *w, int fd, uint16_t flags, const char *path)
 {
 	struct ev_fd f = { .sock = (uint64_t)fd + 1000, .fd = fd };
@@ -370,6 +488,23 @@ static void one_thread(void)
 	request(w, 1, 0, "GET", "http://127.0.0.1:8000/health");
 	edge(w, false);
 	CHECK(in_flight(w, 3) && in_flight(w, 3)->call->class == CALL_HEARTBEAT);
+	end(w);
+
+	TEST("a health check that a later snapshot names is taken back: it was told as a call to "
+	     "somebody, and is none then, neither hung nor a turn's");
+	w = begin_with(0, NULL);
+	tcp(w, 3, "127.0.0.1", 8000, SENT_LAST);
+	RECV(w, 1, 3);
+	edge(w, false);
+	CHECK(is(in_flight(w, 3), CALL_OTHER, "", ""));
+	CHECK(strstr(verdict(w)->summary, "127.0.0.1:8000 is unanswered"));
+	edge(w, true);
+	tcp(w, 3, "127.0.0.1", 8000, SENT_LAST);
+	RECV(w, 1, 3);
+	request(w, 1, 0, "GET", "http://127.0.0.1:8000/health");
+	edge(w, false);
+	CHECK(in_flight(w, 3) && in_flight(w, 3)->call->class == CALL_HEARTBEAT);
+	CHECK(!strstr(verdict(w)->summary, "127.0.0.1:8000"));
 	end(w);
 
 	TEST("a request to another port is not this connection's: only the library is told, and "
@@ -742,6 +877,7 @@ static void rubbish(void)
 int main(void)
 {
 	waits();
+	tickets();
 	unix_waits();
 	one_thread();
 	loops();

@@ -45,6 +45,30 @@ static struct evidence *snapshot(uint8_t state, uint64_t blocked_ago, uint64_t m
 	return e;
 }
 
+/* A further snapshot, with functions of that thread. */
+static void computes(struct evidence *e, uint64_t ts)
+{
+	struct event edge = { .flags = EVF_BEGIN, .ts_ns = ts };
+	struct ev_thread t = { .h = { .ts_ns = ts, .pid = PID, .tid = PID },
+		               .state = 'R',
+		               .syscall = -1 };
+	struct ev_activity a = {
+		.h = { .ts_ns = ts, .pid = PID, .tid = PID, .flags = EVF_SEEDED }
+	};
+	struct {
+		struct ev_frames f;
+		char text[24];
+	} f = { { .h = { .ts_ns = ts, .pid = PID, .tid = PID }, .kind = FRAMES_PYTHON },
+		"work\t/app/a.py\t5\n" };
+
+	feed(e, &edge, sizeof(edge), EV_SNAPSHOT);
+	feed(e, &t, sizeof(t), EV_THREAD);
+	feed(e, &a, sizeof(a), EV_ACTIVITY);
+	feed(e, &f, sizeof(f), EV_FRAMES);
+	edge.flags = 0;
+	feed(e, &edge, sizeof(edge), EV_SNAPSHOT);
+}
+
 static void world(enum verdict_kind kind, size_t nopen, struct evidence *e)
 {
 	call = (struct call){ .class = CALL_LLM, .at_least = true, .start_ns = NOW - S };
@@ -129,6 +153,19 @@ int main(void)
 	world(VERDICT_UNKNOWN, 0, running);
 	CHECK(settle() == 9 * S);
 	history.start_ns = NOW - 11 * S;
+	CHECK(settle() == 0);
+
+	TEST("what computes is looked at for the quiet time from when its functions were seen "
+	     "first, "
+	     "however long attaching took");
+	world(VERDICT_CPU_BOUND, 0, running);
+	history.start_ns = NOW - 9 * S;
+	CHECK(settle() == S);
+	computes(running, NOW);
+	CHECK(settle() == 10 * S);
+	look.now_ns += 4 * S;
+	CHECK(settle() == 6 * S);
+	look.now_ns += 6 * S;
 	CHECK(settle() == 0);
 
 	evidence_free(old);

@@ -51,6 +51,36 @@ static struct evidence *world(char a, char b, char child)
 	return e;
 }
 
+/* A target that polls, and its child, which reads a pipe of nobody's. */
+static struct evidence *pool_of_one(void)
+{
+	struct evidence *e = evidence_new();
+	struct event edge = { .flags = EVF_BEGIN, .ts_ns = NOW };
+	struct ev_fd f = { .h = { .pid = CHILD }, .fd = 0 };
+	struct ev_thread t = { .h = { .ts_ns = NOW, .pid = CHILD, .tid = CHILD },
+		               .blocked_since_ns = NOW - 2000 * S,
+		               .timeout_ns = TIMEOUT_NONE,
+		               .syscall = __NR_read,
+		               .state = 'S',
+		               .fds_total = 1,
+		               .nfds = 1 };
+	struct ev_thread polls = { .h = { .ts_ns = NOW, .pid = A, .tid = A },
+		                   .blocked_since_ns = NOW - S / 20,
+		                   .timeout_ns = S / 10,
+		                   .syscall = __NR_clock_nanosleep,
+		                   .state = 'S' };
+
+	feed(e, &edge, sizeof(edge), EV_SNAPSHOT, "", 0);
+	process(e, A, 1, EVF_ROOT);
+	process(e, CHILD, A, 0);
+	feed(e, &polls, sizeof(polls), EV_THREAD, "run\0\0", 5);
+	feed(e, &t, sizeof(t), EV_THREAD, "run\0pipe_read\0", 14);
+	feed(e, &f, sizeof(f), EV_FD, "pipe:[4711]", 11);
+	edge.flags = 0;
+	feed(e, &edge, sizeof(edge), EV_SNAPSHOT, "", 0);
+	return e;
+}
+
 static struct diagnosis d;
 
 static void look_at(struct evidence *e, const struct history *h)
@@ -109,6 +139,22 @@ int main(void)
 	look_at(e, NULL);
 	CHECK(d.causes[0].kind == VERDICT_DEADLOCK && cause_of(B, VERDICT_EXITED));
 	evidence_free(e);
+
+	TEST("a worker that waits for input, for whom nobody waits, is no stall while others of "
+	     "the "
+	     "tree go on, but told; when they do not, it is");
+	for (int stirring = 0; stirring <= 1; stirring++) {
+		struct history h = { .start_ns = NOW - 100 * S,
+			             .stirred_ns = stirring ? NOW - S : 0,
+			             .stirred = "output" };
+
+		e = pool_of_one();
+		look_at(e, &h);
+		CHECK(d.causes[0].kind == (stirring ? VERDICT_PROGRESSING : VERDICT_INPUT_WAIT));
+		CHECK(cause_of(CHILD, VERDICT_INPUT_WAIT));
+		CHECK(!stirring || strstr(d.causes[0].summary, "; but process 201"));
+		evidence_free(e);
+	}
 
 	TEST("when all have ended, that is the verdict");
 	e = world('Z', 'Z', 'Z');

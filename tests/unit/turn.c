@@ -3,6 +3,7 @@
 #include "unit/turn_fixture.h"
 
 #include "base/spans.h"
+#include "turn_lanes.h"
 
 static void test_sync_session(void)
 {
@@ -454,7 +455,7 @@ static void test_bounds(void)
 	turns_free(engine);
 	engine = NULL;
 
-	TEST("calls that never end do not pile up");
+	TEST("calls that never end do not pile up, those that are not known are counted");
 	begin();
 	llm(1, 1, 2, "u1");
 	for (uint64_t i = 0; i < 40000; i++) {
@@ -463,10 +464,11 @@ static void test_bounds(void)
 		turns_call_opened(engine, c, &llm_place);
 		call_free(c);
 	}
+	CHECK(turns_unfollowed(engine) == 40000 - RECORDS_MAX);
 	finish(50010);
 	for (int i = 0; i < out.n; i++)
 		calls += out.turns[i].storage_calls;
-	CHECK(out.n == 1 && calls <= 40000 && out.turns[0].partial == PARTIAL_TRUNCATED);
+	CHECK(out.n == 1 && calls == RECORDS_MAX);
 	CHECK(orchestration(&out.turns[0]) >= 0);
 }
 
@@ -495,8 +497,37 @@ static void test_spans(void)
 	spans_free(&s);
 }
 
+/* So many and some more are in flight at once: each is told once, in a turn or outside. */
+static void test_more_in_flight_than_are_known(void)
+{
+	enum { MORE = RECORDS_MAX + 100 };
+	struct call **calls = calloc(MORE, sizeof(*calls));
+
+	TEST("with more calls in flight than are known at once each is told once, LLM calls and "
+	     "storage calls alike, and the limit is counted");
+	for (int storage = 0; storage <= 1; storage++) {
+		struct call_place p = { "L1", "redis", "127.0.0.1:6379" };
+
+		begin();
+		llm(1, 1, 2, "u1");
+		for (int i = 0; i < MORE; i++) {
+			calls[i] = storage ? call_at(CALL_STORAGE, 7, 0, 10)
+			                   : llm_open(7, 0, 10, NULL);
+			if (storage)
+				turns_call_opened(engine, calls[i], &p);
+		}
+		CHECK(turns_unfollowed(engine) == 100);
+		for (int i = 0; i < MORE; i++)
+			call_end(calls[i], 20, CALL_OK, storage ? &p : &llm_place);
+		finish(30);
+		CHECK(out.told == MORE + 1);
+	}
+	free(calls);
+}
+
 int main(void)
 {
+	test_more_in_flight_than_are_known();
 	test_sync_session();
 	test_splits();
 	test_helpers();

@@ -14,6 +14,7 @@ struct out {
 	struct turn_sink sink;
 	struct turn turns[OUT_MAX];
 	int n, opened, outside, booked;
+	int told;             /* calls of any class, in a turn or outside */
 	enum outside_why why; /* of the newest */
 	enum turns_kind chosen;
 };
@@ -41,6 +42,7 @@ static void on_outside(struct turn_sink *s, const struct call *c, const struct c
 {
 	(void)s, (void)p, (void)a;
 	out.why = why;
+	out.told++;
 	out.outside += c->class == CALL_LLM;
 }
 
@@ -48,6 +50,7 @@ static void on_booked(struct turn_sink *s, const struct turn *t, const struct ca
                       const struct call_place *p, const struct call_attempt *a)
 {
 	(void)s, (void)t, (void)p, (void)a;
+	out.told++;
 	out.booked += c->class == CALL_LLM;
 }
 

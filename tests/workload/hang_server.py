@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A server with one way to misbehave per port. Prints one JSON line: the ports by name, then a line a request.
 
+usage: hang_server.py [ADDRESS] [--tls DIRECTORY]: with --tls all of it over TLS, certificates made there ("ca" in the line)
+
 silent   reads the request, never answers         stall   begins a streamed reply, then sends comments only
 answer   answers at once                          drip    a streamed reply that goes on for ever, a word each 0.3 s
 late     answers after a second                   slow    answers after four seconds
@@ -8,9 +10,11 @@ closes   reads the request, then closes           limited 429 with Retry-After: 
 refuses  429, Retry-After: 1                      fails   500
 mute     accepts, reads nothing and says nothing
 """
+import argparse
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -33,7 +37,9 @@ def reply(status, body, head=b""):
 
 OK = json.dumps({"id": "x", "object": "chat.completion", "model": "stand-in", "choices": [
     {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}).encode()
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1}}).encode()
+KEPT = b"Keep-Alive: timeout=600\r\n"  # else Node's clients close what is idle after 4 s
 ERROR = b'{"error": {"message": "no", "type": "stand_in"}}'
 
 
@@ -49,7 +55,7 @@ MODES = {
     "stall": lambda c: for_ever(c, HEAD + word(b"one") + word(b"two"), chunk(b": ping\n\n"), 1),
     "drip": lambda c: for_ever(c, HEAD + word(b"one"), word(b"more"), 0.3),
     "answer": lambda c: c.sendall(reply(b"200 OK", OK)),
-    "late": lambda c: (time.sleep(1), c.sendall(reply(b"200 OK", OK))),
+    "late": lambda c: (time.sleep(1), c.sendall(reply(b"200 OK", OK, KEPT))),
     "slow": lambda c: (time.sleep(4), c.sendall(reply(b"200 OK", OK))),
     "closes": lambda c: c.close(),
     "limited": lambda c: c.sendall(reply(b"429 Too Many Requests", ERROR, b"Retry-After: 600\r\n")),
@@ -75,9 +81,11 @@ def request(c, rest):
     return rest[length:]
 
 
-def serve(c, name):
+def serve(c, name, tls):
     rest = b""
     try:
+        if tls:
+            c = tls.wrap_socket(c, server_side=True)
         if name == "mute":
             threading.Event().wait()
         while (rest := request(c, rest)) is not None:
@@ -87,20 +95,28 @@ def serve(c, name):
         pass
 
 
-def accept(listener, name):
+def accept(listener, name, tls):
     while True:
         c, _ = listener.accept()
         c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=serve, args=(c, name), daemon=True).start()
+        threading.Thread(target=serve, args=(c, name, tls), daemon=True).start()
 
 
 def main():
-    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
-    ports = {}
+    p = argparse.ArgumentParser()
+    p.add_argument("address", nargs="?", default="127.0.0.1")
+    p.add_argument("--tls", metavar="DIRECTORY")
+    args = p.parse_args()
+    ports, tls = {}, None
+    if args.tls:
+        from llm_server import make_certificates
+        ports["ca"], certificate, key = make_certificates(args.tls)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate, key)
     for name in [*MODES, "mute"]:
-        listener = socket.create_server((address, 0), backlog=128)
+        listener = socket.create_server((args.address, 0), backlog=128)
         ports[name] = listener.getsockname()[1]
-        threading.Thread(target=accept, args=(listener, name), daemon=True).start()
+        threading.Thread(target=accept, args=(listener, name, tls), daemon=True).start()
     os.write(1, (json.dumps(dict(ports, event="ready")) + "\n").encode())
     sys.stdin.read()  # ends with who started it
 

@@ -9,6 +9,7 @@
 
 #include "claim.h"
 #include "diagnosis/scene.h"
+#include "handshake.h"
 
 /* include/net/tcp_states.h */
 enum { STATE_ESTABLISHED = 1, STATE_CLOSE_WAIT = 8 };
@@ -38,8 +39,9 @@ struct facts {
 	size_t alike;                   /* calls told in its cause, itself included */
 	bool tcp;                       /* its tcp_* fields were read */
 	bool late;                      /* it may have begun before we came */
-	bool sent;          /* the request is complete, or the kernel has passed on all there was */
-	bool replied;       /* reply bytes came */
+	bool sent;     /* the request is complete, or the kernel has passed on all there was */
+	bool replied;  /* reply bytes came */
+	bool doubtful; /* whether they did is not known: it may have been the end of a handshake */
 	bool acknowledged;  /* the peer's kernel has everything */
 	uint64_t silent_ns; /* since when, on any account */
 	bool said;          /* that its wait ends is what the client said itself */
@@ -82,7 +84,55 @@ static uint64_t first_sent(const struct scene *scene, const struct ev_socket *s,
 	return age(s->h.ts_ns, s->tcp_last_sent_ns + before);
 }
 
-static struct facts facts_of(const struct scene *scene, const struct call_view *v)
+/* What the tasks of a process await of their replies, worked out once for all its calls. */
+struct awaiting {
+	uint32_t pid; /* 0: none was asked about */
+	enum reply_part part;
+};
+
+/* All of them that read a reply are in the same part. */
+static enum reply_part tasks_part(const struct look *l, uint32_t pid)
+{
+	enum reply_part found = AWAITS_UNTOLD;
+	size_t n;
+	const struct ev_task *const *tasks = evidence_tasks(l->evidence, pid, &n);
+
+	for (size_t i = 0; i < n && i < TASKS_MAX; i++) {
+		enum reply_part part = frames_reply_part(task_text(tasks[i]).frames);
+
+		if (part != AWAITS_UNTOLD && found != AWAITS_UNTOLD && part != found)
+			return AWAITS_UNTOLD;
+		found = part != AWAITS_UNTOLD ? part : found;
+	}
+	return found;
+}
+
+static enum reply_part reply_part(const struct facts *f, struct awaiting *a)
+{
+	const struct wait *w = scene_waiter(f->scene, f->view->sock);
+	const struct ev_frames *frames;
+
+	if (w && w->kind != WAIT_MANY) {
+		frames = evidence_frames(f->look->evidence, w->thread->h.pid, w->thread->h.tid);
+		return frames ? frames_reply_part(frames_text(frames)) : AWAITS_UNTOLD;
+	}
+	if (a->pid != f->call->pid)
+		*a = (struct awaiting){ f->call->pid, tasks_part(f->look, f->call->pid) };
+	return a->part;
+}
+
+/* Of a call that was sent before we came: did its reply begin? */
+static void replied_before(struct facts *f, struct awaiting *a)
+{
+	enum reply_sign sign = handshake_reply(f->look->evidence, f->socket);
+	enum reply_part part = reply_part(f, a);
+
+	f->replied = part == AWAITS_BODY || (part == AWAITS_UNTOLD && sign == REPLY_BEGAN);
+	f->doubtful = part == AWAITS_UNTOLD && sign == REPLY_MAYBE;
+}
+
+static struct facts facts_of(const struct scene *scene, const struct call_view *v,
+                             struct awaiting *a)
 {
 	const struct look *l = scene->look;
 	const struct ev_socket *s = l->evidence && v->sock ? evidence_socket(l->evidence, v->sock)
@@ -93,8 +143,8 @@ static struct facts facts_of(const struct scene *scene, const struct call_view *
 	f.late = f.call->at_least || f.call->partial == PARTIAL_ATTACHED_LATE;
 	f.acknowledged = f.tcp && !s->tcp_unsent && !s->tcp_unacked && s->tcp_bytes_sent;
 	f.replied = f.call->first_byte_ns || f.call->bytes_in;
-	if (!f.replied && f.late && f.tcp && s->tcp_bytes_recv && s->tcp_bytes_sent)
-		f.replied = s->tcp_last_recv_ns < s->tcp_last_sent_ns; /* after the request */
+	if (!f.replied && f.late && f.tcp)
+		replied_before(&f, a);
 	f.sent = f.call->sent_ns || f.replied || (f.late && f.acknowledged);
 	f.silent_ns = call_silent_since(f.call);
 	/* the socket knows more of the time before we came, but not what is content */
@@ -229,20 +279,43 @@ static struct ending ending(const struct facts *f, const struct cause *c)
 	return e;
 }
 
+struct reply_text {
+	char text[DURATION_TEXT_MAX + 120];
+};
+
+/* What came since the request, as far as it is known. */
+static struct reply_text no_reply(const struct facts *f)
+{
+	struct reply_text r = { ", no byte since" };
+	uint64_t sent = f->tcp ? f->socket->tcp_last_sent_ns : 0,
+		 received = f->tcp ? f->socket->tcp_last_recv_ns : 0;
+	char after[DURATION_TEXT_MAX + 8];
+
+	snprintf(after, sizeof(after), "%s later", duration_of(age(sent, received)).text);
+	if (f->doubtful)
+		snprintf(r.text, sizeof(r.text),
+		         ", and what came last, %s, is the end of the TLS handshake, or a "
+		         "reply as quick and no more of it",
+		         sent == received ? "at once" : after);
+	else if (f->late && f->tcp && f->socket->tcp_bytes_recv && received < sent)
+		snprintf(r.text, sizeof(r.text), ", no reply since");
+	return r;
+}
+
 static void tell_unanswered(const struct facts *f, struct cause *c)
 {
 	uint64_t sent = f->late || !f->call->sent_ns ? f->silent_ns : f->call->sent_ns;
 
 	if (f->alike > 1)
-		cause_say(c,
-		          "%zu calls of %s to %s (%s), the oldest sent %s ago%s, no byte since%s",
-		          f->alike, op_text(f->call), endpoint_text(f->view), class_text(f->view),
+		cause_say(c, "%zu calls of %s to %s (%s), the oldest sent %s ago%s%s%s", f->alike,
+		          op_text(f->call), endpoint_text(f->view), class_text(f->view),
 		          silent_for(f, c, sent).text, f->acknowledged ? ", acknowledged" : "",
-		          ending(f, c).text);
+		          no_reply(f).text, ending(f, c).text);
 	else
-		cause_say(c, "%s to %s (%s) sent %s ago%s, no byte since%s", op_text(f->call),
+		cause_say(c, "%s to %s (%s) sent %s ago%s%s%s", op_text(f->call),
 		          endpoint_text(f->view), class_text(f->view), silent_for(f, c, sent).text,
-		          f->acknowledged ? ", acknowledged" : "", ending(f, c).text);
+		          f->acknowledged ? ", acknowledged" : "", no_reply(f).text,
+		          ending(f, c).text);
 }
 
 static void tell_stalled(const struct facts *f, struct cause *c)
@@ -299,7 +372,7 @@ static void tell_unsent(const struct facts *f, struct cause *c)
 /* Socket evidence agrees: the connection stands and the peer has it all. */
 static enum confidence sure_if_established(const struct facts *f)
 {
-	bool agrees = f->acknowledged && f->socket->tcp_state == STATE_ESTABLISHED;
+	bool agrees = f->acknowledged && f->socket->tcp_state == STATE_ESTABLISHED && !f->doubtful;
 
 	return agrees ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY;
 }
@@ -356,6 +429,12 @@ static void ages_evidence(const struct facts *f, struct cause *c)
 		               duration_of(s->tcp_last_recv_ns + more).text);
 	else
 		cause_evidence(c, "no data was ever received on this connection");
+	if (f->doubtful)
+		cause_evidence(
+			c,
+			"%llu bytes came in all, a handshake's worth: a TLS 1.3 server sends its "
+			"session tickets when the first request is on its way",
+			s->tcp_bytes_recv);
 }
 
 static void timers_evidence(const struct facts *f, struct cause *c)
@@ -686,13 +765,6 @@ static const struct {
 	  "pg_stat_activity\"   # what its sessions do, and wait for" },
 };
 
-static bool is_shell_safe(const char *s)
-{
-	return s[strspn(s,
-	                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._:[]-")] ==
-	       '\0';
-}
-
 /* " -h HOST -p PORT" or " -s PATH"; empty when the address is not fit for a command line. */
 static void server_options(const char *addr, const char *socket_option, char out[static 200])
 {
@@ -938,8 +1010,9 @@ static bool is_awaited(const struct facts *f)
 /* A reply began of which nobody knows where it ends, and nobody waits for more of it. */
 static bool is_over(const struct facts *f)
 {
-	return f->late && f->replied && f->call->proto && strcmp(f->call->proto, "generic") == 0 &&
-	       f->look->evidence && evidence_time(f->look->evidence) && !is_awaited(f);
+	return f->late && (f->replied || f->doubtful) && f->call->proto &&
+	       strcmp(f->call->proto, "generic") == 0 && f->look->evidence &&
+	       evidence_time(f->look->evidence) && !is_awaited(f);
 }
 
 static void cause_of(struct scene *s, struct facts *f)
@@ -1011,6 +1084,7 @@ void calls_causes(struct scene *s)
 {
 	const struct look *l = s->look;
 	struct facts *hung = calloc(l->nopen + 1, sizeof(*hung));
+	struct awaiting awaiting = { 0 };
 	size_t n = 0;
 
 	if (!hung) {
@@ -1018,7 +1092,7 @@ void calls_causes(struct scene *s)
 		return;
 	}
 	for (size_t i = 0; i < l->nopen; i++) {
-		struct facts f = facts_of(s, &l->open[i]);
+		struct facts f = facts_of(s, &l->open[i], &awaiting);
 
 		if ((!call_counts(f.call) && !is_unnamed_wait(&l->open[i])) || f.call->blocks ||
 		    age(l->now_ns, f.silent_ns) < look_quiet_ns(l, f.call) || is_over(&f))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "diagnosis/scene.h"
+#include "handshake.h"
 
 static void (*const families[])(struct scene *s) = {
 	progress_causes, calls_causes, network_causes, loop_causes,
@@ -25,6 +26,46 @@ static void unknown_evidence(const struct scene *s, struct cause *c)
 	}
 	if (!s->nwaits)
 		cause_evidence(c, "there is no snapshot of the threads");
+}
+
+/* Connections of that kind that are told; more say no more. */
+#define UNANSWERED_MAX 3
+
+/* A request on this TLS connection may be unanswered, and nothing says whose it is. */
+static bool may_be_unanswered(const struct scene *s, const struct ev_socket *k)
+{
+	uint64_t sent = k->tcp_last_sent_ns + age(s->look->now_ns, k->h.ts_ns);
+
+	return k->h.flags & EVF_TCP && k->tcp_state == 1 && k->role != ROLE_SERVER &&
+	       sent >= s->look->silent_min_ns && scene_waiter(s, k->sock) &&
+	       handshake_tls(s->look->evidence, k) == TLS_YES &&
+	       handshake_reply(s->look->evidence, k) == REPLY_MAYBE;
+}
+
+static void unanswered_evidence(const struct scene *s, struct cause *c)
+{
+	size_t n = 0, told = 0;
+	const struct ev_socket *const *list =
+		s->look->evidence ? evidence_sockets(s->look->evidence, &n) : NULL;
+
+	for (size_t i = 0; i < n && told < UNANSWERED_MAX; i++) {
+		const struct endpoint *e = scene_endpoint(s, list[i]->sock);
+
+		if (!e || !*e->addr || !may_be_unanswered(s, list[i]))
+			continue;
+		told++;
+		cause_evidence(c,
+		               "process %u sent data to %s (TLS) %s ago, and what came right after "
+		               "it may be the end of the handshake alone: is that a request nobody "
+		               "answers?",
+		               list[i]->h.pid, e->addr,
+		               duration_of(list[i]->tcp_last_sent_ns +
+		                           age(s->look->now_ns, list[i]->h.ts_ns))
+		                       .text);
+		if (told == 1 && is_shell_safe(e->addr))
+			cause_step(c, "sudo whystuck --llm %s %u   # if that is the LLM", e->addr,
+			           s->look->pid);
+	}
 }
 
 /* A thread that waits for connections: a target's before its children's. */
@@ -131,6 +172,8 @@ static void unknown_causes(struct scene *s)
 	else if (p)
 		cause_evidence(c, "the clock that moved last was %s, %s ago", p->clock,
 		               duration_of(age(l->now_ns, p->since_ns)).text);
+	if (!young && !waiting)
+		unanswered_evidence(s, c);
 	unknown_evidence(s, c);
 	if (waiting && !young) {
 		c->pid = waiting->call->pid;
@@ -324,11 +367,17 @@ static void limits_evidence(const struct scene *s, struct cause *c)
 
 /* ---- All of it ---- */
 
+/* Nobody on the way from the target waits for its process, and others of the tree go on: that is no stall of the run. */
+static bool is_aside(const struct scene *s, const struct cause *c)
+{
+	return tier_of(s, c) == TIER_WAITS && !c->view && depth(s, c->pid) < 0 && stirs(s->look);
+}
+
 /* Something was found that can be the verdict. */
 static bool explained(const struct scene *s)
 {
 	for (size_t i = 0; i < s->ncauses; i++)
-		if (tier_of(s, &s->causes[i]) != TIER_LAST)
+		if (tier_of(s, &s->causes[i]) != TIER_LAST && !is_aside(s, &s->causes[i]))
 			return true;
 	return false;
 }

@@ -23,11 +23,6 @@
 #define FUTEX_OP_WAKE 1
 /* A wait with a time limit this short is taken up again and again: its length says nothing. */
 #define TICK_NS (5 * NS_PER_S)
-/*
- * Of the time between two looks: a thread that wakes to wait again uses less than 1 % of a CPU (measured:
- * Python's Event.wait(0.01) in a loop), one that works on a busy machine still gets this part.
- */
-#define WORKS_PART 20
 
 /* ---- What a thread is there for ---- */
 

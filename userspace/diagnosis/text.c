@@ -158,3 +158,10 @@ void cause_wake(struct cause *c, enum wake_answer a, uint64_t at_ns, const char 
 	say(c->wake.why, format, args);
 	va_end(args);
 }
+
+bool is_shell_safe(const char *s)
+{
+	return s[strspn(s,
+	                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._:[]-")] ==
+	       '\0';
+}

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "diagnosis/scene.h"
+#include "stays.h"
 
 /* A thread is rarely uninterruptible for longer than a disk takes. */
 #define DISK_NS (2 * NS_PER_S)
-/* Innermost functions compared to tell whether a thread gets on. */
-#define PLACE_FRAMES 6
 /* include/uapi/linux/futex.h: nobody outside the process can wake the waiter */
 #define FUTEX_PRIVATE 0x80
 
@@ -134,14 +133,8 @@ static bool wrote(const struct scene *s, uint32_t pid)
 	return now && then && now->value != then->value;
 }
 
-/* Where it is, against the look before. */
-enum place { PLACE_UNKNOWN, PLACE_SAME, PLACE_OTHER };
-
-/*
- * The same functions at the same lines? A computation that gets on changes them; one that goes round in
- * circles stays. The first look has no functions: the second has nothing to compare its own with.
- */
-static enum place place_of(const struct scene *s, const struct wait *w)
+/* In the same functions at the same lines as in the snapshot before. */
+static bool is_where_it_was(const struct scene *s, const struct wait *w)
 {
 	const struct evidence *before = evidence_previous(s->look->evidence);
 	const struct ev_frames *then =
@@ -149,20 +142,36 @@ static enum place place_of(const struct scene *s, const struct wait *w)
 	char a[DIAGNOSIS_TEXT_MAX], b[DIAGNOSIS_TEXT_MAX];
 
 	if (!then || !w->python)
-		return PLACE_UNKNOWN;
-	frames_line(a, sizeof(a), frames_text(then), PLACE_FRAMES);
-	frames_line(b, sizeof(b), frames_text(w->python), PLACE_FRAMES);
-	return *a && strcmp(a, b) == 0 ? PLACE_SAME : PLACE_OTHER;
+		return false;
+	frames_line(a, sizeof(a), frames_text(then), STAY_FRAMES);
+	frames_line(b, sizeof(b), frames_text(w->python), STAY_FRAMES);
+	return *a && strcmp(a, b) == 0;
 }
 
-/* Of a look on demand: it may get on as well, so progress_by_work() has it. */
-static bool gets_on(const struct scene *s, const struct wait *w, uint64_t over_ns)
+/*
+ * Of a look on demand: is it in the same place in every snapshot with functions there was? If not it gets on, and
+ * progress_by_work() has it. The first of them has nothing to compare its own with: a longer look may tell.
+ */
+static bool gets_on(const struct scene *s, const struct wait *w)
 {
-	enum place place = place_of(s, w);
+	const struct evidence *e = s->look->evidence;
+	const struct stay *stay = evidence_stay(e, w->thread->h.pid, w->thread->h.tid);
 
-	if (place == PLACE_UNKNOWN) /* a longer look may tell, where there are functions */
-		return !w->python || over_ns >= s->look->silent_min_ns / 2;
-	return place == PLACE_OTHER;
+	return !stay || stay->first_ns != evidence_first_frames(e);
+}
+
+/* CPU time used since then, and over how long. False: that is not known. */
+static bool used_since(const struct scene *s, const struct wait *w, uint64_t *used, uint64_t *over)
+{
+	const struct evidence *e = s->look->evidence;
+	const struct stay *stay = evidence_stay(e, w->thread->h.pid, w->thread->h.tid);
+	const struct ev_activity *now = evidence_cpu(e, w->thread->h.pid, w->thread->h.tid);
+
+	if (!stay || !now || now->h.ts_ns <= stay->since_ns)
+		return false;
+	*used = age(now->cpu_ns, stay->cpu_ns);
+	*over = now->h.ts_ns - stay->since_ns;
+	return true;
 }
 
 /* The CPU clock of watch knows of more than the moment of a look, in which the machine may be busy. */
@@ -187,7 +196,8 @@ static void computing(struct scene *s, const struct wait *w)
 	if (!wait_cpu(s, w, &used, &over) || !busy(s, w, stuck ? l->stall : NULL) ||
 	    wrote(s, w->thread->h.pid))
 		return;
-	if (!stuck && gets_on(s, w, over))
+	if (!stuck &&
+	    (gets_on(s, w) || (used_since(s, w, &used, &over) && used < over / WORKS_PART)))
 		return;
 	since = stuck ? stall_last(l->stall)->since_ns : age(l->now_ns, over);
 	c = cause_new(s, VERDICT_CPU_BOUND, stuck ? CONFIDENCE_STRONG : CONFIDENCE_LIKELY, w);
@@ -197,7 +207,7 @@ static void computing(struct scene *s, const struct wait *w)
 	          duration_of(age(l->now_ns, since)).text);
 	cause_evidence(c, "it used %u %% of a CPU over the last %s", (unsigned)(used * 100 / over),
 	               duration_of(over).text);
-	if (place_of(s, w) == PLACE_SAME)
+	if (is_where_it_was(s, w))
 		cause_evidence(c, "it is in the same line as %s ago", duration_of(over).text);
 	cause_evidence_wait(s, c, w);
 	cause_wake(c, WAKE_UNKNOWN, 0,
