@@ -227,6 +227,23 @@ uint64_t elf_image_find(struct elf_image *im, const char *text, size_t n, uint64
 	return 0;
 }
 
+size_t elf_image_find_ending(struct elf_image *im, const char *text, size_t n, uint64_t *to,
+                             size_t max)
+{
+	uint64_t at = 0;
+	size_t found = 0;
+
+	while (found < max && (at = elf_image_find(im, text, n, at))) {
+		uint64_t begin = at;
+		const uint8_t *p;
+
+		while ((p = elf_image_at(im, begin - 1, 1)) && *p >= ' ' && *p < 0x7f)
+			begin--;
+		to[found++] = begin;
+	}
+	return found;
+}
+
 static int32_t le32(const uint8_t *p)
 {
 	int32_t v;
@@ -364,22 +381,41 @@ void elf_image_references(struct elf_image *im, const uint64_t *addrs, size_t n,
 	}
 }
 
-bool elf_image_called(struct elf_image *im, const struct elf_function *f)
+void elf_image_calls(struct elf_image *im, uint64_t to, bool (*fn)(void *ctx, uint64_t at),
+                     void *ctx)
 {
 	for (size_t i = 0; i < im->n; i++) {
 		struct elf_segment *s = &im->segments[i];
 		const uint8_t *data = s->exec ? elf_image_load(im, s) : NULL;
 
-		for (uint64_t k = 0; data && k + 5 <= s->n; k++) {
-			uint64_t at = s->addr + k;
-
-			/* call rel32 */
-			if (data[k] == 0xe8 && (at < f->start || at >= f->end) &&
-			    at + 5 + (uint64_t)(int64_t)le32(data + k + 1) == f->start)
-				return true;
-		}
+		/* call rel32 */
+		for (uint64_t k = 0; data && k + 5 <= s->n; k++)
+			if (data[k] == 0xe8 &&
+			    s->addr + k + 5 + (uint64_t)(int64_t)le32(data + k + 1) == to &&
+			    !fn(ctx, s->addr + k))
+				return;
 	}
-	return false;
+}
+
+struct outside {
+	const struct elf_function *f;
+	bool called;
+};
+
+static bool outside_take(void *ctx, uint64_t at)
+{
+	struct outside *o = ctx;
+
+	o->called = at < o->f->start || at >= o->f->end;
+	return !o->called;
+}
+
+bool elf_image_called(struct elf_image *im, const struct elf_function *f)
+{
+	struct outside o = { .f = f };
+
+	elf_image_calls(im, f->start, outside_take, &o);
+	return o.called;
 }
 
 bool elf_image_leads(struct elf_image *im, uint64_t from, uint64_t to)

@@ -56,6 +56,9 @@ bool elf_image_search(const struct elf_image *im, const struct elf_text *texts, 
                       bool *has);
 /* Address of the next text after the address `after` (0: the first) in what is neither code nor written to; 0 none. */
 uint64_t elf_image_find(struct elf_image *im, const char *text, size_t n, uint64_t after);
+/* Addresses of at most max strings that end in the text (n bytes with the NUL behind it): where they begin. Returns how many. */
+size_t elf_image_find_ending(struct elf_image *im, const char *text, size_t n, uint64_t *to,
+                             size_t max);
 /* The function that has the address, by .eh_frame_hdr or .eh_frame, which strip(1) leaves. */
 bool elf_image_function(struct elf_image *im, uint64_t addr, struct elf_function *f);
 /*
@@ -64,6 +67,9 @@ bool elf_image_function(struct elf_image *im, uint64_t addr, struct elf_function
  */
 void elf_image_references(struct elf_image *im, const uint64_t *addrs, size_t n,
                           bool (*fn)(void *ctx, uint64_t at, size_t which), void *ctx);
+/* x86-64: calls fn with the address of each call (call rel32) of what begins at `to`, until it returns false. */
+void elf_image_calls(struct elf_image *im, uint64_t to, bool (*fn)(void *ctx, uint64_t at),
+                     void *ctx);
 /* x86-64: does a call from outside of it lead to the function's first instruction? A part of a function that was split off is only
  * jumped to. */
 bool elf_image_called(struct elf_image *im, const struct elf_function *f);

@@ -58,6 +58,8 @@ int tls_code_go(int fd, const char *name, struct tls_code *to);
 
 /* Part of tls_code_opaque(): OpenSSL without symbols. Fills in `to` only what can be proven. */
 void tls_code_static(struct elf_image *im, struct tls_code *to);
+/* The same for BoringSSL and AWS-LC. */
+void tls_code_boring(struct elf_image *im, struct tls_code *to);
 /* Part of tls_code_nss(): the tables of functions. 0 or -ENOMEM. */
 int tls_code_nss_tables(struct elf_image *im, struct tls_code *to);
 

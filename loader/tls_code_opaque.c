@@ -24,11 +24,9 @@ static const struct row {
 	/* the end of a file's name that OpenSSL's errors carry (ERR_raise, include/openssl/err.h) */
 	{ "openssl", STRING("ssl_lib.c"), tls_code_static,
 	  "it has no symbols, and which of its functions read and write could not be proven" },
-	/* the same of BoringSSL and AWS-LC (OPENSSL_PUT_ERROR, include/openssl/err.h): they name no functions */
-	{ "boringssl", STRING("ssl_lib.cc"), NULL,
-	  "it has no symbols, and its errors name source files but no functions, so which of them "
-	  "read "
-	  "and write cannot be proven" },
+	/* the same of BoringSSL and AWS-LC (OPENSSL_PUT_ERROR, include/openssl/err.h) */
+	{ "boringssl", STRING("ssl_lib.cc"), tls_code_boring,
+	  "it has no symbols, and which of its functions read and write could not be proven" },
 	/* file names in Rust's panics: .../rustls-0.23.12/src/conn.rs */
 	{ "rustls", TEXT("/rustls-0."), NULL,
 	  "its functions have no C interface and are built into their callers" },

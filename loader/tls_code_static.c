@@ -75,23 +75,6 @@ static bool reference_take(void *ctx, uint64_t at, size_t which)
 	return true;
 }
 
-/* Addresses of the strings that end in the source's name: where they begin. */
-static size_t sources_find(struct elf_image *im, uint64_t *to)
-{
-	uint64_t at = 0;
-	size_t n = 0;
-
-	while (n < SOURCE_COPIES_MAX && (at = elf_image_find(im, SOURCE, sizeof(SOURCE), at))) {
-		uint64_t begin = at;
-		const uint8_t *p;
-
-		while ((p = elf_image_at(im, begin - 1, 1)) && *p >= ' ' && *p < 0x7f)
-			begin--;
-		to[n++] = begin;
-	}
-	return n;
-}
-
 /* Address of the string that is text and no more, 0 none. */
 static uint64_t string_find(struct elf_image *im, const char *text)
 {
@@ -217,7 +200,7 @@ static void search_run(struct search *s, struct tls_code *to)
 {
 	uint64_t addrs[SOURCE_COPIES_MAX + WANTED];
 
-	s->sources = sources_find(s->im, addrs);
+	s->sources = elf_image_find_ending(s->im, SOURCE, sizeof(SOURCE), addrs, SOURCE_COPIES_MAX);
 	if (!s->sources)
 		return;
 	/* no string has the address 1 */

@@ -18,6 +18,7 @@ from harness import EXIT_S, PYTHON, TURNS_S, WORKLOAD, Process, wait_until
 
 HERE = os.path.join(WORKLOAD, "clients")
 SDKS = {"openai": "openai", "anthropic": "@anthropic-ai/sdk", "genai": "@google/genai", "ollama": "ollama"}
+PACKAGES = {**SDKS, "wreq": "wreq-js", "impit": "impit"}
 ROLE_WORD = 1     # "role": "user" is a word, too
 CLOCK_NS = 1e6    # how exactly two clocks can be compared
 
@@ -45,11 +46,12 @@ def missing(kind):
     if kind.command[0] == "node":
         if not shutil.which("node"):
             return "no node here"
-        sdk = SDKS.get(kind.name)
-        if sdk and not os.path.isdir(os.path.join(HERE, "node_modules", sdk)):
-            return f"npm package {sdk} is not installed (scripts/install-deps --tests)"
-    if not kind.own_process and not shutil.which(kind.name):
-        return f"no {kind.name} here"
+        package = PACKAGES.get(kind.name)
+        if package and not os.path.isdir(os.path.join(HERE, "node_modules", package)):
+            return f"npm package {package} is not installed (scripts/install-deps --tests)"
+    program = kind.command[0] if kind.own_process else kind.name
+    if not shutil.which(program):
+        return f"no {program} here"
     return None
 
 
@@ -134,9 +136,9 @@ class ClientsTest(harness.LiveTest):
         super().setUp()
         self.next = 1
 
-    def clients(self, url, ca, patient=False):
+    def clients(self, url, ca, patient=False, kinds=KINDS):
         out = []
-        for kind in KINDS:
+        for kind in kinds:
             with self.subTest(client=kind.name):
                 if why := missing(kind):
                     self.skipTest(why)
