@@ -315,6 +315,11 @@ static bool moves(struct tracked *t, int dir, uint64_t ts_ns)
 	return c->bytes_out != told;
 }
 
+static bool is_shared(const struct conn *c)
+{
+	return c->proto && c->proto->shared && c->proto->shared(c->state);
+}
+
 /* Bytes moved: which of them were content? */
 static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 {
@@ -323,8 +328,7 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 	for (struct tracked *t = p->open; t; t = t->next) {
 		struct call *c = &t->call;
 
-		if (t->conn != conn || c->blocks ||
-		    (conn->proto && conn->proto->shared && !moves(t, dir, ts_ns)))
+		if (t->conn != conn || c->blocks || (is_shared(conn) && !moves(t, dir, ts_ns)))
 			continue;
 		if (!t->opened) /* the class may be known before the request is complete */
 			classify(p, t), tell(p, t, false);

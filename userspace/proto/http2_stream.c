@@ -103,6 +103,18 @@ struct stream *stream_of(struct http2 *h, int dir, uint32_t id)
 	return s;
 }
 
+void stream_upgraded(struct http2 *h, struct http_exchange *x, bool sent)
+{
+	struct stream *s = stream_add(h, UPGRADED_STREAM, x);
+
+	if (!s)
+		return;
+	http_exchange_proto(x, name);
+	s->headed = true;
+	s->sent = sent;
+	h->newest = UPGRADED_STREAM;
+}
+
 void stream_headers_begin(struct http2 *h, uint32_t id, const struct stamp *first)
 {
 	if (stream_find(h, id) || has_ended(h, id) || id <= h->newest || h->n >= STREAMS_MAX)

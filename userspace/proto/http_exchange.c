@@ -88,6 +88,12 @@ struct http_exchange *http_exchange_late(struct call_sink *sink, const char *pro
 	return x;
 }
 
+void http_exchange_proto(struct http_exchange *x, const char *proto)
+{
+	if (x->call)
+		x->call->proto = proto;
+}
+
 void http_exchange_stream(struct http_exchange *x, uint32_t stream)
 {
 	if (x->call)
