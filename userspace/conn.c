@@ -546,6 +546,35 @@ static struct proto_hint hint_of(const struct conn *c)
 	};
 }
 
+void conn_end_late(struct conn *sock)
+{
+	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid,
+		            0 };
+
+	conn_stop(sock, DONE_SWITCHED, &at);
+}
+
+void conn_settle_below(struct conn *c, bool asks)
+{
+	struct conn *sock = tls_below(c);
+	bool http2 = c->proto == &proto_http2;
+	struct call *call;
+
+	if (!sock || !sock->open || !c->proto)
+		return;
+	if (!http2 && asks && sock == c->peer)
+		conn_end_late(sock);
+	if (!http2 || sock->proto != &proto_generic || !http2_unseeded(c->state))
+		return;
+	call = generic_take(sock->state);
+	if (!call)
+		return;
+	sock->open--;
+	c->open++;
+	c->table->ops.adopted(c->table->ops.ctx, c, call);
+	http2_seed(c->state, call);
+}
+
 static void start_proto(struct conn *c, const struct proto *p)
 {
 	struct proto_hint hint = hint_of(c);
@@ -555,6 +584,8 @@ static void start_proto(struct conn *c, const struct proto *p)
 		return;
 	c->proto = p;
 	conn_rename(c);
+	if (c->tls)
+		conn_settle_below(c, c->spoke);
 	/* nobody reads the content of what nobody understands */
 	if (p == &proto_generic && c->sock && c->endpoint.class == CALL_OTHER)
 		c->table->ops.enough(c->table->ops.ctx, c->sock, GENERIC_CAPTURE);
@@ -676,8 +707,8 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 
 	if (c->spoke || (!frames && !bytes_start(b, "HTTP/1.")))
 		return;
-	/* the snapshot had found it out already, on the socket this plaintext came through */
-	if (c->tls && tls_came_through(c, at->tid))
+	/* the snapshot had found it out already, on the socket this plaintext came through: one call, of HTTP/2 the first of them */
+	if (c->tls && tls_came_through(c, at->tid) && !(frames && tls_below(c)))
 		return;
 	start_proto(c, frames ? &proto_http2 : &proto_generic);
 	if (!c->proto)
@@ -700,6 +731,8 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 	         frames_come(c, b))
 		switch_to(c, &proto_http2, at);
 	if (c->proto) {
+		if (c->tls)
+			conn_settle_below(c, dir == DIR_OUT);
 		if (b.n)
 			c->proto->feed(c->state, dir, b, at);
 		if (gap)

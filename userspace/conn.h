@@ -22,6 +22,8 @@ struct conn_ops {
 	struct call *(*open)(void *ctx, struct conn *c, const struct stamp *at);
 	void (*sent)(void *ctx, struct conn *c, struct call *call);
 	void (*done)(void *ctx, struct conn *c, struct call *call);
+	/* An open call turns out to be one of c's, not of the socket below it. */
+	void (*adopted)(void *ctx, struct conn *c, struct call *call);
 	/* Bytes moved on a connection that has an open call. */
 	void (*moved)(void *ctx, struct conn *c, int dir, uint64_t ts_ns);
 	/* The connection is forgotten. */

@@ -260,6 +260,13 @@ static void call_ended(void *ctx, struct conn *conn, struct call *call)
 	settle(p, t);
 }
 
+static void call_adopted(void *ctx, struct conn *conn, struct call *call)
+{
+	(void)ctx;
+	((struct tracked *)call)->conn = conn;
+	call->conn = conn->id;
+}
+
 /* An endpoint got its name: so do the calls to the same address that began before we came. */
 static bool same_peer(const struct tracked *t, const struct conn *c, const struct endpoint *e)
 {
@@ -478,6 +485,6 @@ void calls_identify(struct pipeline *p)
 
 struct conn_ops calls_ops(struct pipeline *p)
 {
-	return (struct conn_ops){ call_opened, call_sent,      call_ended, bytes_moved,
-		                  conn_gone,   capture_enough, p };
+	return (struct conn_ops){ call_opened, call_sent, call_ended,     call_adopted,
+		                  bytes_moved, conn_gone, capture_enough, p };
 }

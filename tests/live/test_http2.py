@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """HTTP/2 and gRPC of real clients: each call once, with its tokens, outcome and times; with one stream and with fifty, joined
 before the connection is there, after, and while all are in flight."""
+import itertools
 import json
 import os
 import shutil
@@ -134,14 +135,16 @@ class Requests(Http2Test):
 
     def test_requests_in_flight_when_it_comes(self):
         nginx = self.proxy("latency=10,fault=hang")
-        for calls in (1, 50):
-            with self.subTest(calls=calls):
-                client = self.client(f"http://127.0.0.1:{nginx.clear}", "--calls", calls)
+        for scheme, calls in itertools.product(("http", "https"), (1, 3, 50)):
+            with self.subTest(scheme=scheme, calls=calls):
+                url = f"https://localhost:{nginx.tls}" if scheme == "https" else f"http://127.0.0.1:{nginx.clear}"
+                client = self.client(url, "--ca", nginx.ca, "--calls", calls)
                 client.gate()
                 client.say()
                 for _ in range(calls):
                     self.llm.wait_request()
-                observer = self.watch(client.pid, "--calls", "--llm", f"127.0.0.1:{nginx.clear}")
+                observer = self.watch(client.pid, "--calls", "--llm", f"127.0.0.1:{nginx.clear}",
+                                      "--llm", f"localhost:{nginx.tls}", "--llm", f"127.0.0.1:{nginx.tls}")
                 self.llm.release()
                 self.finish(client, observer)
                 seen = self.calls_of(observer)

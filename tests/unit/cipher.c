@@ -508,6 +508,67 @@ static void in_flight(void)
 	}
 }
 
+/* The same of HTTP/2, three of whose streams were under way, the first of them alone for all we knew. */
+static void streams_in_flight(void)
+{
+	static const char third[] = "\0\0\1\1\4\0\0\0\3\x88\0\0\2\0\0\0\0\0\3{}";
+	static const char second[] = "\0\0\1\1\5\0\0\0\1\x88";
+	static const char end_of_third[] = "\0\0\2\0\1\0\0\0\3{}";
+	static const char fifth[] = "\0\0\1\1\5\0\0\0\5\x88";
+	static const char asks_again[] = "\0\0\3\1\5\0\0\0\7\x83\x84\x87";
+	static const char answers[] = "\0\0\1\1\5\0\0\0\7\x88";
+	static const struct how ways[] = { { .tls = TLS }, { .tls = TLS, .sock = SOCK } };
+	static const struct {
+		const char *p;
+		size_t n;
+	} came[] = { { third, sizeof(third) - 1 },
+		     { second, sizeof(second) - 1 },
+		     { end_of_third, sizeof(end_of_third) - 1 },
+		     { fifth, sizeof(fifth) - 1 } };
+
+	TEST("streams of HTTP/2 that were under way when we came are a call each, and none is two");
+	for (int first = 0; first < 2; first++)
+		for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+			static const char update[] = "\0\0\4\x8\0\0\0\0\0\0\1\0\0";
+			struct fixture *f = begin();
+			struct ev_socket e = seeded(f, SOCK, 5, 100 * MS, 900 * MS);
+			struct how how = cipher;
+
+			how.flags = ways[i].sock ? EVF_IN_TLS : 0;
+			conns_socket(f->t, &e);
+			conns_seeded(f->t);
+			CHECK(f->opened == 1);
+			for (size_t k = 0; k < sizeof(came) / sizeof(*came); k++) {
+				sends(f, how, DIR_IN, came[k].n);
+				moves(f, ways[i], DIR_IN, came[k].p, came[k].n);
+				/* the client's window, between the replies */
+				if (k != 0 || !first)
+					continue;
+				if (ways[i].sock)
+					sends(f, how, DIR_OUT, sizeof(update) - 1);
+				SAYS(f, ways[i], DIR_OUT, update);
+				if (!ways[i].sock)
+					sends(f, how, DIR_OUT, sizeof(update) - 1);
+			}
+			CHECK(f->opened == 3 && f->done == 3);
+			for (int k = 0; k < f->done; k++)
+				CHECK(f->calls[k]->at_least && f->calls[k]->status == CALL_OK &&
+				      f->calls[k]->partial == PARTIAL_ATTACHED_LATE &&
+				      f->calls[k]->http_status == 200);
+			/* the one whose time was known is the first that showed */
+			CHECK(f->done == 3 && f->calls[1]->id == 1 && f->calls[1]->stream == 3);
+			if (ways[i].sock)
+				sends(f, how, DIR_OUT, sizeof(asks_again) - 1);
+			SAYS(f, ways[i], DIR_OUT, asks_again);
+			if (!ways[i].sock)
+				sends(f, how, DIR_OUT, sizeof(asks_again) - 1);
+			sends(f, how, DIR_IN, sizeof(answers) - 1);
+			SAYS(f, ways[i], DIR_IN, answers);
+			CHECK(f->opened == 4 && f->done == 4 && !f->calls[3]->at_least);
+			end(f);
+		}
+}
+
 /* ---- records that are no data ---- */
 
 /* The handshake of TLS 1.3, and the first request. */
@@ -678,6 +739,7 @@ int main(void)
 	wrong();
 	in_pieces();
 	in_flight();
+	streams_in_flight();
 	tickets();
 	alerts();
 	certificates();

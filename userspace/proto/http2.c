@@ -460,6 +460,13 @@ static void *http2_new(struct call_sink *sink, const struct proto_hint *hint)
 	return h;
 }
 
+bool http2_unseeded(const void *state)
+{
+	const struct http2 *h = state;
+
+	return !h->seeded && !h->late_came;
+}
+
 void http2_seed(void *state, struct call *c)
 {
 	((struct http2 *)state)->seeded = c;

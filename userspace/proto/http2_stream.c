@@ -91,6 +91,7 @@ struct stream *stream_of(struct http2 *h, int dir, uint32_t id)
 	if (s || !(id & 1) || id > h->late_limit || has_ended(h, id) || h->n >= STREAMS_MAX)
 		return s;
 	h->seeded = NULL;
+	h->late_came = true;
 	x = http_exchange_late(h->sink, name, seeded, h->late_why, h->at);
 	s = stream_add(h, id, x);
 	if (!s)

@@ -80,6 +80,9 @@ struct http_exchange *http_exchange_late(struct call_sink *sink, const char *pro
 			return NULL;
 		*x = (struct http_exchange){ .sink = sink, .call = seeded };
 		seeded->proto = proto;
+		/* whichever call's bytes came until now */
+		seeded->first_byte_ns = seeded->last_byte_ns = 0;
+		seeded->bytes_in = 0;
 	}
 	if (x && x->call) {
 		x->call->at_least = true;
