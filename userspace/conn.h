@@ -90,7 +90,10 @@ struct conn {
 	void *state;
 	struct buf pending[2]; /* bytes before the protocol was known, by the parser's direction */
 	struct buf order;      /* struct pending_op: how they came */
-	uint64_t pos[2];       /* bytes of each direction accounted for */
+	bool awaits; /* TLS object: ... and its socket is, which tells what they follow; since awaits_ns */
+	uint64_t awaits_ns;
+	struct conn *awaits_next; /* in the table's list of these */
+	uint64_t pos[2];          /* bytes of each direction accounted for */
 	bool pos_known[2];
 	uint64_t op_off[2];    /* captured so far of the operation under way */
 	uint64_t seed_sent_ns; /* snapshot: when it sent last, 0 never */

@@ -55,7 +55,8 @@ struct conns {
 	struct dns *dns; /* names that the target asked for */
 	size_t n;
 	uint64_t ids, forgotten;
-	bool seeding; /* the first snapshot has not ended */
+	bool seeding;          /* the first snapshot has not ended */
+	struct conn *awaiting; /* TLS objects that wait for their socket to be known */
 	uint64_t attach_ns;
 	struct buf body; /* of a slice whose blocks are several, those that came */
 	uint64_t
@@ -68,6 +69,8 @@ void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum parti
                const struct stamp *at);
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at);
 void conn_part(struct conn *c);
+/* The socket of TLS object c is known, or will not be: looks at what waited for that, if anything did. */
+void conn_await_over(struct conn *c);
 /* A call that was under way on the socket before we came is over. */
 void conn_end_late(struct conn *sock);
 /* What was in flight on the socket below TLS object c when we came: of HTTP/2 it is one of its streams; else it is over when the

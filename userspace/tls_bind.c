@@ -63,6 +63,7 @@ static void join(struct conn *tls, struct conn *sock)
 	else if (tls->endpoint.host[0] && !sock->endpoint.host[0])
 		conn_host(sock, tls->endpoint.host);
 	conn_rename(tls);
+	conn_await_over(tls);
 }
 
 void tls_part(struct conn *tls)

@@ -351,6 +351,7 @@ static void ambiguous(void)
 	SAYS(f, tls_of(1), DIR_OUT, head);
 	sends(f, sock_of(1), DIR_OUT, sizeof(head) - 1);
 	sends(f, sock_of(0), DIR_OUT, sizeof(head) - 1);
+	conns_tick(f->t, f->now_ns + 1000 * MS);
 	CHECK(!bound(f, 0) && !bound(f, 1) && f->opened == 2);
 
 	TEST("what follows tells, though what came before never will");
@@ -569,6 +570,41 @@ static void streams_in_flight(void)
 		}
 }
 
+static void seen_from_start(void)
+{
+	static const char refused[] = "-WRONGTYPE Operation against a key\r\n";
+	static const char sadd[] = "*3\r\n$4\r\nSADD\r\n$1\r\nk\r\n$1\r\nx\r\n";
+	struct fixture *f = begin();
+
+	TEST("an object with memory BIOs carries what its socket was seen to carry from the start");
+	shakes_hands(f, SOCK);
+	SAYS(f, tls_of(0), DIR_OUT, sadd);
+	sends(f, sock_of(0), DIR_OUT, sizeof(sadd) - 1);
+	CHECK(bound(f, 0) && f->opened == 1);
+	sends(f, sock_of(0), DIR_IN, sizeof(refused) - 1);
+	SAYS(f, tls_of(0), DIR_IN, refused);
+	CHECK(f->done == 1 && !f->calls[0]->partial && f->calls[0]->status == CALL_ERROR);
+	end(f);
+
+	TEST("... and waits no longer than a moment where none is found");
+	f = begin();
+	shakes_hands(f, SOCK);
+	SAYS(f, tls_of(0), DIR_OUT, sadd);
+	CHECK(f->opened == 0);
+	conns_tick(f->t, f->now_ns);
+	CHECK(f->opened == 0);
+	conns_tick(f->t, f->now_ns + 100 * MS);
+	CHECK(f->opened == 1 && f->done == 0);
+	end(f);
+
+	TEST("... nor beyond its end");
+	f = begin();
+	SAYS(f, tls_of(0), DIR_OUT, ask);
+	closes(f, 0, TLS, 0, 0);
+	CHECK(f->opened == 1 && f->done == 1 && f->calls[0]->status == CALL_ABORTED);
+	end(f);
+}
+
 /* ---- records that are no data ---- */
 
 /* The handshake of TLS 1.3, and the first request. */
@@ -740,6 +776,7 @@ int main(void)
 	in_pieces();
 	in_flight();
 	streams_in_flight();
+	seen_from_start();
 	tickets();
 	alerts();
 	certificates();

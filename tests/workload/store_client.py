@@ -124,6 +124,8 @@ def redis_pool(address, key, ca):
     with LOCK:
         client = SHARED.setdefault(address, module.Redis(**redis_place(address, ca)))
     connection = client.connection_pool.get_connection("PING")
+    connection.send_command("PING")
+    connection.read_response()
     yield
     client.connection_pool.release(connection)
     redis_calls(client, key)
@@ -133,6 +135,8 @@ async def redis_async(address, key, ca):
     import redis.asyncio as module
     client = SHARED.setdefault(address, module.Redis(**redis_place(address, ca)))
     connection = await client.connection_pool.get_connection("PING")
+    await connection.send_command("PING")
+    await connection.read_response()
     yield
     await client.connection_pool.release(connection)
 
