@@ -191,7 +191,7 @@ static bool is_rpc(const struct call *c, const struct http_head *h, struct bytes
 
 /* path: where it stands in the target, behind which its query is. Of a cut target the path must be whole. */
 static struct store *store_open(struct call *c, const struct http_head *h, struct bytes method,
-                                struct bytes target, struct bytes path, bool cut)
+                                struct bytes target, struct bytes path, bool cut, bool rpc)
 {
 	bool inside = path.p >= target.p && path.p <= target.p + target.n;
 	struct bytes whole = inside ? bytes_from(target, (size_t)(path.p - target.p)) : path;
@@ -200,7 +200,7 @@ static struct store *store_open(struct call *c, const struct http_head *h, struc
 		.path = http1_until(whole, "#"),
 		.host = bytes_of(c->host),
 		.system = c->store,
-		.grpc = bytes_start(http_head_field(h, FIELD_TYPE), "application/grpc"),
+		.grpc = rpc,
 		.typesense_key = http_head_field(h, FIELD_TYPESENSE_KEY).n > 0,
 		.copy_source = http_head_field(h, FIELD_COPY_SOURCE).n > 0,
 		.authorization = http_head_field(h, FIELD_AUTHORIZATION),
@@ -243,7 +243,7 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	if (x->llm && c->llm)
 		http_said_request(h, c);
 	if (!x->llm && target.n)
-		x->store = store_open(c, h, method, target, path, cut);
+		x->store = store_open(c, h, method, target, path, cut, x->rpc);
 }
 
 /* The request is as complete as it will get. */
