@@ -28,6 +28,9 @@
 #define TIMED_OUT_NS \
 	100000000ull /* a connection closed so soon after a wait timed out was given up for that */
 
+/* A TLS object's first plaintext waits so long for the ciphertext that follows it, which tells the socket. */
+#define AWAIT_NS 50000000ull
+
 #define DNS_PORT 53 /* RFC 1035, 4.2 */
 
 /* An operation that waits for the protocol to be known. */
@@ -99,6 +102,7 @@ struct conns *conns_new(const struct conn_ops *ops, const struct endpoint_rules 
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at)
 {
 	tickets_settle(c);
+	conn_await_over(c);
 	if (c->proto) {
 		const struct proto *p = c->proto;
 		void *state = c->state;
@@ -546,6 +550,35 @@ static struct proto_hint hint_of(const struct conn *c)
 	};
 }
 
+void conn_end_late(struct conn *sock)
+{
+	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid,
+		            0 };
+
+	conn_stop(sock, DONE_SWITCHED, &at);
+}
+
+void conn_settle_below(struct conn *c, bool asks)
+{
+	struct conn *sock = tls_below(c);
+	bool http2 = c->proto == &proto_http2;
+	struct call *call;
+
+	if (!sock || !sock->open || !c->proto)
+		return;
+	if (!http2 && asks && sock == c->peer)
+		conn_end_late(sock);
+	if (!http2 || sock->proto != &proto_generic || !http2_unseeded(c->state))
+		return;
+	call = generic_take(sock->state);
+	if (!call)
+		return;
+	sock->open--;
+	c->open++;
+	c->table->ops.adopted(c->table->ops.ctx, c, call);
+	http2_seed(c->state, call);
+}
+
 static void start_proto(struct conn *c, const struct proto *p)
 {
 	struct proto_hint hint = hint_of(c);
@@ -555,6 +588,8 @@ static void start_proto(struct conn *c, const struct proto *p)
 		return;
 	c->proto = p;
 	conn_rename(c);
+	if (c->tls)
+		conn_settle_below(c, c->spoke);
 	/* nobody reads the content of what nobody understands */
 	if (p == &proto_generic && c->sock && c->endpoint.class == CALL_OTHER)
 		c->table->ops.enough(c->table->ops.ctx, c->sock, GENERIC_CAPTURE);
@@ -618,6 +653,37 @@ static void decide(struct conn *c)
 		replay_pending(c);
 }
 
+/* What a TLS object with memory BIOs writes first leaves through its socket next, and whether the connection was seen from its
+ * start, or was idle, only the socket tells. */
+static bool await_below(struct conn *c, int dir, const struct stamp *at)
+{
+	if (!c->tls || c->peer || dir != DIR_OUT ||
+	    (!c->awaits && c->order.n > sizeof(struct pending_op)) ||
+	    c->pending[1].n > DETECT_BYTES)
+		return false;
+	if (c->awaits)
+		return true;
+	c->awaits = true;
+	c->awaits_ns = at->end_ns;
+	c->awaits_next = c->table->awaiting;
+	c->table->awaiting = c;
+	return true;
+}
+
+void conn_await_over(struct conn *c)
+{
+	struct conn **p = &c->table->awaiting;
+
+	if (!c->awaits)
+		return;
+	while (*p != c)
+		p = &(*p)->awaits_next;
+	*p = c->awaits_next;
+	c->awaits = false;
+	if (!c->proto && c->order.n)
+		decide(c);
+}
+
 /* The bytes turn out to be p's. Of HTTP/2, what was in flight still is: many calls share the connection. */
 static void switch_to(struct conn *c, const struct proto *p, const struct stamp *at)
 {
@@ -676,8 +742,8 @@ static void reply_late(struct conn *c, struct bytes b, uint64_t gap, enum partia
 
 	if (c->spoke || (!frames && !bytes_start(b, "HTTP/1.")))
 		return;
-	/* the snapshot had found it out already, on the socket this plaintext came through */
-	if (c->tls && tls_came_through(c, at->tid))
+	/* the snapshot had found it out already, on the socket this plaintext came through: one call, of HTTP/2 the first of them */
+	if (c->tls && tls_came_through(c, at->tid) && !(frames && tls_below(c)))
 		return;
 	start_proto(c, frames ? &proto_http2 : &proto_generic);
 	if (!c->proto)
@@ -700,6 +766,8 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 	         frames_come(c, b))
 		switch_to(c, &proto_http2, at);
 	if (c->proto) {
+		if (c->tls)
+			conn_settle_below(c, dir == DIR_OUT);
 		if (b.n)
 			c->proto->feed(c->state, dir, b, at);
 		if (gap)
@@ -720,7 +788,11 @@ static void feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum par
 		conn_stop(c, DONE_SWITCHED, at);
 		return;
 	}
-	if (b.n)
+	if (!b.n || await_below(c, dir, at))
+		return;
+	if (c->awaits)
+		conn_await_over(c);
+	else
 		decide(c);
 }
 
@@ -902,6 +974,11 @@ void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns)
 void conns_tick(struct conns *t, uint64_t ts_ns)
 {
 	held_flush_older(t, ts_ns);
+	for (struct conn *c = t->awaiting, *next; c; c = next) {
+		next = c->awaits_next;
+		if (c->awaits_ns + AWAIT_NS <= ts_ns)
+			conn_await_over(c);
+	}
 }
 
 void conns_end(struct conns *t, uint64_t ts_ns)

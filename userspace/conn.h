@@ -22,6 +22,8 @@ struct conn_ops {
 	struct call *(*open)(void *ctx, struct conn *c, const struct stamp *at);
 	void (*sent)(void *ctx, struct conn *c, struct call *call);
 	void (*done)(void *ctx, struct conn *c, struct call *call);
+	/* An open call turns out to be one of c's, not of the socket below it. */
+	void (*adopted)(void *ctx, struct conn *c, struct call *call);
 	/* Bytes moved on a connection that has an open call. */
 	void (*moved)(void *ctx, struct conn *c, int dir, uint64_t ts_ns);
 	/* The connection is forgotten. */
@@ -88,7 +90,10 @@ struct conn {
 	void *state;
 	struct buf pending[2]; /* bytes before the protocol was known, by the parser's direction */
 	struct buf order;      /* struct pending_op: how they came */
-	uint64_t pos[2];       /* bytes of each direction accounted for */
+	bool awaits; /* TLS object: ... and its socket is, which tells what they follow; since awaits_ns */
+	uint64_t awaits_ns;
+	struct conn *awaits_next; /* in the table's list of these */
+	uint64_t pos[2];          /* bytes of each direction accounted for */
 	bool pos_known[2];
 	uint64_t op_off[2];    /* captured so far of the operation under way */
 	uint64_t seed_sent_ns; /* snapshot: when it sent last, 0 never */

@@ -55,7 +55,8 @@ struct conns {
 	struct dns *dns; /* names that the target asked for */
 	size_t n;
 	uint64_t ids, forgotten;
-	bool seeding; /* the first snapshot has not ended */
+	bool seeding;          /* the first snapshot has not ended */
+	struct conn *awaiting; /* TLS objects that wait for their socket to be known */
 	uint64_t attach_ns;
 	struct buf body; /* of a slice whose blocks are several, those that came */
 	uint64_t
@@ -68,6 +69,13 @@ void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum parti
                const struct stamp *at);
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at);
 void conn_part(struct conn *c);
+/* The socket of TLS object c is known, or will not be: looks at what waited for that, if anything did. */
+void conn_await_over(struct conn *c);
+/* A call that was under way on the socket before we came is over. */
+void conn_end_late(struct conn *sock);
+/* What was in flight on the socket below TLS object c when we came: of HTTP/2 it is one of its streams; else it is over when the
+ * object asks for something else. */
+void conn_settle_below(struct conn *c, bool asks);
 void conn_rename(struct conn *c);
 
 /* ---- cipher.c ---- */
@@ -108,6 +116,8 @@ void tls_above(struct conn *sock, struct conn *tls);
 bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool shaking);
 /* A TLS socket received; record: the length of the record that begins there, 0 unknown. */
 void tls_bind_in(struct conn *sock, const struct ev_data *e, unsigned record);
+/* The socket below a TLS object, as far as that is certain; NULL it is not. */
+struct conn *tls_below(const struct conn *tls);
 /* Plaintext that thread tid just read from TLS object tls: did it come through a socket that has an open call? */
 bool tls_came_through(const struct conn *tls, uint32_t tid);
 /* The TLS object and its socket, if any, have nothing to do with each other. NULL is fine. */

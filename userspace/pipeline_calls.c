@@ -275,6 +275,13 @@ static void call_ended(void *ctx, struct conn *conn, struct call *call)
 	settle(p, t);
 }
 
+static void call_adopted(void *ctx, struct conn *conn, struct call *call)
+{
+	(void)ctx;
+	((struct tracked *)call)->conn = conn;
+	call->conn = conn->id;
+}
+
 /* An endpoint got its name: so do the calls to the same address that began before we came. */
 static bool same_peer(const struct tracked *t, const struct conn *c, const struct endpoint *e)
 {
@@ -330,6 +337,11 @@ static bool moves(struct tracked *t, int dir, uint64_t ts_ns)
 	return c->bytes_out != told;
 }
 
+static bool is_shared(const struct conn *c)
+{
+	return c->proto && c->proto->shared && c->proto->shared(c->state);
+}
+
 /* Bytes moved: which of them were content? */
 static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 {
@@ -338,8 +350,7 @@ static void bytes_moved(void *ctx, struct conn *conn, int dir, uint64_t ts_ns)
 	for (struct tracked *t = p->open; t; t = t->next) {
 		struct call *c = &t->call;
 
-		if (t->conn != conn || c->blocks ||
-		    (conn->proto && conn->proto->shared && !moves(t, dir, ts_ns)))
+		if (t->conn != conn || c->blocks || (is_shared(conn) && !moves(t, dir, ts_ns)))
 			continue;
 		if (!t->opened) /* the class may be known before the request is complete */
 			classify(p, t), tell(p, t, false);
@@ -494,6 +505,6 @@ void calls_identify(struct pipeline *p)
 
 struct conn_ops calls_ops(struct pipeline *p)
 {
-	return (struct conn_ops){ call_opened, call_sent,      call_ended, bytes_moved,
-		                  conn_gone,   capture_enough, p };
+	return (struct conn_ops){ call_opened, call_sent, call_ended,     call_adopted,
+		                  bytes_moved, conn_gone, capture_enough, p };
 }

@@ -38,15 +38,6 @@ static uint64_t records_of(uint64_t n)
 	return (n + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX;
 }
 
-/* A call that was under way on the socket before we came is over when its object asks for something else. */
-static void late_ends(struct conn *sock)
-{
-	struct stamp at = { sock->last_ns[DIR_OUT], sock->last_ns[DIR_OUT], sock->pid, sock->pid,
-		            0 };
-
-	conn_stop(sock, DONE_SWITCHED, &at);
-}
-
 static void join(struct conn *tls, struct conn *sock)
 {
 	if (tls->peer == sock)
@@ -59,7 +50,7 @@ static void join(struct conn *tls, struct conn *sock)
 	sock->unread = 0;
 	if (!sock->ciphertext) {
 		/* what the socket was taken for before its plaintext was found ends here */
-		late_ends(sock);
+		conn_end_late(sock);
 		sock->ciphertext = true;
 		sock->table->ops.enough(sock->table->ops.ctx, sock->sock, CIPHER_CAPTURE);
 	}
@@ -72,6 +63,7 @@ static void join(struct conn *tls, struct conn *sock)
 	else if (tls->endpoint.host[0] && !sock->endpoint.host[0])
 		conn_host(sock, tls->endpoint.host);
 	conn_rename(tls);
+	conn_await_over(tls);
 }
 
 void tls_part(struct conn *tls)
@@ -236,7 +228,7 @@ bool tls_bind_out(struct conn *sock, const struct ev_data *e, uint64_t n, bool s
 		sock->table->record_adds = (n - m.plain) / m.records;
 	writes_left(f, tls, m.last);
 	join(tls, sock);
-	late_ends(sock);
+	conn_settle_below(tls, true);
 	tls->owed = m.rest;
 	tls->owed_records = records_of(m.rest);
 	for (unsigned i = 0; i < f->nwrites; i++) {
@@ -323,13 +315,17 @@ static void reads(struct conns *t, struct conn *tls, const struct ev_data *e)
 		tls_part(last->peer);
 }
 
+struct conn *tls_below(const struct conn *tls)
+{
+	return tls->peer ? tls->peer : conns_by_sock(tls->table, tls->through);
+}
+
 bool tls_came_through(const struct conn *tls, uint32_t tid)
 {
-	const struct conn *sock = tls->peer;
+	const struct conn *sock = tls_below(tls);
 
-	if (!sock)
-		sock = tls->through ? conns_by_sock(tls->table, tls->through)
-		                    : thread_socket(tls->table, tid);
+	if (!sock && !tls->through)
+		sock = thread_socket(tls->table, tid);
 	return sock && sock->open > 0;
 }
 
@@ -357,6 +353,4 @@ void tls_found(struct conns *t, struct conn *c, const struct ev_data *e)
 		c->owed_records += records_of(e->total);
 		writes_add(t, c, e);
 	}
-	if (e->dir == DIR_OUT && c->peer && c->peer->open)
-		late_ends(c->peer);
 }

@@ -233,6 +233,25 @@ void turns_call_sent(struct turns *t, const struct call *c, const struct call_pl
 		rule(t, r, c);
 }
 
+/* Who wrote the request of a call on a shared connection need not be who waits for it. */
+static bool waits_elsewhere(const struct open_turn *o)
+{
+	const struct record *r;
+
+	TAILQ_FOREACH(r, &o->active, link)
+	if (r->multiplexed)
+		return true;
+	return false;
+}
+
+/* The thread of o ends, and o with it, unless a call of it goes on. */
+static void home_leaves(struct turns *t, struct open_turn *o, uint64_t ts_ns)
+{
+	o->homeless = waits_elsewhere(o);
+	if (!o->homeless)
+		engine_abandon(t, o, ts_ns, false);
+}
+
 void turns_call_done(struct turns *t, const struct call *c, const struct call_place *p)
 {
 	struct record *r;
@@ -252,8 +271,12 @@ void turns_call_done(struct turns *t, const struct call *c, const struct call_pl
 	if (r->state == RECORD_CLOSED) {
 		record_free(&t->ledger, r);
 	} else if (r->state == RECORD_ACTIVE) {
-		engine_touch(t, r->turn);
-		share_give(t, r->turn, r);
+		struct open_turn *o = r->turn;
+
+		engine_touch(t, o);
+		share_give(t, o, r);
+		if (o->homeless)
+			home_leaves(t, o, c->end_ns);
 	} else if (r->lane && r->lane->turn && !r->lane->shared) {
 		engine_touch(t, r->lane->turn);
 	}
@@ -275,7 +298,7 @@ static void lane_end(struct turns *t, struct lane *l, uint64_t ts_ns)
 	if (!l->npending)
 		share_drop(t, l);
 	if (home)
-		engine_abandon(t, o, ts_ns, false);
+		home_leaves(t, o, ts_ns);
 }
 
 /* The open turn that opened first after `id`, of one process or (pid 0) of all. */
@@ -315,7 +338,7 @@ void turns_thread_exit(struct turns *t, uint32_t pid, uint32_t tid, uint64_t ts_
 	for (o = TAILQ_FIRST(&t->open); o; o = next) {
 		next = TAILQ_NEXT(o, link);
 		if (!o->served && o->home.pid == pid && o->home.tid == tid)
-			engine_abandon(t, o, ts_ns, false);
+			home_leaves(t, o, ts_ns);
 	}
 }
 

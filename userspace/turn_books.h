@@ -27,10 +27,11 @@ struct open_turn {
 		client; /* ... of the watched client's own call of which that is the other end, 0 none ... */
 	uint64_t text_hash; /* ... and of the message it brings, 0 not known */
 	uint64_t owner;     /* errand: the turn whose it is */
-	bool errand; /* it is no turn: its calls are those of the turn the client's call is in */
-	bool waits;  /* an errand, until the client's own call tells what it is */
-	bool served; /* its reply is complete, the client's call is not */
-	bool marked; /* the run said that it was a turn */
+	bool errand;   /* it is no turn: its calls are those of the turn the client's call is in */
+	bool waits;    /* an errand, until the client's own call tells what it is */
+	bool served;   /* its reply is complete, the client's call is not */
+	bool marked;   /* the run said that it was a turn */
+	bool homeless; /* its thread ended; a call of it goes on */
 	struct records active;
 	struct spans llm, storage, backoff, any;
 	struct spans stores[TURN_STORES_MAX];

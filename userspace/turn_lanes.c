@@ -123,6 +123,7 @@ void record_fill(struct record *r, const struct call *c, const struct call_place
 		r->lane_id = (struct lane_id){ c->pid, c->tid, c->task };
 	}
 	r->at_least = c->at_least;
+	r->multiplexed = c->stream != 0;
 	r->class = c->class;
 	r->write = c->class == CALL_STORAGE && c->write;
 	r->op_known = c->class == CALL_LLM || c->op_known;

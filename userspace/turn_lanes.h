@@ -41,6 +41,7 @@ struct record {
 	uint64_t near;   /* turn active last in the process when it was opened, or it waits for */
 	bool read_ahead; /* the turn it is given to may start with this call */
 	bool done, chat, write, op_known, at_least, unread;
+	bool multiplexed; /* on a connection with others: any thread may have written its request */
 	uint64_t id;
 	struct lane_id lane_id;
 	uint64_t start_ns, end_ns;

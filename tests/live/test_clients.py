@@ -5,7 +5,7 @@ import unittest
 
 import clients
 import harness
-from clients import ClientsTest, Nginx, nginx_path
+from clients import HTTP2_KINDS, KINDS, ClientsTest, Nginx, nginx_path
 
 AT_ONCE = 50
 
@@ -62,6 +62,23 @@ class Clients(ClientsTest):
         for client in them:
             self.asked(client, 1, AT_ONCE)
         self.check_clients(them, observer, server, proxy.port)
+
+    @unittest.skipUnless(nginx_path(), "no nginx here")
+    def test_through_nginx_that_speaks_http2(self):
+        """To those that ask for it, with many requests on one connection; HTTP/1.1 to the others. Short processes: test_http2."""
+        kinds = [k for k in KINDS + HTTP2_KINDS if k.own_process]
+        certified, server = self.server(), self.server("latency=60,spacing=2", plain=True)
+        proxy = self.started(Nginx(server.endpoint, certified.ca, " http2"))
+        for warm in (False, True):
+            with self.subTest(connections_there=warm):
+                them = self.clients(f"https://localhost:{proxy.port}", certified.ca, kinds=kinds)
+                for client in them if warm else ():
+                    self.asked(client, AT_ONCE)
+                since = self.next
+                observer = self.watch_clients(them, proxy.port)
+                for client in them:
+                    self.asked(client, 1, AT_ONCE)
+                self.check_clients(them, observer, server, proxy.port, since)
 
 
 if __name__ == "__main__":

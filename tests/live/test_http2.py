@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """HTTP/2 and gRPC of real clients: each call once, with its tokens, outcome and times; with one stream and with fifty, joined
 before the connection is there, after, and while all are in flight."""
+import collections
+import itertools
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import harness
 from harness import EXIT_OK, EXIT_S, PYTHON, TURNS_S, WORKLOAD, LiveTest, Process
 
+MODULES = os.path.join(WORKLOAD, "clients", "node_modules")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 CONFIG = """
 daemon off; master_process off; pid {dir}/pid; error_log stderr crit;
@@ -134,14 +137,16 @@ class Requests(Http2Test):
 
     def test_requests_in_flight_when_it_comes(self):
         nginx = self.proxy("latency=10,fault=hang")
-        for calls in (1, 50):
-            with self.subTest(calls=calls):
-                client = self.client(f"http://127.0.0.1:{nginx.clear}", "--calls", calls)
+        for scheme, calls in itertools.product(("http", "https"), (1, 3, 50)):
+            with self.subTest(scheme=scheme, calls=calls):
+                url = f"https://localhost:{nginx.tls}" if scheme == "https" else f"http://127.0.0.1:{nginx.clear}"
+                client = self.client(url, "--ca", nginx.ca, "--calls", calls)
                 client.gate()
                 client.say()
                 for _ in range(calls):
                     self.llm.wait_request()
-                observer = self.watch(client.pid, "--calls", "--llm", f"127.0.0.1:{nginx.clear}")
+                observer = self.watch(client.pid, "--calls", "--llm", f"127.0.0.1:{nginx.clear}",
+                                      "--llm", f"localhost:{nginx.tls}", "--llm", f"127.0.0.1:{nginx.tls}")
                 self.llm.release()
                 self.finish(client, observer)
                 seen = self.calls_of(observer)
@@ -220,14 +225,13 @@ class Grpc(Http2Test):
                     self.check_calls(client, self.calls_of(observer))
 
     def test_calls_of_node(self):
-        modules = os.path.join(WORKLOAD, "clients", "node_modules")
-        if not shutil.which("node") or not os.path.isdir(os.path.join(modules, "@grpc", "grpc-js")):
+        if not shutil.which("node") or not os.path.isdir(os.path.join(MODULES, "@grpc", "grpc-js")):
             self.skipTest("no npm package @grpc/grpc-js")
         for calls in (1, 50):
             for options in ((), ("--warm",)):
                 with self.subTest(calls=calls, options=options):
                     client = self.started(Client(["node", os.path.join(WORKLOAD, "grpc_client.js"), self.port, "--calls",
-                                                  str(calls), *options], env=dict(os.environ, NODE_PATH=modules)))
+                                                  str(calls), *options], env=dict(os.environ, NODE_PATH=MODULES)))
                     client.gate()
                     observer = self.watch(client.pid, "--calls", "--storage", f"S=127.0.0.1:{self.port}")
                     client.say()
@@ -258,6 +262,62 @@ class Grpc(Http2Test):
         seen = self.calls_of(observer)
         self.assertEqual(len(seen), 20, seen)
         self.assertEqual({(c["at_least"], c["partial"]) for c in seen}, {(True, "attached_late")})
+
+
+class GrpcStores(LiveTest):
+    """Qdrant, Milvus and Weaviate over gRPC: operations by name, errors of trailers and those a reply hides."""
+    stores_used = ()
+
+    def clients(self, ports, calls, warm):
+        found = []
+        if not subprocess.run([PYTHON, "-c", "import grpc"], capture_output=True).returncode:
+            found.append(Client([PYTHON, "-B", os.path.join(WORKLOAD, "grpc_stores.py"), "ask", json.dumps(ports), "--calls",
+                                 calls, *(["--warm"] if warm else [])]))
+        if shutil.which("node") and os.path.isdir(os.path.join(MODULES, "@grpc", "grpc-js")):
+            import grpc_stores
+            found.append(Client(["node", os.path.join(WORKLOAD, "grpc_stores.js"), json.dumps(ports),
+                                 json.dumps(grpc_stores.CALLS), calls, json.dumps(grpc_stores.ALIVE) if warm else ""],
+                                env=dict(os.environ, NODE_PATH=MODULES)))
+        return [self.started(client) for client in found]
+
+    def test_calls_before_and_after_the_connections_are_there(self):
+        if subprocess.run([PYTHON, "-c", "import grpc"], capture_output=True).returncode:
+            self.skipTest("no python3-grpcio")
+        server = self.started(Process([PYTHON, "-B", os.path.join(WORKLOAD, "grpc_stores.py"), "serve"]))
+        line = server.out.wait_for(lambda x: x.startswith("ready"), EXIT_S)
+        self.assertTrue(line, server.describe())
+        ports = json.loads(line.split(None, 1)[1])
+        for calls, warm in itertools.product((1, 50), (False, True)):
+            clients = self.clients(ports, calls, warm)
+            for client in clients:
+                client.gate()
+            observer = self.watch([c.pid for c in clients], "--calls")
+            for client in clients:
+                client.say()
+                self.assertEqual(client.wait(TURNS_S), 0, client.describe())
+            self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+            seen = harness.read_turns(observer.path("calls.jsonl"))
+            for client in clients:
+                with self.subTest(client=client.command[0], calls=calls, warm=warm):
+                    self.check(client.calls(), [c for c in seen if c["pid"] == client.pid])
+
+    def check(self, truth, seen):
+        def key(c):
+            return c["system"], c["op"], c["error_kind" if "error_kind" in c else "kind"]
+        got, want = (collections.Counter(map(key, x)) for x in (seen, truth))
+        self.assertEqual((got - want, want - got), ({}, {}))
+        self.assertEqual({c["partial"] for c in seen}, {None})
+        statuses = {None: "ok", "RESOURCE_EXHAUSTED": "rate_limited"}
+        for c in seen:
+            self.assertEqual((c["class"], c["status"]), ("storage", statuses.get(c["error_kind"], "error")), c)
+        for name in set(map(key, truth)):
+            # the shortest with the shortest, and so on: what holds of each holds of these
+            took = sorted(c["duration_ms"] - (c["setup_ms"] or 0) for c in seen if key(c) == name)
+            waited = sorted(c["ms"] for c in truth if key(c) == name)
+            worked = sorted(c["worked"] for c in truth if key(c) == name)
+            for got, want, least in zip(took, waited, worked):
+                self.assertLessEqual(got, want + self.tolerance(want), (name, took, waited))
+                self.assertGreaterEqual(got, least - 2, (name, took, worked))
 
 
 if __name__ == "__main__":

@@ -351,6 +351,7 @@ static void ambiguous(void)
 	SAYS(f, tls_of(1), DIR_OUT, head);
 	sends(f, sock_of(1), DIR_OUT, sizeof(head) - 1);
 	sends(f, sock_of(0), DIR_OUT, sizeof(head) - 1);
+	conns_tick(f->t, f->now_ns + 1000 * MS);
 	CHECK(!bound(f, 0) && !bound(f, 1) && f->opened == 2);
 
 	TEST("what follows tells, though what came before never will");
@@ -506,6 +507,102 @@ static void in_flight(void)
 		CHECK(!f->calls[1]->at_least && f->socks[1] == SOCK);
 		end(f);
 	}
+}
+
+/* The same of HTTP/2, three of whose streams were under way, the first of them alone for all we knew. */
+static void streams_in_flight(void)
+{
+	static const char third[] = "\0\0\1\1\4\0\0\0\3\x88\0\0\2\0\0\0\0\0\3{}";
+	static const char second[] = "\0\0\1\1\5\0\0\0\1\x88";
+	static const char end_of_third[] = "\0\0\2\0\1\0\0\0\3{}";
+	static const char fifth[] = "\0\0\1\1\5\0\0\0\5\x88";
+	static const char asks_again[] = "\0\0\3\1\5\0\0\0\7\x83\x84\x87";
+	static const char answers[] = "\0\0\1\1\5\0\0\0\7\x88";
+	static const struct how ways[] = { { .tls = TLS }, { .tls = TLS, .sock = SOCK } };
+	static const struct {
+		const char *p;
+		size_t n;
+	} came[] = { { third, sizeof(third) - 1 },
+		     { second, sizeof(second) - 1 },
+		     { end_of_third, sizeof(end_of_third) - 1 },
+		     { fifth, sizeof(fifth) - 1 } };
+
+	TEST("streams of HTTP/2 that were under way when we came are a call each, and none is two");
+	for (int first = 0; first < 2; first++)
+		for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+			static const char update[] = "\0\0\4\x8\0\0\0\0\0\0\1\0\0";
+			struct fixture *f = begin();
+			struct ev_socket e = seeded(f, SOCK, 5, 100 * MS, 900 * MS);
+			struct how how = cipher;
+
+			how.flags = ways[i].sock ? EVF_IN_TLS : 0;
+			conns_socket(f->t, &e);
+			conns_seeded(f->t);
+			CHECK(f->opened == 1);
+			for (size_t k = 0; k < sizeof(came) / sizeof(*came); k++) {
+				sends(f, how, DIR_IN, came[k].n);
+				moves(f, ways[i], DIR_IN, came[k].p, came[k].n);
+				/* the client's window, between the replies */
+				if (k != 0 || !first)
+					continue;
+				if (ways[i].sock)
+					sends(f, how, DIR_OUT, sizeof(update) - 1);
+				SAYS(f, ways[i], DIR_OUT, update);
+				if (!ways[i].sock)
+					sends(f, how, DIR_OUT, sizeof(update) - 1);
+			}
+			CHECK(f->opened == 3 && f->done == 3);
+			for (int k = 0; k < f->done; k++)
+				CHECK(f->calls[k]->at_least && f->calls[k]->status == CALL_OK &&
+				      f->calls[k]->partial == PARTIAL_ATTACHED_LATE &&
+				      f->calls[k]->http_status == 200);
+			/* the one whose time was known is the first that showed */
+			CHECK(f->done == 3 && f->calls[1]->id == 1 && f->calls[1]->stream == 3);
+			if (ways[i].sock)
+				sends(f, how, DIR_OUT, sizeof(asks_again) - 1);
+			SAYS(f, ways[i], DIR_OUT, asks_again);
+			if (!ways[i].sock)
+				sends(f, how, DIR_OUT, sizeof(asks_again) - 1);
+			sends(f, how, DIR_IN, sizeof(answers) - 1);
+			SAYS(f, ways[i], DIR_IN, answers);
+			CHECK(f->opened == 4 && f->done == 4 && !f->calls[3]->at_least);
+			end(f);
+		}
+}
+
+static void seen_from_start(void)
+{
+	static const char refused[] = "-WRONGTYPE Operation against a key\r\n";
+	static const char sadd[] = "*3\r\n$4\r\nSADD\r\n$1\r\nk\r\n$1\r\nx\r\n";
+	struct fixture *f = begin();
+
+	TEST("an object with memory BIOs carries what its socket was seen to carry from the start");
+	shakes_hands(f, SOCK);
+	SAYS(f, tls_of(0), DIR_OUT, sadd);
+	sends(f, sock_of(0), DIR_OUT, sizeof(sadd) - 1);
+	CHECK(bound(f, 0) && f->opened == 1);
+	sends(f, sock_of(0), DIR_IN, sizeof(refused) - 1);
+	SAYS(f, tls_of(0), DIR_IN, refused);
+	CHECK(f->done == 1 && !f->calls[0]->partial && f->calls[0]->status == CALL_ERROR);
+	end(f);
+
+	TEST("... and waits no longer than a moment where none is found");
+	f = begin();
+	shakes_hands(f, SOCK);
+	SAYS(f, tls_of(0), DIR_OUT, sadd);
+	CHECK(f->opened == 0);
+	conns_tick(f->t, f->now_ns);
+	CHECK(f->opened == 0);
+	conns_tick(f->t, f->now_ns + 100 * MS);
+	CHECK(f->opened == 1 && f->done == 0);
+	end(f);
+
+	TEST("... nor beyond its end");
+	f = begin();
+	SAYS(f, tls_of(0), DIR_OUT, ask);
+	closes(f, 0, TLS, 0, 0);
+	CHECK(f->opened == 1 && f->done == 1 && f->calls[0]->status == CALL_ABORTED);
+	end(f);
 }
 
 /* ---- records that are no data ---- */
@@ -678,6 +775,8 @@ int main(void)
 	wrong();
 	in_pieces();
 	in_flight();
+	streams_in_flight();
+	seen_from_start();
 	tickets();
 	alerts();
 	certificates();

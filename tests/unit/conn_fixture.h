@@ -57,6 +57,12 @@ static inline void on_done(void *ctx, struct conn *c, struct call *call)
 	snprintf(f->hosts[i], sizeof(f->hosts[i]), "%s", c->endpoint.host);
 }
 
+static inline void on_adopted(void *ctx, struct conn *c, struct call *call)
+{
+	(void)ctx;
+	call->conn = c->id;
+}
+
 static inline void on_moved(void *ctx, struct conn *c, int dir, uint64_t ts_ns)
 {
 	(void)ctx;
@@ -83,7 +89,8 @@ static inline void on_enough(void *ctx, uint64_t sock, uint32_t n)
 static inline struct fixture *begin(void)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct conn_ops ops = { on_open, on_sent, on_done, on_moved, on_gone, on_enough, f };
+	struct conn_ops ops = { on_open,  on_sent, on_done,   on_adopted,
+		                on_moved, on_gone, on_enough, f };
 
 	f->rules = endpoint_rules_new();
 	f->now_ns = 1000 * MS;

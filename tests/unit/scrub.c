@@ -234,6 +234,11 @@ static void seen_done(void *ctx, struct conn *conn, struct call *c)
 	call_free(c);
 }
 
+static void seen_adopted(void *ctx, struct conn *c, struct call *call)
+{
+	(void)ctx, (void)c, (void)call;
+}
+
 static void seen_moved(void *ctx, struct conn *c, int dir, uint64_t ts_ns)
 {
 	(void)ctx, (void)c, (void)dir, (void)ts_ns;
@@ -255,6 +260,7 @@ static struct seen *replayed(const struct recording *r)
 	struct conn_ops ops = { .open = seen_open,
 		                .sent = seen_sent,
 		                .done = seen_done,
+		                .adopted = seen_adopted,
 		                .moved = seen_moved,
 		                .gone = seen_gone,
 		                .enough = seen_enough,

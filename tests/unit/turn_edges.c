@@ -516,6 +516,36 @@ static void edge_23(void)
 	CHECK(out.n == 0 && out.opened == 0 && out.outside == 1);
 }
 
+static struct call *streamed(uint32_t stream, uint64_t ms, const char *messages)
+{
+	struct call *c = call_at(CALL_LLM, 2, 0, ms);
+
+	c->stream = stream;
+	say(c, messages);
+	turns_call_sent(engine, c, &llm_place);
+	return c;
+}
+
+static void edge_24(void)
+{
+	struct call *a, *b;
+
+	TEST("a thread that wrote others' requests to a shared connection ends before their "
+	     "replies: the "
+	     "calls are not cut off");
+	begin();
+	turns_thread_started(engine, 100, 2);
+	a = streamed(1, 10, "u1");
+	b = streamed(3, 11, "u2");
+	llm_ends(a, 30, CALL_OK);
+	turns_thread_exit(engine, 100, 2, 35 * MS);
+	CHECK(out.n == 1);
+	llm_ends(b, 50, CALL_OK);
+	CHECK(out.n == 2 && out.turns[0].status == TURN_OK && out.turns[1].status == TURN_OK &&
+	      out.turns[1].llm_calls == 1);
+	finish(100);
+}
+
 int main(void)
 {
 	edge_1();
@@ -539,5 +569,6 @@ int main(void)
 	edge_20();
 	edge_22();
 	edge_23();
+	edge_24();
 	return DONE();
 }

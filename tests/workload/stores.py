@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Real stores of our own (Redis, PostgreSQL, MariaDB, memcached): private ports, a temporary directory, nothing of the
-host's touched.
+host's touched. Redis and MariaDB take clients with TLS, too, PostgreSQL once it was asked to offer_tls().
 
 As a module: `with Stores() as s:`, then s.redis_port, s.pg_port, s.socket_dir, s.arguments() for the runner, and
 s.pause_redis(), s.lock_postgres() and their opposites. As a program: prints a JSON line when ready, takes
@@ -53,6 +53,19 @@ def unprivileged():
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_name
     raise RuntimeError("no user 'postgres' or 'nobody' to run PostgreSQL as")
+
+
+def certificate(directory, user=None):
+    """cert.pem, which is its own authority, and key.pem for a server on this host run by user."""
+    os.mkdir(directory)
+    os.chmod(directory, 0o755)
+    key, cert = (os.path.join(directory, name) for name in ("key.pem", "cert.pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    key, "-out", cert, "-days", "1", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    if user:
+        shutil.chown(key, user)
+    return cert, key
 
 
 class Stores:
@@ -107,12 +120,15 @@ class Stores:
     # ------------------------------------------------------------ Redis
 
     def start_redis(self):
-        self.redis_port = free_port()
+        self.redis_port, self.redis_tls_port = free_port(), free_port()
+        self.redis_ca, key = certificate(os.path.join(self.directory, "redis-tls"))
         self.redis_socket = os.path.join(self.directory, "redis.sock")
         with open(os.path.join(self.directory, "redis.log"), "wb") as log:
             self.redis = popen(["redis-server", "--port", self.redis_port, "--bind", "127.0.0.1", "--save", "",
                                 "--appendonly", "no", "--dir", self.directory, "--daemonize", "no",
-                                "--unixsocket", self.redis_socket],
+                                "--unixsocket", self.redis_socket, "--tls-port", self.redis_tls_port,
+                                "--tls-cert-file", self.redis_ca, "--tls-key-file", key,
+                                "--tls-auth-clients", "no"],
                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         client = redis.Redis(port=self.redis_port)
         self.wait_ready(self.redis, client.ping, redis.exceptions.ConnectionError, "redis.log")
@@ -130,6 +146,7 @@ class Stores:
     def start_postgres(self):
         user = unprivileged()
         self.pg_port = free_port()
+        self.pg_ca, key = certificate(os.path.join(self.directory, "pg-tls"), user)
         self.socket_dir = os.path.join(self.directory, "pg-socket")
         data = os.path.join(self.directory, "pg")
         for path in (self.socket_dir, data):
@@ -144,7 +161,8 @@ class Stores:
             if initdb.wait(START_S * 2):
                 raise RuntimeError("initdb failed:\n" + self.log_tail("postgres.log"))
             settings = {"port": self.pg_port, "listen_addresses": "127.0.0.1", "fsync": "off",
-                        "unix_socket_directories": self.socket_dir, "max_connections": "120",
+                        "unix_socket_directories": self.socket_dir, "max_connections": "300",
+                        "ssl_cert_file": self.pg_ca, "ssl_key_file": key,
                         "shared_buffers": "16MB", "autovacuum": "off"}
             self.postgres = popen([pg_program("postgres"), "-D", data,
                                    *(a for k, v in settings.items() for a in ("-c", f"{k}={v}"))],
@@ -160,6 +178,18 @@ class Stores:
         conn = psycopg2.connect(host="127.0.0.1", port=self.pg_port, user=PG_USER, dbname="postgres")
         conn.autocommit = autocommit
         return conn
+
+    def offer_tls(self, offer=True):
+        """Whether PostgreSQL's new connections may use TLS; clients prefer it."""
+        with contextlib.closing(self.connect()) as conn, conn.cursor() as cursor:
+            cursor.execute(f"ALTER SYSTEM SET ssl = {'on' if offer else 'off'}")
+            cursor.execute("SELECT pg_reload_conf()")
+
+        def settled():
+            with contextlib.closing(self.connect()) as conn:
+                if conn.info.ssl_in_use != offer:
+                    raise psycopg2.OperationalError
+        self.wait_ready(self.postgres, settled, psycopg2.OperationalError, "postgres.log")
 
     def lock_postgres(self):
         """Every statement on the table waits from now on."""
@@ -181,6 +211,7 @@ class Stores:
         data, self.mariadb_socket = os.path.join(home, "data"), os.path.join(home, "mysqld.sock")
         os.mkdir(home)
         shutil.chown(home, user)
+        self.mariadb_ca, key = certificate(os.path.join(self.directory, "mariadb-tls"), user)
         common = ["--no-defaults", f"--user={user}", f"--datadir={data}"]
         with open(os.path.join(self.directory, "mariadb.log"), "wb") as log:
             made = popen(["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
@@ -189,7 +220,8 @@ class Stores:
                 raise RuntimeError("mariadb-install-db failed:\n" + self.log_tail("mariadb.log"))
             self.mariadb = popen(["mariadbd", *common, f"--socket={self.mariadb_socket}", f"--port={self.mariadb_port}",
                                   "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=16M",
-                                  "--innodb-flush-log-at-trx-commit=0"],
+                                  "--innodb-flush-log-at-trx-commit=0", "--max-connections=400",
+                                  f"--ssl-cert={self.mariadb_ca}", f"--ssl-key={key}"],
                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def ready():

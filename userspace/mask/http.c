@@ -76,7 +76,8 @@ struct http {
 	bool llm[PIPELINE_MAX];       /* and whether an LLM API is asked */
 	unsigned rules[PIPELINE_MAX]; /* else how a store would tell errors, 0 no store's path */
 	bool sending;                 /* the newest is on its way */
-	void *socket; /* of masker_websocket: what the connection has become, else NULL */
+	const struct masker *became;  /* what the connection is now, NULL HTTP/1 */
+	void *inner;                  /* of that */
 };
 
 /* ---- the target ---- */
@@ -406,6 +407,25 @@ static void set_framing(struct side *s)
 
 enum { BODY_FOLLOWS = 0, NO_BODY = 1, NO_HTTP_FOLLOWS = 2 };
 
+/* The connection is another protocol's from this reply on: one we know? */
+static void switches(struct side *s)
+{
+	struct http *h = s->h;
+	struct bytes to = field(&s->m, FIELD_UPGRADE);
+
+	if (bytes_equal(to, "websocket"))
+		h->became = &masker_websocket;
+	else if (bytes_equal(to, "h2c"))
+		h->became = &masker_http2;
+	else
+		return;
+	h->inner = h->became->new (h->o, h->side[0].word, true);
+	if (!h->inner)
+		h->became = NULL;
+	else if (h->became == &masker_http2)
+		mask_http2_upgraded(h->inner, h->llm[h->first]);
+}
+
 static int reply_head(struct side *s)
 {
 	unsigned status = s->parser.status_code;
@@ -417,8 +437,8 @@ static int reply_head(struct side *s)
 	}
 	if (status == 101 || (method == HTTP_CONNECT && status / 100 == 2)) {
 		s->m.switches = true;
-		if (status == 101 && bytes_equal(field(&s->m, FIELD_UPGRADE), "websocket"))
-			s->h->socket = masker_websocket.new(s->h->o, NULL, true);
+		if (status == 101)
+			switches(s);
 		return NO_HTTP_FOLLOWS;
 	}
 	if (method == HTTP_HEAD || status == 204 || status == 304)
@@ -825,15 +845,15 @@ static enum mask_result http_feed(void *m, int dir, char *p, size_t n)
 	struct side *s = &h->side[dir];
 	size_t done = 0;
 
-	if (h->socket)
-		return masker_websocket.feed(h->socket, dir, p, n);
+	if (h->became)
+		return h->became->feed(h->inner, dir, p, n);
 	if (s->state == SIDE_LOST && n && resumes(s, p, n))
 		side_set(s, SIDE_READS);
 	if (s->state == SIDE_READS)
 		done = side_parse(s, p, n);
 	s->cursor = NULL;
-	if (h->socket)
-		return masker_websocket.feed(h->socket, dir, p + done, n - done);
+	if (h->became)
+		return h->became->feed(h->inner, dir, p + done, n - done);
 	memset(p + done, 0, n - done);
 	return s->state == SIDE_OFF ? MASK_SWITCHED : MASK_OK;
 }
@@ -843,8 +863,8 @@ static enum mask_result http_gap(void *m, int dir, uint64_t n)
 	struct http *h = m;
 	struct side *s = &h->side[dir];
 
-	if (h->socket)
-		return masker_websocket.gap(h->socket, dir, n);
+	if (h->became)
+		return h->became->gap(h->inner, dir, n);
 	if (n && side_skip(s, n)) {
 		if (dir == 1)
 			request_lost(h);
@@ -864,7 +884,8 @@ static void http_free(void *m)
 		decoder_free(h->side[dir].decoder);
 		free(h->side[dir].decoded);
 	}
-	masker_websocket.free(h->socket);
+	if (h->became)
+		h->became->free(h->inner);
 	free(h);
 }
 

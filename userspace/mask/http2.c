@@ -535,6 +535,16 @@ static enum mask_result http2_gap(void *m, int dir, uint64_t n)
 	return MASK_OK;
 }
 
+void mask_http2_upgraded(void *m, bool llm)
+{
+	struct stream *s = stream_get(m, UPGRADED_STREAM);
+
+	if (!s)
+		return;
+	s->llm = llm;
+	s->ended[1] = s->body[1].headed = true;
+}
+
 const struct masker masker_http2 = {
 	.request = http2_request,
 	.new = http2_new,

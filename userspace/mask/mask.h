@@ -151,6 +151,8 @@ struct masker {
 };
 
 extern const struct masker masker_http2, masker_http, masker_redis, masker_postgres, masker_tls;
+/* The first stream of m, of masker_http2, is a request of HTTP/1.1 (RFC 7540, 3.2). llm: to an LLM. */
+void mask_http2_upgraded(void *m, bool llm);
 /* What HTTP hands over to; never told by its bytes. */
 extern const struct masker masker_websocket;
 /* Files and output: one direction, no requests; never told by its bytes. */

@@ -14,6 +14,8 @@
 
 #include "event.h"
 #include "proto/http1_line.h"
+#include "proto/http2.h"
+#include "proto/http2_frame.h"
 #include "proto/http_body.h"
 #include "proto/http_exchange.h"
 #include "proto/websocket.h"
@@ -46,7 +48,8 @@ struct message {
 	bool opened; /* request: its exchange was made */
 	bool complete;
 	bool interim;  /* reply: 1xx, the final one is still to come */
-	bool switches; /* reply: what follows is no HTTP */
+	bool switches; /* reply: what follows is no HTTP/1 */
+	bool upgrades; /* reply: but HTTP/2, and its first stream is the request */
 	size_t nurl;
 	char url[URL_MAX];
 };
@@ -74,10 +77,11 @@ struct http1 {
 	struct side side[2];                /* by enum event_dir */
 	struct waiting queue[PIPELINE_MAX]; /* ring, oldest at first */
 	unsigned int first, n;
-	struct waiting *sending; /* the newest while its request goes out, else NULL */
-	bool full;               /* one request too many was met */
-	void *socket;            /* of proto_websocket: what the connection has become, else NULL */
-	const struct stamp *at;  /* of the operation being looked at */
+	struct waiting *sending;    /* the newest while its request goes out, else NULL */
+	bool full;                  /* one request too many was met */
+	const struct proto *became; /* what the connection is now, NULL HTTP/1 */
+	void *inner;                /* of that */
+	const struct stamp *at;     /* of the operation being looked at */
 };
 
 /* ---- exchanges ---- */
@@ -187,7 +191,9 @@ static int on_status(http_parser *p, const char *at, size_t n)
 {
 	(void)at;
 	(void)n;
-	reply_began(p->data);
+	/* whether a 101 is the reply shows at the end of its head */
+	if (p->status_code != 101)
+		reply_began(p->data);
 	return 0;
 }
 
@@ -222,24 +228,32 @@ static void set_framing(struct side *s)
 /* What on_headers_complete tells the parser. */
 enum { BODY_FOLLOWS = 0, NO_BODY = 1, NO_HTTP_FOLLOWS = 2 };
 
-static bool is_websocket(struct bytes upgrade)
+/* What a 101 makes of the connection. */
+static bool upgrades_to(const struct side *s, const char *protocol)
 {
-	return upgrade.n == strlen("websocket") &&
-	       strncasecmp(upgrade.p, "websocket", upgrade.n) == 0;
+	struct bytes upgrade = http_head_field(&s->head, FIELD_UPGRADE);
+
+	return s->parser.status_code == 101 && upgrade.n == strlen(protocol) &&
+	       strncasecmp(upgrade.p, protocol, upgrade.n) == 0;
 }
 
-/* The connection becomes another protocol: one we know? */
+/* The connection is p's now. False: out of memory, and nobody's. */
+static bool become(struct http1 *h, const struct proto *p, bool from_start)
+{
+	struct proto_hint hint = { .from_start = from_start };
+
+	h->inner = p->new (h->sink, &hint);
+	h->became = h->inner ? p : NULL;
+	return h->became;
+}
+
 static void socket_begin(struct side *s, const struct http_exchange *x)
 {
-	struct proto_hint hint = { .from_start = true };
 	struct websocket_name name;
 
-	if (!is_websocket(http_head_field(&s->head, FIELD_UPGRADE)))
-		return;
 	http_exchange_socket(x, &name);
-	s->h->socket = proto_websocket.new(s->h->sink, &hint);
-	if (s->h->socket)
-		websocket_name(s->h->socket, &name);
+	if (become(s->h, &proto_websocket, true))
+		websocket_name(s->h->inner, &name);
 }
 
 static int reply_head(struct side *s, struct waiting *w)
@@ -250,11 +264,15 @@ static int reply_head(struct side *s, struct waiting *w)
 		s->m.interim = true;
 		return NO_BODY;
 	}
+	if (upgrades_to(s, "h2c")) {
+		s->m.switches = s->m.upgrades = true;
+		return NO_HTTP_FOLLOWS;
+	}
 	reply_began(s);
 	http_exchange_reply(w->x, &s->head, status);
 	if (status == 101 || (w->method == HTTP_CONNECT && status / 100 == 2)) {
 		s->m.switches = true;
-		if (status == 101)
+		if (upgrades_to(s, "websocket"))
 			socket_begin(s, w->x);
 		return NO_HTTP_FOLLOWS;
 	}
@@ -349,6 +367,23 @@ static void switch_off(struct http1 *h)
 	side_set(&h->side[DIR_IN], SIDE_OFF);
 }
 
+/* The oldest request is the first stream of HTTP/2. */
+static void upgrade(struct http1 *h)
+{
+	struct waiting *w = oldest(h);
+	struct http_exchange *x = w->x;
+	bool sent = h->sending != w;
+
+	if (!sent)
+		h->sending = NULL;
+	h->first = (h->first + 1) % PIPELINE_MAX;
+	h->n--;
+	if (become(h, &proto_http2, true))
+		http2_upgraded(h->inner, x, sent, &h->side[DIR_IN].blocks, h->at);
+	else
+		http_exchange_end(x, CALL_UNKNOWN, "", false, h->at);
+}
+
 static void request_complete(struct http1 *h)
 {
 	struct side *s = &h->side[DIR_OUT];
@@ -367,12 +402,15 @@ static void request_complete(struct http1 *h)
 static void reply_complete(struct http1 *h)
 {
 	struct side *s = &h->side[DIR_IN];
-	bool interim = s->m.interim, switches = s->m.switches;
+	bool interim = s->m.interim, switches = s->m.switches, upgrades = s->m.upgrades;
 
 	side_reset(s);
 	if (interim)
 		return;
-	end_oldest(h, CALL_OK, "", true);
+	if (upgrades)
+		upgrade(h);
+	else
+		end_oldest(h, CALL_OK, "", true);
 	if (!switches)
 		return;
 	end_all(h, CALL_UNKNOWN, "", PARTIAL_NONE);
@@ -443,8 +481,8 @@ static void side_parse(struct side *s, struct bytes b)
 		else
 			replies_lost(h, "malformed", PARTIAL_NONE);
 	}
-	if (h->socket && b.n)
-		proto_websocket.feed(h->socket, s->dir, b, h->at);
+	if (h->became && b.n)
+		h->became->feed(h->inner, s->dir, b, h->at);
 }
 
 /* Passes over as much of a gap of n bytes as certainly is body, and returns how much is not. */
@@ -510,6 +548,13 @@ static void *http1_new(struct call_sink *sink, const struct proto_hint *hint)
 	return h;
 }
 
+/* The client speaks HTTP/2 where a request could begin: the reply that allowed it was not seen. */
+static bool preface_comes(const struct side *s, struct bytes b)
+{
+	return s->dir == DIR_OUT && bytes_start(b, HTTP2_PREFACE) &&
+	       (s->state == SIDE_LOST || (s->state == SIDE_READS && !s->m.bytes));
+}
+
 static void http1_feed(void *state, int dir, struct bytes b, const struct stamp *at)
 {
 	struct http1 *h = state;
@@ -517,8 +562,12 @@ static void http1_feed(void *state, int dir, struct bytes b, const struct stamp 
 	bool resumes;
 
 	h->at = at;
-	if (h->socket) {
-		proto_websocket.feed(h->socket, dir, b, at);
+	if (!h->became && preface_comes(s, b) && become(h, &proto_http2, false)) {
+		end_all(h, CALL_UNKNOWN, "", PARTIAL_NONE);
+		switch_off(h);
+	}
+	if (h->became) {
+		h->became->feed(h->inner, dir, b, at);
 		return;
 	}
 	if (s->state == SIDE_LOST) {
@@ -537,8 +586,8 @@ static void http1_gap(void *state, int dir, uint64_t n, enum partial why, const 
 	struct side *s = &h->side[dir == DIR_OUT];
 
 	h->at = at;
-	if (h->socket)
-		proto_websocket.gap(h->socket, dir, n, why, at);
+	if (h->became)
+		h->became->gap(h->inner, dir, n, why, at);
 	if (s->state == SIDE_OFF || !n || !side_skip(s, n, why))
 		return;
 	if (s->dir == DIR_OUT)
@@ -547,11 +596,21 @@ static void http1_gap(void *state, int dir, uint64_t n, enum partial why, const 
 		replies_lost(h, "", why);
 }
 
+static bool http1_shared(const void *state)
+{
+	const struct http1 *h = state;
+
+	return h->became && h->became->shared && h->became->shared(h->inner);
+}
+
 static void http1_decoded(void *state, int dir, struct bytes b)
 {
 	struct http1 *h = state;
 
-	http_blocks_add(&h->side[dir == DIR_OUT].blocks, b);
+	if (h->became && h->became->decoded)
+		h->became->decoded(h->inner, dir, b);
+	else
+		http_blocks_add(&h->side[dir == DIR_OUT].blocks, b);
 }
 
 static void http1_done(void *state, enum done_why why, const struct stamp *at)
@@ -571,8 +630,8 @@ static void http1_done(void *state, enum done_why why, const struct stamp *at)
 	status = http_exchange_ending(why, &kind);
 	end_all(h, status, kind, PARTIAL_NONE);
 	switch_off(h);
-	if (h->socket)
-		proto_websocket.done(h->socket, why, at);
+	if (h->became)
+		h->became->done(h->inner, why, at);
 }
 
 static void http1_free(void *state)
@@ -585,7 +644,8 @@ static void http1_free(void *state)
 		http_body_reset(&h->side[dir].body, dir, NULL);
 		http_blocks_free(&h->side[dir].blocks);
 	}
-	proto_websocket.free(h->socket);
+	if (h->became)
+		h->became->free(h->inner);
 	free(h);
 }
 
@@ -595,6 +655,7 @@ const struct proto proto_http1 = {
 	.new = http1_new,
 	.feed = http1_feed,
 	.gap = http1_gap,
+	.shared = http1_shared,
 	.decoded = http1_decoded,
 	.done = http1_done,
 	.free = http1_free,

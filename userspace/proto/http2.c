@@ -353,7 +353,8 @@ static bool preface_begins(struct side *s, struct bytes b)
 	s->hpack = fresh;
 	side_found(s);
 	s->preface = 0;
-	s->h->late_limit = 0;
+	/* what is known to be in flight can only be the request that asked for the upgrade */
+	s->h->late_limit = s->h->seeded ? UPGRADED_STREAM : 0;
 	return true;
 }
 
@@ -459,9 +460,35 @@ static void *http2_new(struct call_sink *sink, const struct proto_hint *hint)
 	return h;
 }
 
+bool http2_unseeded(const void *state)
+{
+	const struct http2 *h = state;
+
+	return !h->seeded && !h->late_came;
+}
+
 void http2_seed(void *state, struct call *c)
 {
 	((struct http2 *)state)->seeded = c;
+}
+
+void http2_upgraded(void *state, struct http_exchange *x, bool sent, struct http_blocks *blocks,
+                    const struct stamp *at)
+{
+	struct http2 *h = state;
+
+	h->at = at;
+	http_blocks_move(&h->side[DIR_IN].blocks, blocks);
+	stream_upgraded(h, x, sent);
+	/* the rest of it is still to come, and then the preface */
+	if (!sent)
+		side_lost(&h->side[DIR_OUT], PARTIAL_NONE);
+}
+
+static bool http2_shared(const void *state)
+{
+	(void)state;
+	return true;
 }
 
 static void http2_feed(void *state, int dir, struct bytes b, const struct stamp *at)
@@ -512,11 +539,11 @@ static void http2_done(void *state, enum done_why why, const struct stamp *at)
 
 const struct proto proto_http2 = {
 	.name = "http2",
-	.shared = true,
 	.detect = http2_detect,
 	.new = http2_new,
 	.feed = http2_feed,
 	.gap = http2_gap,
+	.shared = http2_shared,
 	.decoded = http2_decoded,
 	.done = http2_done,
 	.free = http2_free,

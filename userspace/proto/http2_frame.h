@@ -18,6 +18,9 @@
 #define HTTP2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define HTTP2_PREFACE_LEN 24
 
+/* Of the request that asked in HTTP/1.1 for the upgrade (RFC 7540, 3.2) */
+#define UPGRADED_STREAM 1
+
 enum frame_type {
 	FRAME_DATA,
 	FRAME_HEADERS,

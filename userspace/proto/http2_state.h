@@ -89,6 +89,7 @@ struct http2 {
 	uint32_t newest;     /* stream that a request was seen of */
 	uint32_t late_limit; /* streams up to this may have begun unseen */
 	enum partial late_why;
+	bool late_came; /* one of them showed */
 	uint32_t ended[ENDED_MAX]; /* a ring */
 	unsigned int nended;
 	struct call *seeded;    /* in flight when we came, its stream not known yet */
@@ -101,6 +102,8 @@ struct stream *stream_find(const struct http2 *h, uint32_t id);
 /* A frame of stream id in direction dir, with something that only an open stream has: finds it, or opens it where it began
  * unseen. NULL: none of ours. */
 struct stream *stream_of(struct http2 *h, int dir, uint32_t id);
+/* The first stream is a request that HTTP/1.1 carried; sent: all of it. */
+void stream_upgraded(struct http2 *h, struct http_exchange *x, bool sent);
 /* Headers of a stream begin to come out of the client: a request, or its trailers. */
 void stream_headers_begin(struct http2 *h, uint32_t id, const struct stamp *first);
 /* A header block is complete. */

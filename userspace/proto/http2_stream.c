@@ -82,6 +82,15 @@ void seeded_end(struct http2 *h, enum call_status status, const char *kind)
 		http_exchange_end(x, status, kind, false, h->at);
 }
 
+/* A stream that began later is through, and none from before showed: what the client had sent last was no request but a frame
+ * that keeps the connection, such as the answer to a PING. If it was one all the same, it shows as a call of its own. */
+static void seeded_refuted(struct http2 *h)
+{
+	if (h->seeded)
+		h->seeded->class = CALL_HEARTBEAT;
+	seeded_end(h, CALL_UNKNOWN, "");
+}
+
 struct stream *stream_of(struct http2 *h, int dir, uint32_t id)
 {
 	struct stream *s = stream_find(h, id);
@@ -91,6 +100,7 @@ struct stream *stream_of(struct http2 *h, int dir, uint32_t id)
 	if (s || !(id & 1) || id > h->late_limit || has_ended(h, id) || h->n >= STREAMS_MAX)
 		return s;
 	h->seeded = NULL;
+	h->late_came = true;
 	x = http_exchange_late(h->sink, name, seeded, h->late_why, h->at);
 	s = stream_add(h, id, x);
 	if (!s)
@@ -101,6 +111,18 @@ struct stream *stream_of(struct http2 *h, int dir, uint32_t id)
 	if (s->sent && !seeded)
 		http_exchange_sent(s->x, h->at);
 	return s;
+}
+
+void stream_upgraded(struct http2 *h, struct http_exchange *x, bool sent)
+{
+	struct stream *s = stream_add(h, UPGRADED_STREAM, x);
+
+	if (!s)
+		return;
+	http_exchange_proto(x, name);
+	s->headed = true;
+	s->sent = sent;
+	h->newest = UPGRADED_STREAM;
 }
 
 void stream_headers_begin(struct http2 *h, uint32_t id, const struct stamp *first)
@@ -226,7 +248,7 @@ void stream_half_ends(struct http2 *h, int dir, uint32_t id)
 	/* early replies (RFC 9113, 8.1): what the request still had to say changes nothing */
 	stream_end(h, s, CALL_OK, "", true);
 	if (!late)
-		seeded_end(h, CALL_UNKNOWN, "");
+		seeded_refuted(h);
 }
 
 static const struct {

@@ -47,6 +47,14 @@ void http_blocks_free(struct http_blocks *k)
 		free(b);
 }
 
+void http_blocks_move(struct http_blocks *to, struct http_blocks *from)
+{
+	*to = *from;
+	if (!to->list)
+		to->end = &to->list;
+	http_blocks_init(from);
+}
+
 void http_blocks_add(struct http_blocks *k, struct bytes b)
 {
 	struct http_block *new;

@@ -30,6 +30,8 @@ struct http_body {
 void http_blocks_init(struct http_blocks *k);
 void http_blocks_free(struct http_blocks *k);
 void http_blocks_add(struct http_blocks *k, struct bytes b);
+/* All blocks of from are to's now, which has none. */
+void http_blocks_move(struct http_blocks *to, struct http_blocks *from);
 
 /* Another message's body begins, of direction dir; head NULL: not known yet (identity). What was there is freed. */
 void http_body_reset(struct http_body *m, int dir, const struct http_head *head);

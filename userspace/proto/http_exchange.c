@@ -80,12 +80,21 @@ struct http_exchange *http_exchange_late(struct call_sink *sink, const char *pro
 			return NULL;
 		*x = (struct http_exchange){ .sink = sink, .call = seeded };
 		seeded->proto = proto;
+		/* whichever call's bytes came until now */
+		seeded->first_byte_ns = seeded->last_byte_ns = 0;
+		seeded->bytes_in = 0;
 	}
 	if (x && x->call) {
 		x->call->at_least = true;
 		call_partial(x->call, why);
 	}
 	return x;
+}
+
+void http_exchange_proto(struct http_exchange *x, const char *proto)
+{
+	if (x->call)
+		x->call->proto = proto;
 }
 
 void http_exchange_stream(struct http_exchange *x, uint32_t stream)
@@ -182,7 +191,7 @@ static bool is_rpc(const struct call *c, const struct http_head *h, struct bytes
 
 /* path: where it stands in the target, behind which its query is. Of a cut target the path must be whole. */
 static struct store *store_open(struct call *c, const struct http_head *h, struct bytes method,
-                                struct bytes target, struct bytes path, bool cut)
+                                struct bytes target, struct bytes path, bool cut, bool rpc)
 {
 	bool inside = path.p >= target.p && path.p <= target.p + target.n;
 	struct bytes whole = inside ? bytes_from(target, (size_t)(path.p - target.p)) : path;
@@ -191,7 +200,7 @@ static struct store *store_open(struct call *c, const struct http_head *h, struc
 		.path = http1_until(whole, "#"),
 		.host = bytes_of(c->host),
 		.system = c->store,
-		.grpc = bytes_start(http_head_field(h, FIELD_TYPE), "application/grpc"),
+		.grpc = rpc,
 		.typesense_key = http_head_field(h, FIELD_TYPESENSE_KEY).n > 0,
 		.copy_source = http_head_field(h, FIELD_COPY_SOURCE).n > 0,
 		.authorization = http_head_field(h, FIELD_AUTHORIZATION),
@@ -234,7 +243,7 @@ void http_exchange_request(struct http_exchange *x, const struct http_head *h, s
 	if (x->llm && c->llm)
 		http_said_request(h, c);
 	if (!x->llm && target.n)
-		x->store = store_open(c, h, method, target, path, cut);
+		x->store = store_open(c, h, method, target, path, cut, x->rpc);
 }
 
 /* The request is as complete as it will get. */

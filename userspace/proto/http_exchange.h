@@ -21,6 +21,8 @@ struct http_exchange *http_exchange_new(struct call_sink *sink, const char *prot
 struct http_exchange *http_exchange_late(struct call_sink *sink, const char *proto,
                                          struct call *seeded, enum partial why,
                                          const struct stamp *at);
+/* The protocol that carries it from now on; a static name. */
+void http_exchange_proto(struct http_exchange *x, const char *proto);
 /* Its number on a connection that it shares with others. */
 void http_exchange_stream(struct http_exchange *x, uint32_t stream);
 

@@ -46,7 +46,6 @@ struct proto_hint {
 
 struct proto {
 	const char *name;
-	bool shared; /* calls share the connection: what moves is only those calls' that count it */
 	/* Whether the bytes seen so far, out of our side and into it, are this protocol's. Either may be empty. Must not
 	 * say YES for another protocol's bytes; PROTO_MAYBE asks for more. */
 	enum proto_match (*detect)(struct bytes out, struct bytes in,
@@ -55,6 +54,8 @@ struct proto {
 	/* dir: enum event_dir, 1 = from the client side to the server side of the call, whoever we are */
 	void (*feed)(void *state, int dir, struct bytes b, const struct stamp *at);
 	void (*gap)(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at);
+	/* Whether calls share the connection: what moves is only those calls' that count it. NULL: they never do. */
+	bool (*shared)(const void *state);
 	/* A scrubbed recording is replayed: b is what the next slice of an encoded body in direction dir decodes to. NULL
 	 * where a protocol has no encoded bodies. */
 	void (*decoded)(void *state, int dir, struct bytes b);

@@ -15,6 +15,7 @@ PATH = "/v1/chat/completions"
 HEADERS = {"authorization": "Bearer none"}
 # httpx gives up after 5 s of silence where it is not told otherwise: too soon for replies that a test holds back
 PATIENCE = {"timeout": None} if os.environ.get("CLIENT_PATIENT") else {}
+HTTPX = dict(PATIENCE, http2=True) if os.environ.get("CLIENT_HTTP2") else PATIENCE
 
 
 def say(**line):

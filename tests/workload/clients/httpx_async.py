@@ -4,11 +4,11 @@
 import asyncio
 
 import httpx
-from client import HEADERS, PATH, PATIENCE, URL, run_tasks
+from client import HEADERS, HTTPX, PATH, URL, run_tasks
 
 
 async def main():
-    async with httpx.AsyncClient(**PATIENCE) as client:
+    async with httpx.AsyncClient(**HTTPX) as client:
         async def ask(request):
             reply = await client.post(URL + PATH, json=request.body, headers=HEADERS)
             return reply.status_code, reply.json()
