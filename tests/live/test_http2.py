@@ -186,6 +186,58 @@ class Requests(Http2Test):
                 self.check(client.calls(), self.calls_of(observer), server=30)
 
 
+class Upgrade(LiveTest):
+    """HTTP/2 that begins with a request of HTTP/1.1: what curl --http2 asks for where there is no TLS."""
+    stores_used = ()
+
+    def serve(self, *options):
+        if subprocess.run([PYTHON, "-c", "import h2"], capture_output=True).returncode:
+            self.skipTest("no python3-h2")
+        server = self.started(Process([PYTHON, "-B", os.path.join(WORKLOAD, "h2c_server.py"), *options]))
+        line = server.out.wait_for(lambda x: x.startswith("ready"), EXIT_S)
+        self.assertTrue(line, server.describe())
+        return server, f"http://127.0.0.1:{line.split()[1]}/v1/chat/completions"
+
+    def curl(self, url, calls, at_once):
+        """Its command: as many requests on as few connections as it likes; it prints a line for each."""
+        body = json.dumps({"model": "stand-in", "messages": [{"role": "user", "content": "a b c"}]})
+        return ["curl", "-sS", "--http2", *(["--parallel", "--parallel-max", "50"] if at_once else []),
+                "-H", "content-type: application/json", "-d", body,
+                *itertools.chain.from_iterable(("-o", "/dev/null", "-w", "%{http_version} %{time_total}\\n", url)
+                                               for _ in range(calls))]
+
+    def check(self, client, observer, calls, late=False):
+        self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+        said = [line.split() for line in client.out.all if line[:2] in ("2 ", "1.")]
+        self.assertEqual([version for version, _ in said], ["2"] * calls, client.describe())
+        seen = harness.read_turns(observer.path("calls.jsonl"))
+        self.assertEqual(len(seen), calls, seen)
+        if late:
+            self.assertEqual({(c["status"], c["partial"], c["at_least"]) for c in seen}, {("ok", "attached_late", True)})
+            return
+        self.assertEqual({(c["op"], c["status"], c["partial"]) for c in seen}, {("POST /v1/chat/completions", "ok", None)})
+        self.assertEqual({c["tokens_out"] - c["tokens_in"] for c in seen}, {1})
+        for got, (_, want) in zip(sorted(c["duration_ms"] for c in seen), sorted(said, key=lambda x: float(x[1]))):
+            self.assertLessEqual(got, float(want) * 1000 + self.tolerance(float(want) * 1000), (seen, said))
+            self.assertGreaterEqual(got, 30, seen)
+
+    def test_one_request_many_in_a_row_and_many_at_once(self):
+        _, url = self.serve()
+        for calls, at_once in ((1, False), (5, False), (50, True)):
+            with self.subTest(calls=calls, at_once=at_once):
+                observer = self.started(harness.Observer("run", self.curl(url, calls, at_once), self.new_dir(), "--calls"))
+                self.check(observer, observer, calls)
+
+    def test_a_request_in_flight_when_it_comes(self):
+        server, url = self.serve("--hold")
+        client = self.started(Process(self.curl(url, 1, False)))
+        self.assertTrue(server.out.wait_for(lambda x: x == "request\n", EXIT_S), server.describe())
+        observer = self.watch(client.pid, "--calls", "--llm", url.split("/")[2])
+        server.say()
+        self.assertEqual(client.wait(), 0, client.describe())
+        self.check(client, observer, 1, late=True)
+
+
 class Grpc(Http2Test):
     def setUp(self):
         super().setUp()

@@ -11,6 +11,8 @@ from harness import EXIT_S, PYTHON, WORKLOAD, LiveTest, Observer, Process, main,
 
 CLIENTS = os.path.join(WORKLOAD, "clients")
 ROUNDS = 3
+AT_ONCE = 50
+SLOW_MS = 48  # what a slow search takes at the server, less what its clock may differ
 
 
 class RestStores(LiveTest):
@@ -127,6 +129,35 @@ class RestStores(LiveTest):
         self.assertEqual(sum(s.get("errors", 0) for s in summary["storage"].values()), errors, summary["storage"])
         self.assertEqual(self.replayed(recording), calls)
         self.assertEqual(self.replayed(self.scrubbed(recording)), calls)
+
+    def test_node_clients_with_many_at_once(self):
+        for warm in (False, True):
+            with self.subTest(connections_there=warm):
+                target = self.node()
+                if warm:
+                    self.searched(target, AT_ONCE)
+                since = len(target.out.all)
+                watch = self.started(Observer("watch", str(target.pid), self.new_dir(), "--calls"))
+                self.searched(target, 1)
+                self.searched(target, AT_ONCE)
+                watch.interrupt()
+                told = [json.loads(x) for x in target.out.all[since:] if '"call"' in x]
+                seen = self.seen(watch)
+                self.assertEqual({c["partial"] for c in seen}, {None})
+                for system, op in (("qdrant", "query"), ("typesense", "search")):
+                    calls = [c for c in seen if (c["system"], c["op"], c["status"]) == (system, op, "ok")]
+                    waited = sorted(c["ms"] for c in told if c["system"] == system)
+                    self.assertEqual((len(calls), len(waited)), (AT_ONCE + 1, AT_ONCE + 1))
+                    # the shortest with the shortest, and so on: what holds of each holds of these
+                    for got, want in zip(sorted(c["duration_ms"] - (c["setup_ms"] or 0) for c in calls), waited):
+                        self.assertLessEqual(got, want + self.tolerance(want))
+                        self.assertGreaterEqual(got, SLOW_MS)
+                self.assertEqual(len(seen), 2 * (AT_ONCE + 1))
+
+    def searched(self, target, many):
+        target.say(f"{many}\n")
+        if not target.out.wait_for(lambda x: '"round"' in x, EXIT_S):
+            raise AssertionError("a round does not end: " + target.describe())
 
     def test_variables_that_disagree_and_a_table_of_the_users(self):
         target = self.node(L2_ALSO_URL=self.url("qdrant"))

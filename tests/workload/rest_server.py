@@ -9,8 +9,10 @@ import http.server
 import json
 import sys
 import threading
+import time
 from urllib.parse import parse_qs, urlsplit
 
+SLOW_S = 0.05
 SHARDS = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
 XML = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 
@@ -38,6 +40,8 @@ class Store(http.server.BaseHTTPRequestHandler):
     def any(self):
         url = urlsplit(self.path)
         data = self.body()
+        if "slow" in url.path:
+            time.sleep(SLOW_S)
         status, reply = self.answer(self.command, url.path, parse_qs(url.query, keep_blank_values=True), data)
         if not isinstance(reply, (bytes, str)):
             reply = json.dumps(reply)
@@ -192,6 +196,10 @@ STORES = {c.__name__.lower(): c for c in (Qdrant, Typesense, Elasticsearch, Meil
 lock = threading.Lock()
 
 
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 def say(**event):
     with lock:
         print(json.dumps(event), flush=True)
@@ -200,7 +208,7 @@ def say(**event):
 def main():
     ports = {}
     for name, handler in STORES.items():
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = Server(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         ports[name] = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()

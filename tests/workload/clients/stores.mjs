@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// npm @qdrant/js-client-rest and typesense against stand-ins whose URLs stand in the environment. For each line on stdin one
-// round; each operation is told as the client saw it end: {"event": "call", "system", "op", "status", "kind"}.
+// npm @qdrant/js-client-rest and typesense against stand-ins whose URLs stand in the environment. For each empty line on stdin
+// one round, for a number so many slow searches of each at once, timed; each operation is told as the client saw it end: {"event": "call", "system", "op", "status", "kind"}.
 import readline from "node:readline";
 import { QdrantClient } from "@qdrant/js-client-rest";
 import Typesense from "typesense";
@@ -45,9 +45,25 @@ async function roundTypesense() {
 	tell("typesense", "health");
 }
 
+async function timed(system, op, action) {
+	const start = process.hrtime.bigint();
+	await action();
+	say({ event: "call", system, op, status: "ok", kind: null, ms: Number(process.hrtime.bigint() - start) / 1e6 });
+}
+
+const slow = [
+	() => timed("qdrant", "query", () => qdrant.query("slow", { query: [0.1, 0.2], limit: 1 })),
+	() => timed("typesense", "search", () => typesense.collections("slow").documents().search({ q: "x", query_by: "text" })),
+];
+
 say({ event: "ready", pid: process.pid });
-for await (const _ of readline.createInterface({ input: process.stdin })) {
-	await roundQdrant();
-	await roundTypesense();
+for await (const line of readline.createInterface({ input: process.stdin })) {
+	if (line)
+		for (const search of slow)
+			await Promise.all(Array.from({ length: Number(line) }, search));
+	else {
+		await roundQdrant();
+		await roundTypesense();
+	}
 	say({ event: "round" });
 }
