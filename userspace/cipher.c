@@ -19,6 +19,8 @@
 #define FINISHED_SHA384 69
 /* The body of a TLS 1.3 alert, encrypted (close_notify at the end): 2 bytes, type byte, tag. */
 #define ALERT_BODY 19
+/* Zeros that Java's JSSE adds to each record it encrypts (sun.security.ssl.SSLCipher, JDK 11 and later). */
+#define PADDING 16
 /* Session tickets of one handshake: OpenSSL sends two of 255 bytes, one when it resumed a session. */
 #define TICKETS_MAX 4
 #define TICKET_BODY_MIN 100
@@ -176,6 +178,19 @@ static bool is_shaking(const struct conn *c)
 	return c->handshake == HS_HELLO || c->handshake == HS_ANSWERED;
 }
 
+/* Is it as long as the client's Finished? That of TLS_AES_256_GCM_SHA384, which JSSE prefers, tells that the client pads. */
+static bool is_finished(struct conn *c, unsigned len)
+{
+	c->padded |= len == FINISHED_SHA384 + PADDING;
+	return len == FINISHED_SHA256 || len == FINISHED_SHA384 || len == FINISHED_SHA384 + PADDING;
+}
+
+/* An alert of the client's? */
+static bool is_alert(const struct conn *c, unsigned len)
+{
+	return len == (c->padded ? ALERT_BODY + PADDING : ALERT_BODY);
+}
+
 /*
  * Where application data begins in a write or read, total where it has none: the end of the handshake, an alert. Records are
  * told by their headers; where the capture ends before one, what follows handshake messages counts as such, all else as data.
@@ -188,10 +203,10 @@ static uint64_t data_at(struct conn *c, const struct ev_data *e)
 	while (at + RECORD_HEADER <= e->n && is_record(e->data + at, e->n - at)) {
 		len = be16(e->data + at + 3);
 		if (e->data[at] == RECORD_DATA && !is_shaking(c))
-			return len == ALERT_BODY && at + RECORD_HEADER + len == e->total ? e->total
-			                                                                 : at;
+			return is_alert(c, len) && at + RECORD_HEADER + len == e->total ? e->total
+			                                                                : at;
 		/* right behind the change of cipher an encrypted record is a certificate */
-		if (e->data[at] == RECORD_DATA && len != FINISHED_SHA256 && len != FINISHED_SHA384)
+		if (e->data[at] == RECORD_DATA && (c->tls13 || !is_finished(c, len)))
 			return before == RECORD_CCS ? e->total : at;
 		c->tls13 |= e->data[at] == RECORD_DATA;
 		before = e->data[at];
@@ -354,7 +369,7 @@ static bool seen_elsewhere(struct conn *c, const struct ev_data *e, uint64_t dat
 	return c->peer || e->h.flags & EVF_IN_TLS;
 }
 
-void cipher_data(struct conn *c, const struct ev_data *e)
+static void operation(struct conn *c, const struct ev_data *e)
 {
 	struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
 	bool request = e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT);
@@ -384,4 +399,56 @@ void cipher_data(struct conn *c, const struct ev_data *e)
 		tickets_settle(c);
 		held_add(c->table, c, e);
 	}
+}
+
+/* The beginning of an operation that came in several records (writev), as one. */
+struct cipher_join {
+	struct ev_data e;
+	uint8_t room[CIPHER_CAPTURE];
+};
+
+static void join_end(struct conn *c)
+{
+	struct cipher_join *j = c->join;
+
+	c->join = NULL;
+	if (j)
+		operation(c, &j->e);
+	free(j);
+}
+
+/* False: no memory. */
+static bool join_begin(struct conn *c, const struct ev_data *e)
+{
+	c->join = malloc(sizeof(*c->join));
+	if (!c->join)
+		return false;
+	memcpy(&c->join->e, e, sizeof(*e) + e->n);
+	return true;
+}
+
+static void join_add(struct cipher_join *j, const struct ev_data *e)
+{
+	uint32_t n = e->n < CIPHER_CAPTURE - j->e.n ? e->n : CIPHER_CAPTURE - j->e.n;
+
+	memcpy(j->e.data + j->e.n, e->data, n);
+	j->e.n += n;
+}
+
+void cipher_data(struct conn *c, const struct ev_data *e)
+{
+	bool more = e->h.flags & EVF_MORE;
+
+	/* what it lacks was lost */
+	if (c->join && (e->off != c->join->e.n || e->start_ns != c->join->e.start_ns ||
+	                e->dir != c->join->e.dir))
+		join_end(c);
+	if (c->join)
+		join_add(c->join, e);
+	else if (e->off)
+		return;
+	else if (!more || e->n >= CIPHER_CAPTURE || !join_begin(c, e))
+		operation(c, e);
+	if (c->join && (!more || c->join->e.n == CIPHER_CAPTURE))
+		join_end(c);
 }

@@ -197,6 +197,7 @@ static void conn_free(struct conn *c, enum done_why why, const struct stamp *at)
 	ends_forget(c);
 	held_forget(t, c);
 	buf_free(&c->hello);
+	free(c->join);
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
@@ -892,8 +893,7 @@ void conns_data(struct conns *t, const struct ev_data *e)
 		c->dropped += c->ciphertext ? 0 : rest;
 	}
 	if (c->ciphertext) {
-		if (e->off == 0)
-			cipher_data(c, e);
+		cipher_data(c, e);
 	} else {
 		if (missing)
 			conn_feed(c, e->dir, (struct bytes){ "", 0 }, missing, PARTIAL_EVENTS_LOST,

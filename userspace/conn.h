@@ -106,13 +106,15 @@ struct conn {
 	bool noted;     /* a thread may hold it, see held_forget() */
 
 	/* cipher.c's and tls_bind.c's own */
-	struct buf hello; /* a ClientHello that is not whole */
-	uint32_t in_left; /* socket: bytes to come of the record received last */
-	bool in_sync;     /* ... is known */
-	bool in_counts;   /* ... it carries data */
-	bool tls13;       /* ... its handshake was TLS 1.3's */
-	bool answered;    /* ... data came */
-	uint8_t tickets;  /* ... records that may be session tickets, all of ticket_len */
+	struct buf hello;         /* a ClientHello that is not whole */
+	struct cipher_join *join; /* the pieces of an operation that is not whole, NULL none */
+	uint32_t in_left;         /* socket: bytes to come of the record received last */
+	bool in_sync;             /* ... is known */
+	bool in_counts;           /* ... it carries data */
+	bool tls13;               /* ... its handshake was TLS 1.3's */
+	bool padded;              /* ... whose client pads its records as JSSE does */
+	bool answered;            /* ... data came */
+	uint8_t tickets;          /* ... records that may be session tickets, all of ticket_len */
 	uint16_t ticket_len;
 	uint64_t
 		ticket_bytes; /* ... of those that came behind a request, the newest at ticket_at */

@@ -93,7 +93,7 @@ const struct conn *thread_socket(struct conns *t, uint32_t tid);
 void conn_look(struct conn *c, const struct ev_data *e);
 /* What was kept back as session tickets was the reply: nothing else comes. */
 void tickets_settle(struct conn *c);
-/* An operation on a socket that carries TLS. */
+/* An operation on a socket that carries TLS, or a piece of it: one that came in several counts when its beginning is there. */
 void cipher_data(struct conn *c, const struct ev_data *e);
 
 /* Ciphertext written by a thread waits for the thread's next event, which tells whether its plaintext is seen. now: that
