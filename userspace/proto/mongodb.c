@@ -35,7 +35,7 @@ enum opcode {
 
 enum flag { MORE_TO_COME = 1 << 1, CHECKSUM = 1 << 0, EXHAUST_ALLOWED = 1 << 16 };
 
-enum command_flag { READ = 1, BEAT = 2, LOGIN = 4, UNSURE = 8 };
+enum command_flag { READ = 1, BEAT = 2, LOGIN = 4, UNSURE = 8, STAGES = 16 };
 
 /* What is not listed is not known to write or not. */
 static const struct {
@@ -43,7 +43,7 @@ static const struct {
 	unsigned flags;
 } commands[] = {
 	{ "find", READ },
-	{ "aggregate", READ },
+	{ "aggregate", READ | STAGES }, /* writes if one of them does */
 	{ "getMore", READ },
 	{ "count", READ },
 	{ "distinct", READ },
@@ -324,7 +324,8 @@ static void describe(struct mongodb *m, struct open_call *o, const struct side *
 	if (!o->c)
 		return;
 	snprintf(o->c->op, sizeof(o->c->op), "%s", name);
-	o->c->op_known = found && !(flags & UNSURE);
+	o->c->op_known = found && !(flags & UNSURE) &&
+	                 !(flags & STAGES && s->unread && !s->told.writes);
 	o->c->write = found && (!(flags & READ) || s->told.writes);
 	o->c->blocks = s->told.awaits || waits_for_more(m, s->told.cursor);
 	o->c->setup = flags & LOGIN && !o->c->blocks;
