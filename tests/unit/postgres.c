@@ -6,7 +6,7 @@
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_postgres, &from_start, steps, COUNT(steps), expected))
-#define HONEST(steps) CHECK(holes_are_honest(&proto_postgres, steps, COUNT(steps)))
+#define HONEST(steps) CHECK(holes_are_honest_in(&proto_postgres, steps, COUNT(steps), true))
 
 /* Messages; lengths are those of the text and 4. */
 #define STARTUP "\0\0\0\x11\0\3\0\0user\0me\0\0"
