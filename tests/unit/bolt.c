@@ -4,6 +4,7 @@
 
 #define GIVES(steps, expected) CHECK(gives(&proto_bolt, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_bolt, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_bolt, steps, COUNT(steps)))
 
 /* Captured from real drivers with the stand-ins in tests/workload. */
 static const struct step neo4j_driver[] = {
@@ -114,9 +115,16 @@ static void holes(void)
 	HONEST(neo4j_driver);
 }
 
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(neo4j_driver);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
 	return DONE();
 }

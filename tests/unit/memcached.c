@@ -5,6 +5,7 @@
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_memcached, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_memcached, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_memcached, steps, COUNT(steps)))
 
 /* Captured from real clients with memcached 1.6. */
 static const struct step pymemcache[] = {
@@ -160,9 +161,19 @@ static void holes(void)
 	HONEST(python_memcache);
 	HONEST(meta);
 }
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(pymemcache);
+	JOINED(pymemcache2);
+	JOINED(python_memcache);
+	JOINED(meta);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
 	return DONE();
 }

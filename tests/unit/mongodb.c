@@ -5,6 +5,7 @@
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_mongodb, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_mongodb, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_mongodb, steps, COUNT(steps)))
 
 /* Captured from real drivers with the stand-ins in tests/workload. */
 static const struct step pymongo_0[] = {
@@ -435,9 +436,20 @@ static void holes(void)
 	HONEST(node_1);
 }
 
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(pymongo_0);
+	JOINED(pymongo_1);
+	JOINED(pymongo_2);
+	JOINED(node_0);
+	JOINED(node_1);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
 	return DONE();
 }

@@ -5,6 +5,7 @@
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_mysql, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_mysql, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_mysql, steps, COUNT(steps)))
 
 /* Captured from real clients with MariaDB 10.11. */
 static const struct step pymysql[] = {
@@ -316,9 +317,20 @@ static void holes(void)
 	HONEST(prepared);
 	HONEST(compressed);
 }
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(pymysql);
+	JOINED(cli);
+	JOINED(mysqlclient);
+	JOINED(prepared);
+	JOINED(compressed);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
 	return DONE();
 }

@@ -613,7 +613,7 @@ static void *bolt_new(struct call_sink *sink, const struct proto_hint *hint)
 	pending_init(&t->calls, sink, "bolt", ROUNDS_NEEDED, hint->from_start || hint->idle);
 	t->calls.needs_boundary = true;
 	t->may_have_written = true;
-	t->out.proven = t->in.proven = true;
+	t->out.proven = t->in.proven = hint->from_start;
 	if (!hint->from_start) {
 		t->out_state = t->in_state = MESSAGES;
 		t->out.lost = t->in.lost = true;

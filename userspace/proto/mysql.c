@@ -863,7 +863,7 @@ static void *mysql_new(struct call_sink *sink, const struct proto_hint *hint)
 	m->hint = *hint;
 	m->login = hint->from_start;
 	m->out.lost = m->in.lost = !hint->from_start;
-	m->out.proven = m->in.proven = true;
+	m->out.proven = m->in.proven = hint->from_start;
 	m->may_have_written = true;
 	m->reply.eofs = -1;
 	return m;
