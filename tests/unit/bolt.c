@@ -4,6 +4,7 @@
 
 #define GIVES(steps, expected) CHECK(gives(&proto_bolt, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_bolt, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_bolt, steps, COUNT(steps)))
 
 /* Captured from real drivers with the stand-ins in tests/workload. */
 static const struct step neo4j_driver[] = {
@@ -98,6 +99,117 @@ static const struct step neo4j_driver[] = {
 	S(OUT, "\x00\x02\xb0\x02\x00\x00"),
 };
 
+/* By hand, as https://neo4j.com/docs/bolt/current/ has it: version 3. */
+static const struct step bolt3[] = {
+	S(OUT, "``\xb0\x17\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00"),
+	S(IN, "\x00\x00\x00\x03"),
+	S(OUT, "\x00"
+	       "9\xb1\x01\xa4\x8auser_agent\x83x/1\x86scheme\x85"
+	       "basic\x89principal\x81"
+	       "a\x8b"
+	       "credentials\x81"
+	       "b\x00\x00"),
+	S(IN, "\x00\x14\xb1p\xa1\x86server\x89Neo4j/3.5\x00\x00"),
+	S(OUT, "\x00\x18\xb3\x10\xd0\x12MATCH (n) RETURN n\xa0\xa0\x00\x00\x00\x02\xb0?\x00\x00"),
+	S(IN, "\x00\x0d\xb1p\xa1\x86"
+	      "fields\x91\x81n\x00\x00\x00\x04\xb1q\x91\x01\x00\x00\x00\x04\xb1q\x91\x02\x00\x00"
+	      "\x00\x0a\xb1p\xa1\x84type\x81r\x00\x00"),
+	S(OUT, "\x00\x03\xb1\x11\xa0\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT, "\x00\x0f\xb3\x10\x8a"
+	       "CREATE (n)\xa0\xa0\x00\x00\x00\x02\xb0/\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT, "\x00\x02\xb0\x13\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT, "\x00\x02\xb0\x02\x00\x00"),
+};
+
+/* No version that both know. */
+static const struct step refused_hands[] = {
+	S(OUT, "``\xb0\x17\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+	S(IN, "\x00\x00\x00\x00"),
+};
+
+/* The server lists its versions, and refuses the log-in as versions from 5.7 on do. */
+static const struct step manifest[] = {
+	S(OUT, "``\xb0\x17\x00\x00\x01\xff\x00\x08\x08\x05\x00\x02\x04\x04\x00\x00\x00\x03"),
+	S(IN, "\x00\x00\x01\xff\x03\x00\x08\x08\x05\x00\x04\x04\x04\x00\x00\x00\x03\x8f\x01"),
+	S(OUT, "\x00\x00\x08\x05\x00\x00\x12\xb1\x01\xa1\x8auser_agent\x83x/1\x00\x00"),
+	S(IN, "\x00\x15\xb1p\xa1\x86server\x8aNeo4j/5.27\x00\x00"),
+	S(OUT, "\x00*\xb1j\xa3\x86scheme\x85"
+	       "basic\x89principal\x81"
+	       "a\x8b"
+	       "credentials\x81"
+	       "b\x00\x00"),
+	S(IN, "\x00`\xb1\x7f\xa4\x8aneo4j_code\xd0%Neo.ClientError.Security."
+	      "Unauthorized\x87message\x82no\x8agql_status\x85"
+	      "42001\x8b"
+	      "description\x82no\x00\x00"),
+};
+
+/* Records fetched in pieces, messages in chunks, signs of life, a failure with what is ignored behind it, a PULL that
+ * waits for the answer to its RUN, ROUTE, a transaction, another user, TELEMETRY. */
+static const struct step pieces[] = {
+	S(OUT, "``\xb0\x17\x00\x00\x04\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+	S(IN, "\x00\x00\x04\x04"),
+	S(OUT, "\x00\x12\xb1\x01\xa1\x8auser_agent\x83x/1\x00\x00"),
+	S(IN, "\x00\x14\xb1p\xa1\x86server\x89Neo4j/4.4\x00\x00"),
+	S(OUT, "\x00\x18\xb3\x10\xd0\x12MATCH (n) RETURN "
+	       "n\xa0\xa0\x00\x00\x00\x06\xb1?\xa1\x81n\x02\x00\x00"),
+	S(IN, "\x00\x0d\xb1p\xa1\x86"
+	      "fields\x91\x81n\x00\x00\x00\x04\xb1q\x91\x01\x00\x00\x00\x00\x00\x04\xb1q\x91\x02"
+	      "\x00\x00\x00\x0d\xb1p\xa1\x88has_more\xc3\x00\x00"),
+	S(OUT, "\x00\x06\xb1?\xa1\x81n\x02\x00\x00"),
+	S(IN,
+	  "\x00\x00\x00\x00\x00\x04\xb1q\x91\x03\x00\x00\x00\x0d\xb1p\xa1\x88has_more\xc3\x00\x00"),
+	S(OUT, "\x00\x06\xb1/\xa1\x81n\xff\x00\x00"),
+	S(IN, "\x00\x0a\xb1p\xa1\x84type\x81r\x00\x00"),
+	S(OUT, "\x00\x03\xb3\x10\xd0\x00\x11\x11MERGE (n {a: $a}\x00\x82)\xa1\x81"
+	       "a\xd0\xc8xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\x00Mxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xa0\x00\x00\x00\x0e\xb1?"
+	       "\xa1\x81n\xcb\x00\x00\x00\x00\x00\x00\x03\xe8\x00\x00"),
+	S(IN, "\x00\x02\xb1p\x00\x03\xa1\x86"
+	      "f\x00\x08ields\x91\x81n\x00\x00\x00-\xb1q\x91\xd0("
+	      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\x00\x00\x00\x0b\xb1p\xa1\x84type\x82rw\x00"
+	      "\x00"),
+	S(OUT,
+	  "\x00\x0d\xb3\x10\x88nonsense\xa0\xa0\x00\x00\x00\x0e\xb1?"
+	  "\xa1\x81n\xcb\x00\x00\x00\x00\x00\x00\x03\xe8\x00\x00\x00\x0f\xb3\x10\x8a"
+	  "CREATE "
+	  "(n)\xa0\xa0\x00\x00\x00\x0e\xb1?\xa1\x81n\xcb\x00\x00\x00\x00\x00\x00\x03\xe8\x00\x00"),
+	S(IN, "\x00:\xb1\x7f\xa2\x84"
+	      "code\xd0%Neo.ClientError.Statement.SyntaxError\x87message\x82no\x00\x00\x00\x02\xb0~"
+	      "\x00\x00\x00\x02\xb0~\x00\x00\x00\x02\xb0~\x00\x00"),
+	S(OUT, "\x00\x02\xb0\x0f\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT, "\x00\x0f\xb3\x10\x8a"
+	       "CREATE (n)\xa0\xa0\x00\x00"),
+	S(IN, "\x00\x0b\xb1p\xa1\x86"
+	      "fields\x90\x00\x00"),
+	S(OUT, "\x00\x0e\xb1?\xa1\x81n\xcb\x00\x00\x00\x00\x00\x00\x03\xe8\x00\x00"),
+	S(IN, "\x00\x0a\xb1p\xa1\x84type\x81w\x00\x00"),
+	S(OUT, "\x00\x11\xb3"
+	       "f\xa1\x87"
+	       "address\x83"
+	       "a:1\x90\xa0\x00\x00"),
+	S(IN, "\x00\x14\xb1p\xa1\x82rt\xa1\x83ttl\xcb\x00\x00\x00\x00\x00\x00\x01,\x00\x00"),
+	S(OUT,
+	  "\x00\x0a\xb1\x11\xa1\x84mode\x81r\x00\x00\x00\x18\xb3\x10\xd0\x12MATCH (n) RETURN "
+	  "n\xa0\xa0\x00\x00\x00\x0e\xb1?\xa1\x81n\xcb\x00\x00\x00\x00\x00\x00\x03\xe8\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00\x00\x0d\xb1p\xa1\x86"
+	      "fields\x91\x81n\x00\x00\x00\x0a\xb1p\xa1\x84type\x81r\x00\x00"),
+	S(OUT, "\x00\x00\x00\x02\xb0\x12\x00\x00"),
+	S(IN, "\x00\x10\xb1p\xa1\x88"
+	      "bookmark\x83"
+	      "b:1\x00\x00"),
+	S(OUT, "\x00\x02\xb0k\x00\x00\x00\x0f\xb1j\xa1\x86scheme\x84none\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT, "\x00\x03\xb1T\x01\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT, "\x00\x02\xb0\x02\x00\x00"),
+};
+
 static void whole(void)
 {
 	TEST("a query with its PULL is a call, one failure one error");
@@ -106,17 +218,58 @@ static void whole(void)
 	      "? error ClientError.Statement.SyntaxError; RESET read beat ok; MERGE write ok; "
 	      "RETURN read beat ok; BEGIN read ok; CREATE write ok; MATCH read ok; COMMIT write "
 	      "ok; BEGIN read ok; MATCH read ok; COMMIT read ok; RESET read beat ok");
+	TEST("whatever the version, and however it is agreed upon");
+	GIVES(bolt3, "CONNECT read ok; HELLO read ok; MATCH read ok; BEGIN read ok; CREATE write "
+	             "ok; ROLLBACK read ok");
+	GIVES(refused_hands, "CONNECT read error no_common_version");
+	GIVES(manifest,
+	      "CONNECT read ok; HELLO read ok; LOGON read error ClientError.Security.Unauthorized");
+	TEST("chunks, signs of life, pieces, what is ignored: each request is one call");
+	GIVES(pieces, "CONNECT read ok; HELLO read ok; MATCH read ok; PULL read ok; DISCARD read "
+	              "ok; MERGE write ok; RUN ? error ClientError.Statement.SyntaxError; CREATE "
+	              "write unknown; RESET read beat ok; CREATE write ok; PULL read ok; ROUTE "
+	              "read beat ok; BEGIN read ok; MATCH read ok; COMMIT read ok; LOGOFF read "
+	              "beat ok; LOGON read ok; TELEMETRY read beat ok");
+}
+
+static void endless(void)
+{
+	static const struct step steps[] = {
+		S(OUT,
+		  "``\xb0\x17\x00\x00\x01\xff\x00\x08\x08\x05\x00\x02\x04\x04\x00\x00\x00\x03"),
+		S(IN, "\x00\x00\x01\xff\xff\x7f"),
+		S(OUT, "\x00\x00\x08\x05\x00"),
+	};
+
+	TEST("a manifest of more versions than there can be ends the attempt");
+	GIVES(steps, "CONNECT read error no_common_version");
 }
 
 static void holes(void)
 {
 	TEST("with a hole anywhere nothing is claimed that is not so");
 	HONEST(neo4j_driver);
+	HONEST(bolt3);
+	HONEST(refused_hands);
+	HONEST(manifest);
+	HONEST(pieces);
+}
+
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(neo4j_driver);
+	JOINED(bolt3);
+	JOINED(refused_hands);
+	JOINED(manifest);
+	JOINED(pieces);
 }
 
 int main(void)
 {
 	whole();
+	endless();
 	holes();
+	joined();
 	return DONE();
 }

@@ -49,6 +49,8 @@ static const struct sample samples[] = {
 	SAMPLE("", 9092, "\0\0\0\x1a\0\x12\0\3\0\0\0\1\0\6client\0\6kafka\0\1",
 	       "\0\0\0\x0a\0\0\0\1\0\0\0\0"),
 	SAMPLE("", 443, "\x16\3\1\2\0\1\0\1\xfc\3\3", "\x16\3\3\0\x7a\2\0\0\x76\3\3"),
+	/* of TLS what could be a command of MySQL's: SSLRequest went before */
+	SAMPLE("", 3306, "\x17\3\3\0\x1e opaque opaque opaque opaque", "\x17\3\3\0\x1e opaque"),
 	SAMPLE("", 9000, "{\"jsonrpc\":\"2.0\",\"id\":1}\n", "{\"jsonrpc\":\"2.0\"}\n"),
 	SAMPLE("", 9001, "\1\xfe\xfd opaque", "\2\xfe\xfd opaque"),
 	SAMPLE("", 9002, "hello\n", "welcome\n"),

@@ -4,8 +4,8 @@
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_memcached, &from_start, steps, COUNT(steps), expected))
-/* Its first steps: the time grows with the square. */
-#define HONEST(steps, n) CHECK(holes_are_honest(&proto_memcached, steps, n))
+#define HONEST(steps) CHECK(holes_are_honest(&proto_memcached, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_memcached, steps, COUNT(steps)))
 
 /* Captured from real clients with memcached 1.6. */
 static const struct step pymemcache[] = {
@@ -139,6 +139,135 @@ static const struct step meta[] = {
 	S(IN, "2\x0d\x0a"),
 };
 
+/* Values that look like replies, commands that fail in every way. */
+static const struct step values[] = {
+	S(OUT, "set k 5 0 14\x0d\x0aVALUE\x0d\x0a"
+	       "END\x0d\x0aok\x0d\x0a"),
+	S(IN, "STORED\x0d\x0a"),
+	S(OUT, "get k\x0d\x0a"),
+	S(IN, "VALUE k 5 14\x0d\x0aVALUE\x0d\x0a"
+	      "END\x0d\x0aok\x0d\x0a"
+	      "END\x0d\x0a"),
+	S(OUT, "gets k\x0d\x0a"),
+	S(IN, "VALUE k 5 14 1\x0d\x0aVALUE\x0d\x0a"
+	      "END\x0d\x0aok\x0d\x0a"
+	      "END\x0d\x0a"),
+	S(OUT, "cas k 0 0 1 1\x0d\x0ax\x0d\x0a"),
+	S(IN, "STORED\x0d\x0a"),
+	S(OUT, "cas none 0 0 1 1\x0d\x0ax\x0d\x0a"),
+	S(IN, "NOT_FOUND\x0d\x0a"),
+	S(OUT, "gat 100 k none\x0d\x0a"),
+	S(IN, "VALUE k 0 1\x0d\x0ax\x0d\x0a"
+	      "END\x0d\x0a"),
+	S(OUT, "gats 100 k\x0d\x0a"),
+	S(IN, "VALUE k 0 1 2\x0d\x0ax\x0d\x0a"
+	      "END\x0d\x0a"),
+	S(OUT, "append k 0 0 2\x0d\x0a\x0d\x0a\x0d\x0a"),
+	S(IN, "STORED\x0d\x0a"),
+	S(OUT, "prepend k 0 0 1\x0d\x0a"
+	       "a\x0d\x0a"),
+	S(IN, "STORED\x0d\x0a"),
+	S(OUT, "replace none 0 0 1\x0d\x0a"
+	       "b\x0d\x0a"),
+	S(IN, "NOT_STORED\x0d\x0a"),
+	S(OUT, "set e 0 0 0\x0d\x0a\x0d\x0a"),
+	S(IN, "STORED\x0d\x0a"),
+	S(OUT, "get e\x0d\x0a"),
+	S(IN, "VALUE e 0 0\x0d\x0a\x0d\x0a"
+	      "END\x0d\x0a"),
+	S(OUT, "incr k 1\x0d\x0a"),
+	S(IN, "CLIENT_ERROR cannot increment or decrement non-numeric value\x0d\x0a"),
+	S(OUT, "set n 0 0 1\x0d\x0a"
+	       "5\x0d\x0a"),
+	S(IN, "STORED\x0d\x0a"),
+	S(OUT, "decr n 9\x0d\x0a"),
+	S(IN, "0\x0d\x0a"),
+	S(OUT, "touch none 1\x0d\x0a"),
+	S(IN, "NOT_FOUND\x0d\x0a"),
+	S(OUT, "delete n noreply\x0d\x0aincr n 1 noreply\x0d\x0aget n\x0d\x0a"),
+	S(IN, "END\x0d\x0a"),
+	S(OUT, "set k 0 0 abc\x0d\x0a"),
+	S(IN, "CLIENT_ERROR bad command line format\x0d\x0a"),
+	S(OUT, "gets\x0d\x0a"),
+	S(IN, "ERROR\x0d\x0a"),
+	S(OUT, "verbosity 1\x0d\x0a"),
+	S(IN, "OK\x0d\x0a"),
+	S(OUT, "cache_memlimit 64\x0d\x0a"),
+	S(IN, "OK\x0d\x0a"),
+	S(OUT, "lru tune 10 25 0.1 2.0\x0d\x0a"),
+	S(IN, "OK\x0d\x0a"),
+	S(OUT, "slabs automove 0\x0d\x0a"),
+	S(IN, "OK\x0d\x0a"),
+	S(OUT, "lru_crawler disable\x0d\x0a"),
+	S(IN, "OK\x0d\x0a"),
+	S(OUT, "stats items\x0d\x0a"),
+	S(IN,
+	  "STAT items:1:number 2\x0d\x0aSTAT items:1:number_hot 0\x0d\x0aSTAT items:1:number_warm "
+	  "0\x0d\x0aSTAT items:1:number_cold 2\x0d\x0aSTAT items:1:age_hot 0\x0d\x0aSTAT "
+	  "items:1:age_warm 0\x0d\x0aSTAT items:1:age 2\x0d\x0aSTAT items:1:mem_requested "
+	  "124\x0d\x0aSTAT items:1:evicted 0\x0d\x0aSTAT items:1:evicted_nonzero 0\x0d\x0aSTAT "
+	  "items:1:evicted_time 0\x0d\x0aSTAT items:1:outofmemory 0\x0d\x0aSTAT "
+	  "items:1:tailrepairs 0\x0d\x0aSTAT items:1:reclaimed 0\x0d\x0aSTAT "
+	  "items:1:expired_unfetched 0\x0d\x0aSTAT items:1:evicted_unfetched 0\x0d\x0aSTAT "
+	  "items:1:evicted_active 0\x0d\x0aSTAT items:1:crawler_reclaimed 0\x0d\x0aSTAT "
+	  "items:1:crawler_items_checked 0\x0d\x0aSTAT items:1:lrutail_reflocked 8\x0d\x0aSTAT "
+	  "items:1:moves_to_cold 8\x0d\x0aSTAT items:1:moves_to_warm 2\x0d\x0aSTAT "
+	  "items:1:moves_within_lru 0\x0d\x0aSTAT items:1:direct_reclaims 0\x0d\x0aSTAT "
+	  "items:1:hits_to_hot 0\x0d\x0aSTAT items:1:hits_to_warm 0\x0d\x0aSTAT "
+	  "items:1:hits_to_cold 3\x0d\x0aSTAT items:1:hits_to_temp 0\x0d\x0a"
+	  "END\x0d\x0a"),
+	S(OUT, "stats reset\x0d\x0a"),
+	S(IN, "RESET\x0d\x0a"),
+	S(OUT, "flush_all noreply\x0d\x0amn\x0d\x0a"),
+	S(IN, "MN\x0d\x0a"),
+};
+
+/* Meta commands with what their flags bring back. */
+static const struct step metas[] = {
+	S(OUT, "ms a 2 c O1 k\x0d\x0ahi\x0d\x0a"),
+	S(IN, "HD c9 O1 ka\x0d\x0a"),
+	S(OUT, "mg a t f v O2 k\x0d\x0a"),
+	S(IN, "VA 2 t-1 f0 O2 ka\x0d\x0ahi\x0d\x0a"),
+	S(OUT, "mg a\x0d\x0a"),
+	S(IN, "HD\x0d\x0a"),
+	S(OUT, "mg none O3\x0d\x0a"),
+	S(IN, "EN O3\x0d\x0a"),
+	S(OUT, "mg none v q O4\x0d\x0amg a v q k O5\x0d\x0amn\x0d\x0a"),
+	S(IN, "VA 2 ka O5\x0d\x0ahi\x0d\x0aMN\x0d\x0a"),
+	S(OUT, "ms a 2 C1\x0d\x0ano\x0d\x0a"),
+	S(IN, "EX\x0d\x0a"),
+	S(OUT, "ms a S2\x0d\x0a"),
+	S(IN, "CLIENT_ERROR bad command line format\x0d\x0a"),
+	S(OUT, "ma n N0 J5 v\x0d\x0a"),
+	S(IN, "VA 1\x0d\x0a"
+	      "5\x0d\x0a"),
+	S(OUT, "ma n D2 v\x0d\x0a"),
+	S(IN, "VA 1\x0d\x0a"
+	      "7\x0d\x0a"),
+	S(OUT, "mg YQ== b v k\x0d\x0a"),
+	S(IN, "VA 2 ka\x0d\x0ahi\x0d\x0a"),
+	S(OUT, "ms b 1 MA\x0d\x0ax\x0d\x0a"),
+	S(IN, "NS\x0d\x0a"),
+	S(OUT, "md none\x0d\x0a"),
+	S(IN, "NF\x0d\x0a"),
+	S(OUT, "md a q\x0d\x0amd none q\x0d\x0amn\x0d\x0a"),
+	S(IN, "NF\x0d\x0aMN\x0d\x0a"),
+	S(OUT, "ms a abc\x0d\x0a"),
+	S(IN, "CLIENT_ERROR bad command line format\x0d\x0a"),
+	S(OUT, "mg\x0d\x0a"),
+	S(IN, "ERROR\x0d\x0a"),
+	S(OUT, "me none\x0d\x0a"),
+	S(IN, "EN\x0d\x0a"),
+};
+
+/* A connection that is a log from here on. */
+static const struct step watch[] = {
+	S(OUT, "get a\x0d\x0a"),
+	S(IN, "END\x0d\x0a"),
+	S(OUT, "watch fetchers\x0d\x0a"),
+	S(IN, "OK\x0d\x0a"),
+};
+
 static void whole(void)
 {
 	TEST("commands are calls with their names; who wants no answer does not wait");
@@ -152,18 +281,51 @@ static void whole(void)
 	GIVES(meta, "ms write ok; mg read ok; mg read ok; ms write unknown; mg read unknown; mg "
 	            "read unknown; mn read ok; md write unknown; mn read ok; ma write ok; me read "
 	            "ok; mn read beat ok; - ? error ERROR; get read error ERROR; incr write ok");
+	TEST("values are not read, whatever is in them; errors are those of their commands");
+	GIVES(values,
+	      "set write ok; get read ok; gets read ok; cas write ok; cas write ok; gat write ok; "
+	      "gats write ok; append write ok; prepend write ok; replace write ok; set write ok; "
+	      "get read ok; incr write error CLIENT_ERROR; set write ok; decr write ok; touch "
+	      "write ok; delete write unknown; incr write unknown; get read ok; set write error "
+	      "CLIENT_ERROR; gets read error ERROR; verbosity read beat ok; cache_memlimit read "
+	      "ok; lru read ok; slabs read ok; lru_crawler read ok; stats read beat ok; stats read "
+	      "beat ok; flush_all write unknown; mn read beat ok");
+	GIVES(metas,
+	      "ms write ok; mg read ok; mg read ok; mg read ok; mg read unknown; mg read unknown; "
+	      "mn read ok; ms write ok; ms write error CLIENT_ERROR; ma write ok; ma write ok; mg "
+	      "read ok; ms write ok; md write ok; md write unknown; md write unknown; mn read ok; "
+	      "ms write error CLIENT_ERROR; mg read error ERROR; me read ok");
+	TEST("behind watch there are no calls");
+	GIVES(watch, "get read ok; watch read blocks ok");
 }
+
 static void holes(void)
 {
 	TEST("with a hole anywhere nothing is claimed that is not so");
-	HONEST(pymemcache, 16);
-	HONEST(pymemcache2, COUNT(pymemcache2));
-	HONEST(python_memcache, COUNT(python_memcache));
-	HONEST(meta, COUNT(meta));
+	HONEST(pymemcache);
+	HONEST(pymemcache2);
+	HONEST(python_memcache);
+	HONEST(meta);
+	HONEST(values);
+	HONEST(metas);
+	HONEST(watch);
 }
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(pymemcache);
+	JOINED(pymemcache2);
+	JOINED(python_memcache);
+	JOINED(meta);
+	JOINED(values);
+	JOINED(metas);
+	JOINED(watch);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
 	return DONE();
 }

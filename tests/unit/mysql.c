@@ -1,295 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* MySQL and MariaDB: commands and replies become calls, whatever the pieces they come in. */
-#include "storage_fixture.h"
+#include "mysql_dialogues.h"
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_mysql, &from_start, steps, COUNT(steps), expected))
-/* Its first steps: the time grows with the square. */
-#define HONEST(steps, n) CHECK(holes_are_honest(&proto_mysql, steps, n))
-
-/* Captured from real clients with MariaDB 10.11. */
-static const struct step pymysql[] = {
-	S(IN, "d\x00\x00\x00\x0a"
-	      "5.5.5-10.11.19-MariaDB-0+deb12u1\x00\x05\x00\x00\x00QlN~"
-	      "PU9\\\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\x1d\x00\x00\x00"
-	      "D!tGEeL/CBbI\x00mysql_native_password\x00"),
-	S(OUT, "t\x00\x00\x01\x0d\xa2:\x00\xff\xff\xff\x00-"
-	       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-	       "\x00\x00\x00"
-	       "bench\x00\x00"
-	       "b\x00mysql_native_password\x00"
-	       "4\x0c_client_name\x07pymysql\x04_pid\x03"
-	       "462\x0f_client_version\x05"
-	       "1.0.2"),
-	S(IN, "\x07\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00"),
-	S(OUT, ",\x00\x00\x00\x03"
-	       "CREATE TABLE t (id INT PRIMARY KEY, v TEXT)"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"),
-	S(OUT, "&\x00\x00\x00\x03INSERT INTO t VALUES (1,'a'),(2,NULL)"),
-	S(IN, ".\x00\x00\x01\x00\x02\x00\x02\x00\x00\x00&Records: 2  Duplicates: 0  Warnings: 0"),
-	S(OUT, "\x10\x00\x00\x00\x03SELECT * FROM t"),
-	S(IN, "\x01\x00\x00\x01\x02\x1d\x00\x00\x02\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x02id\x02id\x0c?"
-	      "\x00\x0b\x00\x00\x00\x03\x03P\x00\x00\x00\x1b\x00\x00\x03\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x01v\x01v\x0c-"
-	      "\x00\xfc\xff\x03\x00\xfc\x10\x00\x00\x00\x00\x05\x00\x00\x04\xfe\x00\x00\"\x00\x04"
-	      "\x00\x00\x05\x01"
-	      "1\x01"
-	      "a\x03\x00\x00\x06\x01"
-	      "2\xfb\x05\x00\x00\x07\xfe\x00\x00\"\x00"),
-	S(OUT, "\x1d\x00\x00\x00\x03INSERT INTO t VALUES (1,'a')"),
-	S(IN, ".\x00\x00\x01\xff&\x04#23000Duplicate entry '1' for key 'PRIMARY'"),
-	S(OUT, "\x01\x00\x00\x00\x0e"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"),
-	S(OUT, "\x09\x00\x00\x00\x03SELECT 1"),
-	S(IN, "\x01\x00\x00\x01\x01\x17\x00\x00\x02\x03"
-	      "def\x00\x00\x00\x01"
-	      "1\x00\x0c?"
-	      "\x00\x01\x00\x00\x00\x03\x81\x00\x00\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x02"
-	      "\x00\x00\x04\x01"
-	      "1\x05\x00\x00\x05\xfe\x00\x00\x02\x00"),
-	S(OUT, "\x06\x00\x00\x00\x03"
-	       "BEGIN"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x03\x00\x00\x00"),
-	S(OUT, "\x1e\x00\x00\x00\x03UPDATE t SET v='z' WHERE id=1"),
-	S(IN, "0\x00\x00\x01\x00\x01\x00\x03\x00\x00\x00(Rows matched: 1  Changed: 1  Warnings: 0"),
-	S(OUT, "\x07\x00\x00\x00\x03"
-	       "COMMIT"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"),
-	S(OUT, "\x01\x00\x00\x00\x01"),
-};
-
-static const struct step cli[] = {
-	S(IN,
-	  "d\x00\x00\x00\x0a"
-	  "5.5.5-10.11.19-MariaDB-0+deb12u1\x00\x06\x00\x00\x00"
-	  "Fo\"Tal{G\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\x1d\x00\x00\x00.M{"
-	  "E&.P,(#vL\x00mysql_native_password\x00"),
-	S(OUT, "\xbd\x00\x00\x01\x8c\xa2\xbf\x00\x00\x00\x10\x00!"
-	       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1d"
-	       "\x00\x00\x00"
-	       "bench\x00\x00"
-	       "b\x00mysql_native_password\x00}\x03_os\x05Linux\x0c_client_name\x0alibmariadb\x04_"
-	       "pid\x03"
-	       "792\x0f_client_version\x06"
-	       "3.3.20\x09_platform\x06x86_64\x0cprogram_name\x05mysql\x0c_server_host\x09"
-	       "127.0.0.1"),
-	S(IN, "\x0d\x00\x00\x02\x00\x00\x00\x02@\x00\x00\x00\x04\x01\x02\x01"
-	      "b"),
-	S(OUT, "\x11\x00\x00\x00\x03SELECT id FROM t"),
-	S(IN, "\x02\x00\x00\x01\x01\x01\x1e\x00\x00\x02\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x02id\x02id\x00\x0c?"
-	      "\x00\x0b\x00\x00\x00\x03\x03P\x00\x00\x00\x05\x00\x00\x03\xfe\x00\x00\"\x00\x02\x00"
-	      "\x00\x04\x01"
-	      "1\x02\x00\x00\x05\x01"
-	      "2\x05\x00\x00\x06\xfe\x00\x00\"\x00"),
-	S(OUT, "\x1a\x00\x00\x00\x03PREPARE x FROM 'SELECT ?'"),
-	S(IN, "\x1a\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x12Statement prepared"),
-	S(OUT, "\x09\x00\x00\x00\x03SET @a=1"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"),
-	S(OUT, "\x13\x00\x00\x00\x03"
-	       "EXECUTE x USING @a"),
-	S(IN, "\x02\x00\x00\x01\x01\x01\x18\x00\x00\x02\x03"
-	      "def\x00\x00\x00\x01?\x00\x00\x0c?"
-	      "\x00\x14\x00\x00\x00\x08\x81\x00\x00\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x02"
-	      "\x00\x00\x04\x01"
-	      "1\x05\x00\x00\x05\xfe\x00\x00\x02\x00"),
-	S(OUT, "\x0b\x00\x00\x00\x03SELECT 1/0"),
-	S(IN, "\x02\x00\x00\x01\x01\x01\x1a\x00\x00\x02\x03"
-	      "def\x00\x00\x00\x03"
-	      "1/"
-	      "0\x00\x00\x0c?"
-	      "\x00\x07\x00\x00\x00\xf6\x80\x00\x04\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x01"
-	      "\x00\x00\x04\xfb\x05\x00\x00\x05\xfe\x01\x00\x02\x00"),
-	S(OUT, "\x0e\x00\x00\x00\x03SHOW WARNINGS"),
-	S(IN, "\x02\x00\x00\x01\x03\x01\x1c\x00\x00\x02\x03"
-	      "def\x00\x00\x00\x05Level\x00\x00\x0c!\x00\x15\x00\x00\x00\xfd\x01\x00'"
-	      "\x00\x00\x1b\x00\x00\x03\x03"
-	      "def\x00\x00\x00\x04"
-	      "Code\x00\x00\x0c?\x00\x04\x00\x00\x00\x03\xa1\x00\x00\x00\x00\x1e\x00\x00\x04\x03"
-	      "def\x00\x00\x00\x07Message\x00\x00\x0c!\x00\x00\x06\x00\x00\xfd\x01\x00'"
-	      "\x00\x00\x05\x00\x00\x05\xfe\x00\x00\x02\x00\x1b\x00\x00\x06\x07Warning\x04"
-	      "1365\x0d"
-	      "Division by 0\x05\x00\x00\x07\xfe\x00\x00\x02\x00"),
-	S(OUT, "\x16\x00\x00\x00\x03SELECT * FROM nothere"),
-	S(IN, "(\x00\x00\x01\xffz\x04#42S02Table 'b.nothere' doesn't exist"),
-	S(OUT, "\x01\x00\x00\x00\x01"),
-};
-
-static const struct step compressed[] = {
-	S(IN, "d\x00\x00\x00\x0a"
-	      "5.5.5-10.11.19-MariaDB-0+deb12u1\x00\x07\x00\x00\x00_H+>3'"
-	      "hX\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\x1d\x00\x00\x00^R^"
-	      "bPI\\rK`!!\x00mysql_native_password\x00"),
-	S(OUT, "\xbd\x00\x00\x01\xac\xa2\xbf\x00\x00\x00\x10\x00!"
-	       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1d"
-	       "\x00\x00\x00"
-	       "bench\x00\x00"
-	       "b\x00mysql_native_password\x00}\x03_os\x05Linux\x0c_client_name\x0alibmariadb\x04_"
-	       "pid\x03"
-	       "797\x0f_client_version\x06"
-	       "3.3.20\x09_platform\x06x86_64\x0cprogram_name\x05mysql\x0c_server_host\x09"
-	       "127.0.0.1"),
-	S(IN, "\x0d\x00\x00\x02\x00\x00\x00\x02@\x00\x00\x00\x04\x01\x02\x01"
-	      "b"),
-	S(OUT, "\x15\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x03SELECT id FROM t"),
-	S(IN, "D\x00\x00\x01"
-	      "F\x00\x00x\x9c"
-	      "cb``dd\x94"
-	      "c``bNIMcLb,a,a\xcaL\x01\"\x06\x1e{\x06n\x06\x06\x06"
-	      "f\xe6\x00 \xc9\x0a"
-	      "d\xfc"
-	      "c`Pb`b``a4\x04\x92\xac\x8c"
-	      "F@A6\xb0 \x00\"\x95\x07\xb4"),
-	S(OUT, "\x1c\x00\x00\x00\x00\x00\x00\x18\x00\x00\x00\x03SELECT REPEAT('x',3000)"),
-	S(IN, "`\x00\x00\x01\x02\x0c\x00x\x9c\xed\xd6\xbf\x0d@@\x00"
-	      "F\xf1w\xfeT\x14V\x10\xc5\x9d"
-	      "Dq\x89\x09\x14z\x11#`\x86\x1bMb5\xc4\xc5\x14\x8a\xefW\xbf\x01^"
-	      "\x02\xc6\x18\x0bI\xban;P\xcd\xe3"
-	      "4\x0e\x8b\xb3\xc1v\xbd\xf7\xbe\x85\xb2\xc6"
-	      "5pC\xecrH\x9f\x98s\x16"
-	      "d\xd7Q\x04\x11\x11\x11\x11\x11\xf9\xbd\xf8\xf1\xf9\xf7\xf1//\x10\x89\xfa"),
-	S(OUT, ",\x00\x00\x00L\x01\x00x\x9c\xf3`d``\xf6\xf4\x0bv\x0d\x0aQ\xf0\xf4\x0b\xf1W("
-	       "Q\x08s\xf4\x09u\x0dV\xd0\xb0\xd4Q\xaf\x1c\x05"
-	       "D\x03uM\x00\xef\x94\x94\xf0"),
-	S(IN, "\x0b\x00\x00\x01\x00\x00\x00\x07\x00\x00\x01\x00\x01\x00\x02\x00\x00\x00"),
-	S(OUT, "\x05\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01"),
-};
-
-static const struct step mysqlclient[] = {
-	S(IN, "d\x00\x00\x00\x0a"
-	      "5.5.5-10.11.19-MariaDB-0+deb12u1\x00\x08\x00\x00\x00Y]I4e&*="
-	      "\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\x1d\x00\x00\x00"
-	      "52;pEEloiCOC\x00mysql_native_password\x00"),
-	S(OUT, "\xaa\x00\x00\x01\x8c\xa2\xbf\x00\x00\x00\x10\x00-"
-	       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1d"
-	       "\x00\x00\x00"
-	       "bench\x00\x00"
-	       "b\x00mysql_native_password\x00j\x03_os\x05Linux\x0c_client_name\x0alibmariadb\x04_"
-	       "pid\x03"
-	       "462\x0f_client_version\x06"
-	       "3.3.20\x09_platform\x06x86_64\x0c_server_host\x09"
-	       "127.0.0.1"),
-	S(IN, "\x0d\x00\x00\x02\x00\x00\x00\x02@\x00\x00\x00\x04\x01\x02\x01"
-	      "b"),
-	S(OUT, "\x11\x00\x00\x00\x03SET autocommit=0"),
-	S(IN, "\x1a\x00\x00\x01\x00\x00\x00\x00@\x00\x00\x00\x11\x00\x0f\x0a"
-	      "autocommit\x03OFF"),
-	S(OUT, "\x1b\x00\x00\x00\x03SELECT * FROM t WHERE id>0"),
-	S(IN,
-	  "\x02\x00\x00\x01\x02\x01\x1e\x00\x00\x02\x03"
-	  "def\x01"
-	  "b\x01t\x01t\x02id\x02id\x00\x0c?"
-	  "\x00\x0b\x00\x00\x00\x03\x03P\x00\x00\x00\x1c\x00\x00\x03\x03"
-	  "def\x01"
-	  "b\x01t\x01t\x01v\x01v\x00\x0c-"
-	  "\x00\xfc\xff\x03\x00\xfc\x10\x00\x00\x00\x00\x05\x00\x00\x04\xfe\x00\x00\x01\x00\x04\x00"
-	  "\x00\x05\x01"
-	  "1\x01z\x03\x00\x00\x06\x01"
-	  "2\xfb"
-	  "1\x01\x00\x07\x01"
-	  "9\xfc,"
-	  "\x01yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	  "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	  "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	  "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\x05\x00\x00\x08\xfe\x00\x00\x01\x00"),
-	S(OUT, "\x09\x00\x00\x00\x03ROLLBACK"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"),
-	S(OUT, "\x13\x00\x00\x00\x03SELECT 2; SELECT 3"),
-	S(IN, "\x02\x00\x00\x01\x01\x01\x18\x00\x00\x02\x03"
-	      "def\x00\x00\x00\x01"
-	      "2\x00\x00\x0c?"
-	      "\x00\x01\x00\x00\x00\x03\x81\x00\x00\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x08\x00\x02"
-	      "\x00\x00\x04\x01"
-	      "2\x05\x00\x00\x05\xfe\x00\x00\x08\x00\x02\x00\x00\x06\x01\x01\x18\x00\x00\x07\x03"
-	      "def\x00\x00\x00\x01"
-	      "3\x00\x00\x0c?"
-	      "\x00\x01\x00\x00\x00\x03\x81\x00\x00\x00\x00\x05\x00\x00\x08\xfe\x00\x00\x00\x00\x02"
-	      "\x00\x00\x09\x01"
-	      "3\x05\x00\x00\x0a\xfe\x00\x00\x00\x00"),
-	S(OUT, "\x01\x00\x00\x00\x01"),
-};
-
-static const struct step prepared[] = {
-	S(IN, "d\x00\x00\x00\x0a"
-	      "5.5.5-10.11.19-MariaDB-0+"
-	      "deb12u1\x00\x09\x00\x00\x00m6cn\"Ws\\\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00"
-	      "\x00\x00\x00\x00\x1d\x00\x00\x00Rg2_kx;\\@ggN\x00mysql_native_password\x00"),
-	S(OUT, "\xaa\x00\x00\x01\x8c\xa2\xbe\x00\x00\x00\x10\x00-"
-	       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1d"
-	       "\x00\x00\x00"
-	       "bench\x00\x00"
-	       "b\x00mysql_native_password\x00j\x03_os\x05Linux\x0c_client_name\x0alibmariadb\x04_"
-	       "pid\x03"
-	       "830\x0f_client_version\x06"
-	       "3.3.20\x09_platform\x06x86_64\x0c_server_host\x09"
-	       "127.0.0.1"),
-	S(IN, "\x0d\x00\x00\x02\x00\x00\x00\x02@\x00\x00\x00\x04\x01\x02\x01"
-	      "b"),
-	S(OUT, "!\x00\x00\x00\x16SELECT id, v FROM t WHERE id > ?"),
-	S(IN, "\x0c\x00\x00\x01\x00\x01\x00\x00\x00\x02\x00\x01\x00\x00\x00\x00\x18\x00\x00\x02\x03"
-	      "def\x00\x00\x00\x01?\x00\x00\x0c?"
-	      "\x00\x00\x00\x00\x00\x06\x80\x00\x00\x00\x00\x05\x00\x00\x03\xfe\x00\x00\x02\x00\x1e"
-	      "\x00\x00\x04\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x02id\x02id\x00\x0c?"
-	      "\x00\x0b\x00\x00\x00\x03\x03P\x00\x00\x00\x1c\x00\x00\x05\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x01v\x01v\x00\x0c-"
-	      "\x00\xfc\xff\x03\x00\xfc\x10\x00\x00\x00\x00\x05\x00\x00\x06\xfe\x00\x00\x02\x00"),
-	S(OUT, "\x12\x00\x00\x00\x17\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00\x01\x03\x00\x00\x00"
-	       "\x00\x00"),
-	S(IN,
-	  "\x02\x00\x00\x01\x02\x00\x05\x00\x00\x02\xfe\x00\x00\x02\x00\x08\x00\x00\x03\x00\x00\x01"
-	  "\x00\x00\x00\x01z\x06\x00\x00\x04\x00\x08\x02\x00\x00\x00"
-	  "5\x01\x00\x05\x00\x00\x09\x00\x00\x00\xfc,"
-	  "\x01yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	  "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	  "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	  "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\x05\x00\x00\x06\xfe\x00\x00\x02\x00"),
-	S(OUT, "\x10\x00\x00\x00\x17\x01\x00\x00\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
-	S(IN, "\x02\x00\x00\x01\x02\x01\x1e\x00\x00\x02\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x02id\x02id\x00\x0c?"
-	      "\x00\x0b\x00\x00\x00\x03\x01\x10\x00\x00\x00\x1c\x00\x00\x03\x03"
-	      "def\x01"
-	      "b\x01t\x01t\x01v\x01v\x00\x0c-"
-	      "\x00\xfc\xff\x03\x00\xfc\x10\x00\x00\x00\x00\x05\x00\x00\x04\xfe\x00\x00"
-	      "B\x00"),
-	S(OUT, "\x09\x00\x00\x00\x1c\x01\x00\x00\x00\x01\x00\x00\x00"),
-	S(IN, "\x08\x00\x00\x01\x00\x00\x01\x00\x00\x00\x01z\x05\x00\x00\x02\xfe\x00\x00"
-	      "B\x00"),
-	S(OUT, "\x09\x00\x00\x00\x1c\x01\x00\x00\x00\x01\x00\x00\x00"),
-	S(IN, "\x06\x00\x00\x01\x00\x08\x02\x00\x00\x00\x05\x00\x00\x02\xfe\x00\x00"
-	      "B\x00"),
-	S(OUT, "\x09\x00\x00\x00\x1c\x01\x00\x00\x00\x01\x00\x00\x00"),
-	S(IN, "5\x01\x00\x01\x00\x00\x09\x00\x00\x00\xfc,"
-	      "\x01yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-	      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\x05\x00\x00\x02\xfe\x00\x00"
-	      "B\x00"),
-	S(OUT, "\x09\x00\x00\x00\x1c\x01\x00\x00\x00\x01\x00\x00\x00"),
-	S(IN, "\x05\x00\x00\x01\xfe\x00\x00\x82\x00"),
-	S(OUT,
-	  "\x05\x00\x00\x00\x19\x01\x00\x00\x00\x1e\x00\x00\x00\x16INSERT INTO t VALUES (77,'q')"),
-	S(IN, "\x0c\x00\x00\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
-	S(OUT, "\x0a\x00\x00\x00\x17\x02\x00\x00\x00\x00\x01\x00\x00\x00"),
-	S(IN, "\x07\x00\x00\x01\x00\x01\x00\x02\x00\x00\x00"),
-	S(OUT, "\x05\x00\x00\x00\x19\x02\x00\x00\x00\x01\x00\x00\x00\x0e"),
-	S(IN, "\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"),
-	S(OUT, "\x01\x00\x00\x00\x09"),
-	S(IN, "q\x00\x00\x01Uptime: 2  Threads: 2  Questions: 45  Slow queries: 0  Opens: 21  Open "
-	      "tables: 14  Queries per second avg: 22.500"),
-	S(OUT, "\x02\x00\x00\x00\x02"
-	       "b"),
-	S(IN, "\x0d\x00\x00\x01\x00\x00\x00\x02@\x00\x00\x00\x04\x01\x02\x01"
-	      "b"),
-	S(OUT, "\x01\x00\x00\x00\x01"),
-};
+#define HONEST(steps) CHECK(holes_are_honest(&proto_mysql, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_mysql, steps, COUNT(steps)))
 
 static void whole(void)
 {
@@ -306,20 +22,115 @@ static void whole(void)
 	      "CONNECT read ok; PREPARE read ok; SELECT read ok; SELECT read ok; FETCH read ok; "
 	      "FETCH read ok; FETCH read ok; FETCH read ok; PREPARE read ok; INSERT write ok; PING "
 	      "read beat ok; STATISTICS read beat ok; USE read beat ok");
+	TEST("all results of statements sent together, of a procedure, and with or without EOF are "
+	     "of "
+	     "one call");
+	GIVES(several, "CONNECT read ok; SELECT read ok; SELECT write ok; SELECT read error 42S22; "
+	               "CALL write ok; PREPARE read ok; SELECT read ok; SELECT read ok; RESET read "
+	               "beat ok; PREPARE read ok; DELETE write ok; PREPARE read error 42S22; SHOW "
+	               "read ok; SET read beat ok; RESET read beat ok; SET read beat ok");
+	GIVES(no_eof, "CONNECT read ok; SELECT read ok; SELECT write ok; SELECT read error 42S22; "
+	              "CALL write ok; PREPARE read ok; SELECT read ok; SELECT read ok; RESET read "
+	              "beat ok; PREPARE read ok; DELETE write ok; PREPARE read error 42S22; SHOW "
+	              "read ok; SET read beat ok; RESET read beat ok; SET read beat ok");
+	TEST("a file that the server asks for is part of its statement; so is what a new user's "
+	     "log-in "
+	     "takes");
+	GIVES(file, "CONNECT read ok; LOAD write ok; LOAD write ok; SELECT read ok; LOAD write "
+	            "error 42S02; DO write ok; CHANGE_USER read ok; CHANGE_USER read error 28000");
+	GIVES(change_user, "CONNECT read ok; SET read beat ok; CHANGE_USER read ok; SELECT read "
+	                   "ok; PING read beat ok");
+	TEST("behind a request for encryption nothing is read, and a server may refuse at once");
+	GIVES(tls, "CONNECT read ok");
+	GIVES(refused, "CONNECT read error error_1040");
 	GIVES(compressed, "CONNECT read ok; SELECT read ok; SELECT read ok; INSERT write ok");
 }
+
 static void holes(void)
 {
 	TEST("with a hole anywhere nothing is claimed that is not so");
-	HONEST(pymysql, 9);
-	HONEST(cli, 8);
-	HONEST(mysqlclient, 9);
-	HONEST(prepared, 12);
-	HONEST(compressed, 9);
+	HONEST(pymysql);
+	HONEST(cli);
+	HONEST(mysqlclient);
+	HONEST(prepared);
+	HONEST(several);
+	HONEST(no_eof);
+	HONEST(file);
+	HONEST(change_user);
+	HONEST(tls);
+	HONEST(compressed);
+	HONEST(refused);
 }
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(pymysql);
+	JOINED(cli);
+	JOINED(mysqlclient);
+	JOINED(prepared);
+	JOINED(several);
+	JOINED(no_eof);
+	JOINED(file);
+	JOINED(change_user);
+	JOINED(tls);
+	JOINED(compressed);
+}
+
+/* After the log-in, what the client and the server may do is theirs: zstd is not unpacked. */
+static void blind(void)
+{
+	struct step steps[COUNT(pymysql)];
+	char login[256];
+	struct seen s;
+
+	TEST("compressed with zstd nothing but times is known");
+	memcpy(steps, pymysql, sizeof(pymysql));
+	memcpy(login, pymysql[1].p, pymysql[1].n);
+	login[7] |= 0x04; /* CLIENT_ZSTD_COMPRESSION_ALGORITHM */
+	steps[1].p = login;
+	s = play(&proto_mysql, steps, 5);
+	CHECK(!s.wrong && s.done == 2 && strcmp(s.calls[0]->op, "CONNECT") == 0);
+	CHECK(!s.calls[1]->op_known && s.calls[1]->status == CALL_UNKNOWN &&
+	      s.calls[1]->request_ns == 4000 && s.calls[1]->last_byte_ns == 5100);
+	seen_free(&s);
+}
+
+/* Of a packet as long as can be the next one is the rest; nothing of either but their heads need be seen. */
+static void longest(void)
+{
+	struct seen s = seen_new();
+	void *m = proto_mysql.new(&s.sink, &from_start);
+	struct stamp at = stamp_of(0);
+
+	for (size_t i = 0; i < 3; i++)
+		feed_guarded(&proto_mysql, m, pymysql[i].dir, pymysql[i].p, pymysql[i].n, &at);
+	TEST("packets of 16 MiB go on in the next, also one of no bytes");
+	feed_guarded(&proto_mysql, m, OUT, "\xff\xff\xff\0\3INSERT INTO t VALUES ('", 28, &at);
+	proto_mysql.gap(m, OUT, 0xffffff - 24, PARTIAL_TRUNCATED, &at);
+	CHECK(s.opened == 2 && s.sent == 1);
+	feed_guarded(&proto_mysql, m, OUT, "\4\0\0\1abc'", 8, &at);
+	CHECK(s.sent == 2);
+	feed_guarded(&proto_mysql, m, IN, "\7\0\0\1\0\1\0\2\0\0\0", 11, &at);
+	CHECK(s.done == 2 && s.calls[1]->bytes_out == 0xffffff + 4 + 8);
+	feed_guarded(&proto_mysql, m, OUT, "\x0d\0\0\0\3SELECT v, 2;", 17, &at);
+	feed_guarded(&proto_mysql, m, IN, "\1\0\0\1\1\3\0\0\2def\5\0\0\3\xfe\0\0\2\0", 21, &at);
+	feed_guarded(&proto_mysql, m, IN, "\xff\xff\xff\4\xfdxyz", 8, &at);
+	proto_mysql.gap(m, IN, 0xffffff - 4, PARTIAL_TRUNCATED, &at);
+	feed_guarded(&proto_mysql, m, IN, "\0\0\0\5", 4, &at);
+	CHECK(s.done == 2);
+	feed_guarded(&proto_mysql, m, IN, "\5\0\0\6\xfe\0\0\2\0", 9, &at);
+	CHECK(strcmp(shown(&s), "CONNECT read ok; INSERT write ok; SELECT read ok") == 0);
+	proto_mysql.done(m, DONE_CLOSED, &at);
+	proto_mysql.free(m);
+	seen_free(&s);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
+	blind();
+	longest();
 	return DONE();
 }

@@ -6,7 +6,8 @@
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_postgres, &from_start, steps, COUNT(steps), expected))
-#define HONEST(steps) CHECK(holes_are_honest(&proto_postgres, steps, COUNT(steps)))
+#define HONEST(steps) CHECK(holes_are_honest_in(&proto_postgres, steps, COUNT(steps), true))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_postgres, steps, COUNT(steps)))
 
 /* Messages; lengths are those of the text and 4. */
 #define STARTUP "\0\0\0\x11\0\3\0\0user\0me\0\0"
@@ -364,10 +365,20 @@ static void detection(void)
 	CHECK(DETECT("", .port = 6432) == PROTO_MAYBE);
 }
 
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(simple);
+	JOINED(extended);
+	JOINED(copy);
+	JOINED(killed);
+}
+
 int main(void)
 {
 	whole();
 	holes();
+	joined();
 	times();
 	late_attach();
 	truncated();

@@ -5,6 +5,7 @@
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_redis, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_redis, steps, COUNT(steps)))
+#define JOINED(steps) CHECK(joins_are_honest(&proto_redis, steps, COUNT(steps)))
 
 #define PING "*1\r\n$4\r\nPING\r\n"
 #define GET(k) "*2\r\n$3\r\nGET\r\n$1\r\n" k "\r\n"
@@ -367,6 +368,17 @@ static void detection(void)
 	CHECK(DETECT("lue\r\n" PING) == PROTO_NO);
 }
 
+static void joined(void)
+{
+	TEST("who joins at any byte tells of true calls only, each once");
+	JOINED(client);
+	JOINED(pipeline);
+	JOINED(shared);
+	JOINED(transaction);
+	JOINED(resp3);
+	JOINED(blocking);
+}
+
 int main(void)
 {
 	whole();
@@ -374,6 +386,7 @@ int main(void)
 	times();
 	streams();
 	holes();
+	joined();
 	big_strings();
 	late_attach();
 	limits();

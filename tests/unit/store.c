@@ -336,6 +336,10 @@ static void test_meilisearch(void)
 		{ "meilisearch", "GET /tasks/4", 200,
 		  "{\"uid\":4,\"status\":\"succeeded\",\"error\":null}", "meilisearch", "get task",
 		  "", CALL_OK },
+		/* of two statuses the first counts, in one piece or many */
+		{ "meilisearch", "GET /tasks/4", 200,
+		  "{\"status\":\"succeeded\",\"status\":\"failed\"}", "meilisearch", "get task", "",
+		  CALL_OK },
 		{ "meilisearch", "GET /indexes/none", 404,
 		  "{\"message\":\"Index `none` not found.\",\"code\":\"index_not_found\",\"type\":"
 		  "\"invalid_request\",\"link\":\"https://docs\"}",

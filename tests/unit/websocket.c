@@ -113,6 +113,8 @@ static void holes(void)
 
 	TEST("with a hole anywhere nothing wrong is said, and nothing waits for what was lost");
 	CHECK(holes_are_honest(&proto_websocket, steps, COUNT(steps)));
+	TEST("who joins at any byte tells of true calls only, each once");
+	CHECK(joins_are_honest(&proto_websocket, steps, COUNT(steps)));
 }
 
 int main(void)

@@ -53,8 +53,8 @@ enum { SUCCESS = 0x70, RECORD = 0x71, IGNORED = 0x7e, FAILURE = 0x7f };
 
 /* A direction's chunks: two bytes of length; one of length 0 ends a message, or between messages is a sign of life. */
 struct chunks {
-	struct collect length, head; /* head: marker and tag of the message */
-	uint64_t left;
+	struct collect length, head;        /* head: marker and tag of the message */
+	uint64_t left, held;                /* held: bytes of a request not yet known */
 	bool in_message, lost, proven, cut; /* cut: a part of the message was not seen */
 };
 
@@ -115,14 +115,25 @@ static size_t request_find(const uint8_t *head)
 	return i;
 }
 
+/* Of a request a part was not seen, or of a RUN perhaps the PULL behind it: how it goes is not told by one summary. */
+static void request_lost(struct pending_call *e, enum partial why)
+{
+	if (!e)
+		return;
+	e->doubted = true;
+	if (e->c)
+		call_partial(e->c, why);
+}
+
 static void out_lost(struct bolt *t, enum partial why, const struct stamp *at)
 {
-	struct pending_call *e = current(t);
-
-	if (e && e->c)
-		call_partial(e->c, why);
-	pending_sent(&t->calls, e, at);
-	t->current = t->last_run = 0;
+	request_lost(current(t), why);
+	request_lost(pending_get(&t->calls, t->last_run), why);
+	pending_sent(&t->calls, current(t), at);
+	/* a PULL seen next is most likely still its own; were it not, both are partial */
+	if (current(t) && requests[t->request].flags & RUNS)
+		t->last_run = t->current;
+	t->current = 0;
 	t->out = (struct chunks){ .lost = true };
 	t->text = t->wrote = false;
 	t->may_have_written = true;
@@ -154,7 +165,8 @@ static void request_open(struct bolt *t)
 	strcpy(e->c->op, requests[t->request].op);
 	e->c->class = flags & BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
 	e->c->setup = flags & LOGIN;
-	e->c->op_known = !(flags & RUNS);
+	/* in doubt a PULL may belong to a RUN that was not seen */
+	e->c->op_known = !(flags & RUNS) && !(flags & PULLS && e->doubted);
 	if (flags & WRITES) {
 		e->c->write = t->wrote || t->may_have_written;
 		e->c->op_known = t->wrote || !t->may_have_written;
@@ -375,13 +387,18 @@ static bool message_ends(struct bolt *t, int dir, const struct stamp *at)
 	return whole;
 }
 
-/* Of requests: counted when the message is known, its first bytes included. */
+/* n bytes of messages; of requests they are counted when it is known which one it is. */
 static void passed(struct bolt *t, int dir, uint64_t n, const struct stamp *at)
 {
-	if (dir)
-		pending_out_bytes(current(t), n);
-	else
+	if (!dir) {
 		pending_in_bytes(&t->calls, n, at);
+		return;
+	}
+	t->out.held += n;
+	if (t->out.head.n < 2)
+		return;
+	pending_out_bytes(current(t), t->out.held);
+	t->out.held = 0;
 }
 
 static bool chunk_step(struct bolt *t, int dir, struct bytes *b, const struct stamp *at)
@@ -396,22 +413,21 @@ static bool chunk_step(struct bolt *t, int dir, struct bytes *b, const struct st
 			return true;
 		k->left = be16(k->length.b);
 		k->length.n = 0;
-		if (k->left) {
-			t->ended &= dir;
-			return true;
-		}
-		/* between messages it is a sign of life and nothing else */
-		if (!k->in_message)
+		/* between messages an empty one is a sign of life and nothing else */
+		if (!k->left && !k->in_message)
 			return true;
 		passed(t, dir, 2, at);
-		return message_ends(t, dir, at);
+		if (!k->left)
+			return message_ends(t, dir, at);
+		t->ended &= dir;
+		return true;
 	}
 	body = (struct bytes){ b->p, bytes_upto(*b, k->left) };
 	*b = bytes_from(*b, body.n);
 	k->left -= body.n;
 	if (!message_feed(t, dir, body))
 		return false;
-	passed(t, dir, body.n + (k->head.n == 2 && !k->left ? 2 : 0), at);
+	passed(t, dir, body.n, at);
 	return true;
 }
 
@@ -491,48 +507,68 @@ static void manifest_reply(struct bolt *t, struct bytes *b)
 	}
 }
 
-static void hands_in(struct bolt *t, struct bytes *b, const struct stamp *at)
+/* True: the server's part is over. */
+static bool hands_in(struct bolt *t, struct bytes *b)
 {
 	size_t n;
 
 	switch (t->in_state) {
 	case GREETING:
 		if (!collect_take(&t->answer, 4, b))
-			return;
+			return false;
 		t->list_left = t->varint = 0;
 		if (memcmp(t->answer.b, "\0\0\1\xff", 4) == 0) {
 			t->in_state = MANIFEST_COUNT;
-			return;
+			return false;
 		}
 		t->in_state = MESSAGES;
 		t->silent = memcmp(t->answer.b, "\0\0\0\0", 4) == 0 ||
 		            memcmp(t->answer.b, "HTTP", 4) == 0;
-		pending_done(&t->calls, t->silent ? CALL_ERROR : CALL_OK,
-		             t->silent ? "no_common_version" : "", at);
-		return;
+		return true;
 	case MANIFEST_COUNT:
 		if (!varint_ends(t, b))
-			return;
+			return false;
 		t->silent = t->list_left > MANIFEST_MAX;
 		t->list_left *= 4;
 		t->in_state = t->list_left ? MANIFEST_LIST : MANIFEST_NUMBER;
 		t->varint = 0;
-		return;
+		return t->silent;
 	case MANIFEST_LIST:
 		n = bytes_upto(*b, t->list_left);
 		*b = bytes_from(*b, n);
 		t->list_left -= n;
 		t->in_state = t->list_left ? MANIFEST_LIST : MANIFEST_NUMBER;
-		return;
+		return false;
 	default:
 		if (!varint_ends(t, b))
-			return;
+			return false;
 		t->in_state = MESSAGES;
 		t->out_state = MANIFEST_REPLY;
 		t->reply_left = 4;
 		t->list_left = t->varint = 0;
-		pending_done(&t->calls, CALL_OK, "", at);
+		return true;
 	}
+}
+
+/* Bytes of the handshake, up to its end. */
+static void hands_feed(struct bolt *t, int dir, struct bytes *b, const struct stamp *at)
+{
+	struct bytes before = *b;
+	bool over;
+
+	if (dir && t->out_state == GREETING) {
+		hands_out(t, b, at);
+		return;
+	}
+	if (dir) {
+		manifest_reply(t, b);
+		return;
+	}
+	over = hands_in(t, b);
+	pending_in_bytes(&t->calls, before.n - b->n, at);
+	if (over)
+		pending_done(&t->calls, t->silent ? CALL_ERROR : CALL_OK,
+		             t->silent ? "no_common_version" : "", at);
 }
 
 /*
@@ -577,7 +613,7 @@ static void *bolt_new(struct call_sink *sink, const struct proto_hint *hint)
 	pending_init(&t->calls, sink, "bolt", ROUNDS_NEEDED, hint->from_start || hint->idle);
 	t->calls.needs_boundary = true;
 	t->may_have_written = true;
-	t->out.proven = t->in.proven = true;
+	t->out.proven = t->in.proven = hint->from_start;
 	if (!hint->from_start) {
 		t->out_state = t->in_state = MESSAGES;
 		t->out.lost = t->in.lost = true;
@@ -606,18 +642,8 @@ static void bolt_feed(void *state, int dir, struct bytes b, const struct stamp *
 	if (t->silent || !b.n)
 		return;
 	turn(t, dir, at);
-	while (b.n && !t->silent && (dir ? t->out_state : t->in_state) != MESSAGES) {
-		struct bytes before = b;
-
-		if (dir && t->out_state == GREETING)
-			hands_out(t, &b, at);
-		else if (dir)
-			manifest_reply(t, &b);
-		else
-			hands_in(t, &b, at);
-		if (!dir)
-			pending_in_bytes(&t->calls, before.n - b.n, at);
-	}
+	while (b.n && !t->silent && (dir ? t->out_state : t->in_state) != MESSAGES)
+		hands_feed(t, dir, &b, at);
 	if (b.n && !t->silent)
 		chunks_feed(t, dir, b, at);
 }

@@ -236,22 +236,39 @@ static void command_open(struct memcached *m, size_t i, bool mute, uint64_t byte
 	m->quiet = false;
 }
 
+/* Of the block behind a line, its CR LF included. One whose length is no number is refused by the server and has none;
+ * where reading just began again it is none of a client's lines. False: nothing that can be believed. */
+static bool block_length(const struct memcached *m, size_t i, const struct bytes *words, unsigned n,
+                         uint64_t *ret)
+{
+	struct bytes word = n > commands[i].size ? words[commands[i].size]
+	                                         : (struct bytes){ "", 0 };
+	uint64_t size;
+
+	*ret = 0;
+	if (!word.n || !isdigit((unsigned char)word.p[0]))
+		return m->out_proven;
+	if (!number(word, VALUE_MAX, &size))
+		return false;
+	*ret = size + 2;
+	return true;
+}
+
 /* The line of a command is complete; false: it is none. */
 static bool command_line(struct memcached *m, const struct stamp *at)
 {
 	struct bytes words[WORDS_MAX];
 	unsigned n = line_words(&m->out_line, words);
 	size_t i = n ? command_find(words[0]) : COMMANDS;
-	uint64_t size = 0;
+	uint64_t block = 0;
 
 	if (!n || (i == COMMANDS &&
 	           m->out_line.text[m->out_line.n < LINE_KEPT ? m->out_line.n - 1 : 0] != '\r'))
 		return false;
-	if (i < COMMANDS && commands[i].flags & DATA &&
-	    (n <= commands[i].size || !number(words[commands[i].size], VALUE_MAX, &size)))
+	if (i < COMMANDS && commands[i].flags & DATA && !block_length(m, i, words, n, &block))
 		return false;
 	command_open(m, i, i < COMMANDS && is_mute(commands[i].flags, words, n), m->out_line.n + 1);
-	m->out_left = i < COMMANDS && commands[i].flags & DATA ? size + 2 : 0;
+	m->out_left = block;
 	m->out_line.n = 0;
 	if (!m->out_left)
 		command_sent(m, at);

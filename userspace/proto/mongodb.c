@@ -35,7 +35,7 @@ enum opcode {
 
 enum flag { MORE_TO_COME = 1 << 1, CHECKSUM = 1 << 0, EXHAUST_ALLOWED = 1 << 16 };
 
-enum command_flag { READ = 1, BEAT = 2, LOGIN = 4, UNSURE = 8 };
+enum command_flag { READ = 1, BEAT = 2, LOGIN = 4, UNSURE = 8, STAGES = 16 };
 
 /* What is not listed is not known to write or not. */
 static const struct {
@@ -43,7 +43,7 @@ static const struct {
 	unsigned flags;
 } commands[] = {
 	{ "find", READ },
-	{ "aggregate", READ },
+	{ "aggregate", READ | STAGES }, /* writes if one of them does */
 	{ "getMore", READ },
 	{ "count", READ },
 	{ "distinct", READ },
@@ -135,6 +135,8 @@ struct side {
 	uint32_t id, to, opcode, flags;
 	enum part part;
 	bool flags_seen, lost, begun, opaque, unread;
+	bool finds;         /* OP_QUERY of a collection, not of a command */
+	char collection[5]; /* the last letters of its name */
 	struct bson bson;
 	struct told told;
 	struct decoder *decoder;
@@ -313,9 +315,17 @@ static const char *legacy_name(uint32_t opcode)
 	                                   : NULL;
 }
 
+/* A request that asks for no answer. */
+static bool is_mute(const struct side *s)
+{
+	return (legacy_name(s->opcode) && s->opcode != OP_GET_MORE) || s->flags & MORE_TO_COME;
+}
+
 static void describe(struct mongodb *m, struct open_call *o, const struct side *s)
 {
-	const char *legacy = legacy_name(s->opcode), *name = legacy ? legacy : s->told.name;
+	const char *legacy = legacy_name(s->opcode);
+	/* a query of a collection's, whose document has names that are nobody's but its owner's */
+	const char *name = s->finds ? "find" : legacy ? legacy : s->told.name;
 	unsigned flags = UNSURE;
 	bool found = listed(name, &flags) != NULL;
 
@@ -324,7 +334,8 @@ static void describe(struct mongodb *m, struct open_call *o, const struct side *
 	if (!o->c)
 		return;
 	snprintf(o->c->op, sizeof(o->c->op), "%s", name);
-	o->c->op_known = found && !(flags & UNSURE);
+	o->c->op_known = found && !(flags & UNSURE) &&
+	                 !(flags & STAGES && s->unread && !s->told.writes);
 	o->c->write = found && (!(flags & READ) || s->told.writes);
 	o->c->blocks = s->told.awaits || waits_for_more(m, s->told.cursor);
 	o->c->setup = flags & LOGIN && !o->c->blocks;
@@ -335,15 +346,13 @@ static void request_ends(struct mongodb *m, const struct stamp *at)
 {
 	struct side *s = &m->side[1];
 	struct open_call *o = m->current;
-	bool mute = legacy_name(s->opcode) && s->opcode != OP_GET_MORE;
-
 	if (!o)
 		return;
 	describe(m, o, s);
 	call_sent(m, o, at);
 	m->current = NULL;
 	/* without its flags nobody knows whether it is answered */
-	if (mute || s->flags & MORE_TO_COME || (s->unread && !s->flags_seen && !s->opaque))
+	if (is_mute(s) || (s->unread && !s->flags_seen && !s->opaque))
 		call_end(m, o, at->end_ns);
 }
 
@@ -394,7 +403,7 @@ static void lost(struct mongodb *m, int dir, enum partial why, const struct stam
 {
 	struct side *s = &m->side[dir];
 	struct open_call *o = m->current;
-	bool mute = !s->flags_seen || s->flags & MORE_TO_COME;
+	bool mute = is_mute(s) || !s->flags_seen;
 
 	decoder_free(s->decoder);
 	*s = (struct side){ .lost = true };
@@ -458,8 +467,9 @@ static bool message_begins(struct mongodb *m, int dir)
 	s->opcode = le32(p + 12);
 	s->flags = 0;
 	s->begun = true;
-	s->opaque = s->unread = s->flags_seen = false;
+	s->opaque = s->unread = s->flags_seen = s->finds = false;
 	s->told = (struct told){ 0 };
+	memset(s->collection, 0, sizeof(s->collection));
 	body_starts(s);
 	if (dir)
 		call_open(m, s->id);
@@ -534,6 +544,14 @@ static unsigned fixed_length(const struct side *s)
 	}
 }
 
+static void collection_feed(struct side *s, struct bytes b)
+{
+	for (size_t i = 0; i < b.n; i++) {
+		memmove(s->collection, s->collection + 1, sizeof(s->collection) - 1);
+		s->collection[sizeof(s->collection) - 1] = b.p[i];
+	}
+}
+
 /* One part of a body, or a piece of it; returns its length. */
 static size_t body_step(struct side *s, struct bytes b)
 {
@@ -544,9 +562,13 @@ static size_t body_step(struct side *s, struct bytes b)
 	switch (s->part) {
 	case PART_QUERY_NAME:
 		nul = memchr(b.p, '\0', b.n);
-		if (nul)
+		n = nul ? (size_t)(nul - b.p) : b.n;
+		collection_feed(s, (struct bytes){ b.p, n });
+		if (nul) {
+			s->finds = memcmp(s->collection, ".$cmd", 5) != 0;
 			s->part = PART_QUERY_NUMBERS;
-		return nul ? (size_t)(nul - b.p) + 1 : b.n;
+		}
+		return n + (nul != NULL);
 	case PART_SECTION:
 		n = bytes_upto(b, s->section);
 		s->section -= n;

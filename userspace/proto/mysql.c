@@ -18,6 +18,8 @@
 
 /* A packet this long is not believed where we look for our feet again. */
 #define RESYNC_MAX 0x7fffffu
+/* A command shorter than this is written in one piece. */
+#define PIECE_LEAST 1024u
 /* A greeting is a version of up to 60 bytes and some 60 more. */
 #define GREETING_MAX 1024u
 /* Prepared statements whose verb is remembered; the oldest is forgotten, its calls are then "EXECUTE". */
@@ -254,13 +256,17 @@ static void command_sent(struct mysql *m, const struct stamp *at)
 
 static void out_lost(struct mysql *m, enum partial why, const struct stamp *at)
 {
-	struct pending_call *e = current(m);
+	struct pending_call *e = current(m), *oldest = pending_oldest(&m->calls);
 
 	if (e && e->c)
 		call_partial(e->c, why);
+	if (oldest && oldest->c && (m->file || mysql_command_logs_in((uint8_t)oldest->tag)))
+		call_partial(oldest->c, why); /* it has more to send than what was seen */
 	pending_sent(&m->calls, e, at);
 	m->current = 0;
 	m->sql_on = m->file = false;
+	m->prepared = unknown_statement; /* or an unseen one came behind it */
+	m->prepared_seq = 0;
 	m->wrote = false; /* or an unseen COMMIT came behind it */
 	m->may_have_written = true;
 	m->out = (struct packets){ .lost = true };
@@ -426,9 +432,16 @@ static bool out_step(struct mysql *m, struct bytes *b, const struct stamp *at)
 	return true;
 }
 
+/* A record of TLS: as a packet's head it would be of a length that no command has by chance. */
+static bool is_tls(const uint8_t p[4])
+{
+	return p[0] >= 0x14 && p[0] <= 0x17 && p[1] == 3 && p[2] >= 1 && p[2] <= 4;
+}
+
 /* Whether a write begins with a command; behind those that need no answer others may follow. */
 static bool command_starts(struct bytes b)
 {
+	size_t whole = b.n;
 	bool first = true;
 
 	while (first || b.n) {
@@ -438,7 +451,8 @@ static bool command_starts(struct bytes b)
 		if (b.n < 5)
 			return !first;
 		len = le24(p);
-		if (p[3] || len > RESYNC_MAX || !mysql_command_fits(p[4], len))
+		if (p[3] || is_tls(p) || len > RESYNC_MAX || !mysql_command_fits(p[4], len) ||
+		    (len > b.n - 4 && whole < PIECE_LEAST))
 			return false;
 		b = bytes_from(b, (size_t)len + 4);
 		first = false;
@@ -863,7 +877,7 @@ static void *mysql_new(struct call_sink *sink, const struct proto_hint *hint)
 	m->hint = *hint;
 	m->login = hint->from_start;
 	m->out.lost = m->in.lost = !hint->from_start;
-	m->out.proven = m->in.proven = true;
+	m->out.proven = m->in.proven = hint->from_start;
 	m->may_have_written = true;
 	m->reply.eofs = -1;
 	return m;

@@ -21,11 +21,6 @@ static bool is_rows(uint8_t command)
 	       command == MYSQL_BULK_EXECUTE || command == MYSQL_PROCESS_INFO;
 }
 
-static bool is_login(uint8_t command)
-{
-	return command == MYSQL_CONNECT || command == MYSQL_CHANGE_USER;
-}
-
 void mysql_reply_start(struct mysql_reply *r, uint8_t command)
 {
 	r->command = command;
@@ -43,7 +38,7 @@ static enum mysql_part first_part(const struct mysql_reply *r, uint8_t first)
 		return PART_TEXT;
 	if (first == 0x00)
 		return r->command == MYSQL_STMT_PREPARE ? PART_PREPARED : PART_OK;
-	if (is_login(r->command))
+	if (mysql_command_logs_in(r->command))
 		return first == 0xfe || first == 0x01 ? PART_AUTH : PART_BAD;
 	if (first == 0xfe)
 		return PART_OK;
@@ -271,6 +266,11 @@ bool mysql_command_fits(uint8_t command, uint32_t len)
 			       (!lengths[i].most || len <= lengths[i].most);
 	/* INIT_DB, QUERY, FIELD_LIST, CREATE_DB, DROP_DB, REFRESH, SHUTDOWN, STMT_PREPARE */
 	return len && ((command >= 0x02 && command <= 0x08) || command == MYSQL_STMT_PREPARE);
+}
+
+bool mysql_command_logs_in(uint8_t command)
+{
+	return command == MYSQL_CONNECT || command == MYSQL_CHANGE_USER;
 }
 
 bool mysql_command_mute(uint8_t command)

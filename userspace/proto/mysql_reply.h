@@ -75,6 +75,8 @@ enum mysql_after mysql_reply_take(struct mysql_reply *r, enum mysql_part part, s
 
 /* Whether there is such a command, and it can be so long. */
 bool mysql_command_fits(uint8_t command, uint32_t len);
+/* Those whose answer may ask the client for more: the log-in and COM_CHANGE_USER. */
+bool mysql_command_logs_in(uint8_t command);
 /* Commands that get no reply. */
 bool mysql_command_mute(uint8_t command);
 #endif

@@ -76,6 +76,7 @@ struct pg {
 	struct sql sql;
 
 	bool in_unit;  /* a unit is being put together: it has no Sync yet */
+	bool tail;     /* it may be the end of one that began unseen */
 	uint64_t unit; /* its number in calls; 0 if it was only counted */
 	unsigned parses, executes, closes, others; /* its messages */
 	struct statement work;                     /* op of its first Execute, write of them all */
@@ -172,6 +173,9 @@ static void out_lost(struct pg *p, enum partial why, const struct stamp *at)
 	if (e && e->c)
 		call_partial(e->c, why);
 	pending_sent(&p->calls, e, at);
+	e = pending_oldest(&p->calls);
+	if (e && e->c && e->tag & (COPYING | CONNECTING))
+		call_partial(e->c, why); /* it has more to send than what was seen */
 	p->unit = 0;
 	p->in_unit = false;
 	p->wrote = false; /* or an unseen COMMIT came behind it */
@@ -237,7 +241,7 @@ static void unit_describe(struct pg *p, struct call *c)
 	strncpy(c->op, op, sizeof(c->op) - 1);
 	/* a transaction that only read has nothing to store */
 	c->write = p->work.write || (p->work.ends && (p->wrote || p->may_have_written));
-	c->op_known = p->work.known &&
+	c->op_known = p->work.known && !p->tail &&
 	              !(p->work.ends && !p->work.write && !p->wrote && p->may_have_written);
 	if (unit_is_heartbeat(p) || strcmp(op, "SYNC") == 0)
 		c->class = CALL_HEARTBEAT;
@@ -324,6 +328,8 @@ static bool message_begins(struct pg *p, const struct stamp *at)
 	if (makes_unit(p)) {
 		p->unit = unit_open(p, 0);
 		p->in_unit = true;
+		p->tail = (!p->out_proven && !strchr("PQF", type)) ||
+		          (p->calls.doubt && type == 'S');
 	}
 	out_passed(p, p->out_head.n, at);
 	return true;
@@ -915,6 +921,12 @@ static void gap_out(struct pg *p, uint64_t n, enum partial why, const struct sta
 static void gap_in(struct pg *p, uint64_t n, enum partial why, const struct stamp *at)
 {
 	struct pending_call *e = pending_oldest(&p->calls);
+
+	if (p->in == IN_ENCRYPTION) { /* how it goes on the client's next bytes tell */
+		if (e && e->c)
+			call_partial(e->c, why);
+		return;
+	}
 	if (p->in != IN_MESSAGES || p->in_head.n < 5 || n > p->in_left || p->in_type == 'Z') {
 		in_lost(p, why, at);
 		return;

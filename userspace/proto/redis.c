@@ -792,6 +792,8 @@ static void answered(struct redis *r, const struct stamp *at)
 	} else if (tag & EXEC && r->nested_error[0]) {
 		status = CALL_ERROR;
 		error_code(r->nested_error, strlen(r->nested_error), kind);
+	} else if (e && e->c && !e->c->op[0] && r->nested_error[0]) {
+		status = CALL_UNKNOWN; /* the name was not seen: it may be EXEC */
 	}
 	if (status == CALL_OK && tag & RESET)
 		r->subscribed = r->resp3 = false;
@@ -1112,8 +1114,12 @@ static void gap_in(struct redis *r, uint64_t n, enum partial why, const struct s
 		in_lost(r, why, at);
 		return;
 	}
-	if (r->top == '!' && r->head_open && e && e->c)
-		call_partial(e->c, why); /* the error's code may be in what is missing */
+	if (r->top == '!' && r->head_open) { /* the error's code may be in what is missing */
+		if (e && e->c)
+			call_partial(e->c, why);
+		if (!memchr(r->head, ' ', r->nhead))
+			r->nhead = 0;
+	}
 	r->head_open = false;
 	r->reply_bytes += n;
 	in_string_passed(r, n, at);

@@ -462,8 +462,8 @@ void sql_end(struct sql *s)
 		in_number(s, ' ');
 	else if (s->mode == DASH || s->mode == SLASH)
 		token(s, OTHER);
-	if (s->cut && !s->tokens && !s->statements)
-		s->known = false;
 	statement_end(s);
+	/* what is missing may make it write, or be another statement that does */
+	s->known &= !s->cut || s->write;
 	s->idle = whole && (s->statements == 0 || (s->idle && s->statements == 1));
 }

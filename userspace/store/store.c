@@ -38,10 +38,23 @@ struct store {
 	struct xml xml;
 };
 
+/* Nothing more of the body can change what is known. */
+static bool settled(const struct store *s)
+{
+	const struct verdict *v = &s->candidates[0].verdict;
+
+	if (!s->named || s->status >= 300)
+		return false;
+	return !(v->rules & (RULES_HIDDEN | RULE_ELASTIC_INFO)) || verdict_good(v);
+}
+
 static void see(void *ctx, const struct json_scan *j, const struct json_token *t)
 {
 	struct store *s = ctx;
 
+	/* the same whatever the pieces: those behind it are not read at all */
+	if (settled(s))
+		return;
 	for (unsigned i = 0; i < s->n; i++)
 		verdict_token(&s->candidates[i].verdict, j, t);
 }
@@ -166,16 +179,6 @@ void store_response_field(struct store *s, struct bytes name, struct bytes value
 	for (unsigned i = 0; i < s->n && !s->named; i++)
 		if (s->candidates[i].route->system == STORE_ELASTICSEARCH)
 			choose(s, i);
-}
-
-/* Nothing more of the body can change what is known. */
-static bool settled(const struct store *s)
-{
-	const struct verdict *v = &s->candidates[0].verdict;
-
-	if (!s->named || s->status >= 300)
-		return false;
-	return !(v->rules & (RULES_HIDDEN | RULE_ELASTIC_INFO)) || verdict_good(v);
 }
 
 bool store_known(const struct store *s)
