@@ -18,6 +18,7 @@
 
 struct seen {
 	char name[140];
+	char alpn[32];   /* as in struct conn, of the newest connection that said */
 	const char *why; /* static: why plaintext was missing, NULL it was not */
 	enum call_class class;
 	uint64_t connections, wire, plaintext, dropped;
@@ -42,6 +43,7 @@ struct coverage {
 	uint64_t connections_more, unread_more;
 	struct library libraries[LIBRARIES_MAX];
 	size_t nlibraries;
+	uint64_t libraries_more, files_more; /* times that others were told of */
 	unsigned hooked;
 	char files[FILES_MAX][256];
 	size_t nfiles;
@@ -95,19 +97,24 @@ static void library_seen(struct coverage *v, const struct ev_tls_lib *e)
 		}
 	}
 	if (v->nlibraries == LIBRARIES_MAX)
-		return;
-	v->libraries[v->nlibraries++] = seen;
+		v->libraries_more++;
+	else
+		v->libraries[v->nlibraries++] = seen;
 }
 
 static void file_seen(struct coverage *v, const char *text, size_t n)
 {
 	struct bytes path = file_store_path((struct bytes){ text, n });
 
-	if (!path.n || path.n >= sizeof(v->files[0]) || v->nfiles == FILES_MAX)
+	if (!path.n)
 		return;
 	for (size_t i = 0; i < v->nfiles; i++)
 		if (bytes_equal(path, v->files[i]))
 			return;
+	if (v->nfiles == FILES_MAX || path.n >= sizeof(v->files[0])) {
+		v->files_more++;
+		return;
+	}
 	memcpy(v->files[v->nfiles], path.p, path.n);
 	v->files[v->nfiles++][path.n] = '\0';
 }
@@ -173,6 +180,8 @@ static void seen_add(struct coverage *v, const struct conn *c, struct seen *e)
 
 	if (c->carries != CALL_OTHER || e->class == CALL_OTHER)
 		e->class = c->carries != CALL_OTHER ? c->carries : c->endpoint.class;
+	if (c->alpn[0])
+		memcpy(e->alpn, c->alpn, sizeof(e->alpn));
 	if (c->sock) {
 		e->connections++;
 		e->wire += bytes;
@@ -255,6 +264,11 @@ unsigned coverage_hooked(const struct coverage *v)
 	return v->hooked;
 }
 
+static json_t *text_or_null(const char *text)
+{
+	return *text ? metrics_text(text) : json_null();
+}
+
 static json_t *partial_json(const struct coverage *v)
 {
 	json_t *o = json_object();
@@ -289,20 +303,15 @@ static json_t *endpoints_json(const struct coverage *v)
 	for (size_t i = 0; i < v->nendpoints; i++) {
 		const struct seen *e = &v->endpoints[i];
 
-		json_array_append_new(a, json_pack("{s:o, s:s, s:I, s:I, s:I, s:I}", "endpoint",
-		                                   metrics_text(e->name), "class",
-		                                   call_class_name(e->class), "connections",
-		                                   (json_int_t)e->connections, "bytes",
-		                                   (json_int_t)e->wire, "bytes_plaintext",
-		                                   (json_int_t)e->plaintext, "bytes_dropped",
-		                                   (json_int_t)e->dropped));
+		json_array_append_new(
+			a, json_pack("{s:o, s:s, s:o, s:I, s:I, s:I, s:I}", "endpoint",
+		                     metrics_text(e->name), "class", call_class_name(e->class),
+		                     "alpn", text_or_null(e->alpn), "connections",
+		                     (json_int_t)e->connections, "bytes", (json_int_t)e->wire,
+		                     "bytes_plaintext", (json_int_t)e->plaintext, "bytes_dropped",
+		                     (json_int_t)e->dropped));
 	}
 	return a;
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return *text ? metrics_text(text) : json_null();
 }
 
 static json_t *libraries_json(const struct coverage *v)
@@ -340,7 +349,7 @@ json_t *coverage_json(const struct coverage *v, const struct coverage_limits *l)
 {
 	json_t *all = json_pack(
 		"{s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, "
-		"s:I, s:o, s:I, s:o, s:I, s:o, s:o, s:I, s:I}",
+		"s:I, s:o, s:I, s:o, s:I, s:o, s:I, s:o, s:I, s:I, s:I}",
 		"events_seen", (json_int_t)v->events, "events_lost", "ring_full",
 		(json_int_t)v->ring, "no_slot", (json_int_t)v->slots, "unreadable",
 		(json_int_t)v->faults, "calls", "llm", (json_int_t)v->calls[CALL_LLM], "storage",
@@ -351,8 +360,10 @@ json_t *coverage_json(const struct coverage *v, const struct coverage_limits *l)
 		"llm_bytes_plaintext", (json_int_t)v->llm_plaintext, "no_plaintext", unread_json(v),
 		"no_plaintext_more", (json_int_t)v->unread_more, "endpoints", endpoints_json(v),
 		"endpoints_more_connections", (json_int_t)v->connections_more, "tls_libraries",
-		libraries_json(v), "file_databases", files_json(v), "connections_forgotten",
-		(json_int_t)l->forgotten, "turns_unwritten", (json_int_t)l->unwritten);
+		libraries_json(v), "tls_libraries_more", (json_int_t)v->libraries_more,
+		"file_databases", files_json(v), "file_databases_more", (json_int_t)v->files_more,
+		"connections_forgotten", (json_int_t)l->forgotten, "turns_unwritten",
+		(json_int_t)l->unwritten);
 
 	if (all && l->unfollowed)
 		json_object_set_new(all, "calls_unfollowed",

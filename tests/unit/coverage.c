@@ -54,6 +54,7 @@ static void endpoints(void)
 	coverage_conn(v, c);
 	c = conn("blind.test", CALL_OTHER);
 	c->ciphertext = true;
+	snprintf(c->alpn, sizeof(c->alpn), "h2,http/1.1");
 	coverage_conn(v, c);
 	c = conn("h3.test", CALL_OTHER);
 	c->ignored = c->datagram = true;
@@ -79,6 +80,8 @@ static void endpoints(void)
 	TEST("what was not read says why");
 	e = entry(all, "endpoints", "blind.test");
 	CHECK(number(e, "bytes") == 120 && number(e, "bytes_plaintext") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(e, "alpn")), "h2,http/1.1") == 0);
+	CHECK(json_is_null(json_object_get(entry(all, "endpoints", "db:5432"), "alpn")));
 	e = entry(all, "no_plaintext", "blind.test");
 	CHECK(number(e, "connections") == 1 && number(e, "bytes") == 120);
 	CHECK(strstr(json_string_value(json_object_get(e, "why")), "no TLS library"));
@@ -150,13 +153,37 @@ static void files(void)
 	CHECK(strcmp(json_string_value(json_array_get(list, 0)), "/srv/memory.sqlite3") == 0);
 	CHECK(strcmp(json_string_value(json_array_get(list, 1)), "/srv/notes.db") == 0);
 	json_decref(all);
-	TEST("no more than fit");
+	TEST("no more than fit, and the rest is counted");
 	for (int i = 0; i < 40; i++) {
 		snprintf(name, sizeof(name), "/srv/%d.db", i);
 		opened(v, name);
 	}
 	all = coverage_json(v, &(struct coverage_limits){ 0 });
 	CHECK(json_array_size(json_object_get(all, "file_databases")) == 16);
+	CHECK(number(all, "file_databases_more") == 26);
+	json_decref(all);
+	coverage_free(v);
+}
+
+static void libraries(void)
+{
+	char room[sizeof(struct ev_tls_lib) + 64] __attribute__((aligned(8))) = { 0 };
+	struct coverage *v = coverage_new();
+	struct ev_tls_lib *e = (void *)room;
+	json_t *all;
+
+	TEST("of more libraries than are named it is counted how often they were found");
+	e->h.type = EV_TLS_LIB;
+	e->state = LIB_HOOKED;
+	for (int i = 0; i < 80; i++) {
+		int n = snprintf(e->text, 64, "/lib/%d.so%copenssl%csymbols", i % 70, 0, 0);
+
+		e->h.size = (uint32_t)(sizeof(*e) + (size_t)n);
+		coverage_event(v, &e->h);
+	}
+	all = coverage_json(v, &(struct coverage_limits){ 0 });
+	CHECK(json_array_size(json_object_get(all, "tls_libraries")) == 64);
+	CHECK(number(all, "tls_libraries_more") == 6);
 	json_decref(all);
 	coverage_free(v);
 }
@@ -166,5 +193,6 @@ int main(void)
 	endpoints();
 	too_many();
 	files();
+	libraries();
 	return DONE();
 }
