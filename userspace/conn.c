@@ -24,7 +24,7 @@
 #define DETECT_BYTES 4096       /* a protocol that cannot be told by then cannot be told */
 /* More time than this between set-up and the first request: the connection was made in advance. */
 #define SETUP_IDLE_NS 100000000ull /* HTTP */
-#define SETUP_NEXT_NS 1000000ull    /* others: the very next thing */
+#define SETUP_NEXT_NS 1000000ull   /* others: the very next thing */
 #define TIMED_OUT_NS \
 	100000000ull /* a connection closed so soon after a wait timed out was given up for that */
 

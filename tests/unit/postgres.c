@@ -353,6 +353,8 @@ static void detection(void)
 	/* Kafka: length, key 3, version 0, a number */
 	CHECK(DETECT("\0\0\0\x1a\0\3\0\0\0\0\0\1\0\3abc", .from_start = true) == PROTO_NO);
 	CHECK(detect("", 0, "J\0\0\0\x0a 8.0", from_start) == PROTO_NO);
+	TEST("a client that leaves is no request");
+	CHECK(DETECT("X\0\0\0\4", .port = 40000) == PROTO_MAYBE);
 	TEST("in the middle only where PostgreSQL is expected");
 	CHECK(DETECT("Q\0\0\0\x0dSELECT 1\0", .port = 5432) == PROTO_YES);
 	CHECK(DETECT("Q\0\0\0\x0dSELECT 1\0", .path = "/run/postgresql/.s.PGSQL.5432") ==

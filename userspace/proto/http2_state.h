@@ -89,7 +89,7 @@ struct http2 {
 	uint32_t newest;     /* stream that a request was seen of */
 	uint32_t late_limit; /* streams up to this may have begun unseen */
 	enum partial late_why;
-	bool late_came; /* one of them showed */
+	bool late_came;            /* one of them showed */
 	uint32_t ended[ENDED_MAX]; /* a ring */
 	unsigned int nended;
 	struct call *seeded;    /* in flight when we came, its stream not known yet */

@@ -808,6 +808,10 @@ static bool units_whole(struct bytes b)
 	return at == b.n && (last == 'S' || (last == 'Q' && b.n > 6 && b.p[b.n - 1] == '\0'));
 }
 
+/* Terminate, whole */
+#define TERMINATE "X\0\0\0\4"
+#define TERMINATE_LEN 5
+
 static enum proto_match pg_detect(struct bytes out, struct bytes in, const struct proto_hint *hint)
 {
 	bool usual = hint->port == 5432 || hint->port == 6432 ||
@@ -821,6 +825,9 @@ static enum proto_match pg_detect(struct bytes out, struct bytes in, const struc
 	m = startup_detect(out);
 	if (hint->from_start || m == PROTO_YES)
 		return m;
+	/* a client that leaves asks for nothing: alone it must not pass for a request of whatever else */
+	if (out.n == TERMINATE_LEN && memcmp(out.p, TERMINATE, TERMINATE_LEN) == 0)
+		return PROTO_MAYBE;
 	if (!usual)
 		return units_whole(out) ? PROTO_YES : m;
 	if (out.n > 1 && out.p[0] >= 0x14 && out.p[0] <= 0x17 && out.p[1] == 3)
