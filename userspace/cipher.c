@@ -301,6 +301,16 @@ static void held_release(struct flow_thread *f)
 			plain_missing(held[i].c, DIR_OUT, held[i].n, &held[i].at);
 }
 
+/* What was written to c waits no longer: a reply came, or another thread writes on. */
+static void held_settle(struct conn *c)
+{
+	struct flow_thread *f = c->holder ? thread_find(c->table, c->holder, false) : NULL;
+
+	c->holder = 0;
+	if (f && f->nheld)
+		held_release(f);
+}
+
 void held_flush(struct conns *t, uint32_t tid, const struct ev_data *now)
 {
 	struct flow_thread *f = thread_find(t, tid, false);
@@ -349,7 +359,10 @@ static void held_add(struct conns *t, struct conn *c, const struct ev_data *e)
 		return;
 	if (f->nheld == HELD_MAX)
 		held_release(f);
+	if (c->holder != e->h.tid)
+		held_settle(c);
 	c->noted = true;
+	c->holder = e->h.tid;
 	f->held[f->nheld++] = (struct held_op){
 		.c = c,
 		.at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task },
@@ -394,6 +407,7 @@ static void operation(struct conn *c, const struct ev_data *e)
 	if (is_shaking(c) || !counts)
 		return;
 	if (!request) {
+		held_settle(c);
 		plain_missing(c, e->dir, e->total, &at);
 	} else if (e->dir == DIR_OUT) {
 		tickets_settle(c);
