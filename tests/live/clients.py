@@ -56,10 +56,10 @@ def missing(kind):
 
 
 class Client(Process):
-    def __init__(self, kind, url, ca, patient):
+    def __init__(self, kind, url, ca, patient, unix=""):
         self.kind = kind
         super().__init__([*kind.command, url], env=dict(os.environ, SSL_CERT_FILE=ca, REQUESTS_CA_BUNDLE=ca,
-                                                        NODE_EXTRA_CA_CERTS=ca,
+                                                        NODE_EXTRA_CA_CERTS=ca, CLIENT_UNIX=unix,
                                                         CLIENT_PATIENT="1" if patient else ""))
 
     def wait_event(self, event):
@@ -136,13 +136,13 @@ class ClientsTest(harness.LiveTest):
         super().setUp()
         self.next = 1
 
-    def clients(self, url, ca, patient=False, kinds=KINDS):
+    def clients(self, url, ca, patient=False, kinds=KINDS, unix=""):
         out = []
         for kind in kinds:
             with self.subTest(client=kind.name):
                 if why := missing(kind):
                     self.skipTest(why)
-                out.append(self.started(Client(kind, url, ca, patient)))
+                out.append(self.started(Client(kind, url, ca, patient, unix)))
         for client in out:
             client.wait_event("ready")
         return out
@@ -160,8 +160,9 @@ class ClientsTest(harness.LiveTest):
             client.wait_event("done")
 
     def watch_clients(self, clients, port):
-        observer = self.watch([c.pid for c in clients], "--calls", "--llm", f"localhost:{port}", "--llm",
-                              f"127.0.0.1:{port}")
+        """port: None of a unix socket."""
+        hosts = [f"localhost:{port}", f"127.0.0.1:{port}"] if port else ["localhost"]
+        observer = self.watch([c.pid for c in clients], "--calls", *(x for h in hosts for x in ("--llm", h)))
         observer.wall_offset = wall_offset()  # it takes the same, once
         return observer
 
@@ -197,7 +198,7 @@ class ClientsTest(harness.LiveTest):
     def check_call(self, client, call, want, served, port):
         where = f"{client.kind.name}: {call}\nwant {want}\nserver {served}"
         self.check_within(client, call, want, where)
-        self.assertEqual((call["endpoint"], call["class"]), (f"localhost:{port}", "llm"), where)
+        self.assertEqual((call["endpoint"], call["class"]), (f"localhost:{port}" if port else "localhost", "llm"), where)
         if call["tokens_in"] is None:
             return
         self.assertEqual((call["status"], call["http_status"]), ("ok", 200), where)

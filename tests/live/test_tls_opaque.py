@@ -40,7 +40,7 @@ class Opaque(ClientsTest):
 
 
 class Cases:
-    def test_attached_before_the_connections_exist(self):
+    def before(self):
         server = self.server("latency=60,spacing=2")
         them = self.client(server)
         observer = self.watch_clients(them, server.port)
@@ -48,7 +48,7 @@ class Cases:
         self.check(them, observer, server)
         self.check_library(observer)
 
-    def test_attached_when_the_connections_exist(self):
+    def existing(self):
         server = self.server("latency=60,spacing=2")
         them = self.client(server)
         self.asked(them[0], AT_ONCE)
@@ -58,7 +58,7 @@ class Cases:
         self.check(them, observer, server, since)
         self.check_library(observer)
 
-    def test_attached_while_requests_are_in_flight(self):
+    def in_flight(self):
         server = self.server("fault=hang")
         them = self.client(server, patient=True)
         self.asked_and_held(server, them[0], 3)
@@ -138,6 +138,15 @@ class BoringSsl(Readable, Opaque):
             subprocess.run(["strip", "-s", library], check=True, timeout=60)
         return kind
 
+    def test_attached_before_the_connections_exist(self):
+        self.before()
+
+    def test_attached_when_the_connections_exist(self):
+        self.existing()
+
+    def test_attached_while_requests_are_in_flight(self):
+        self.in_flight()
+
 
 class Rustls(TimesOnly, Opaque):
     family, state = "rustls", "opaque"
@@ -146,6 +155,15 @@ class Rustls(TimesOnly, Opaque):
     def kind(self):
         return Kind("impit", ["node", os.path.join(clients.HERE, "impit.mjs")], True, False, True)
 
+    def test_attached_before_the_connections_exist(self):
+        self.before()
+
+    def test_attached_when_the_connections_exist(self):
+        self.existing()
+
+    def test_attached_while_requests_are_in_flight(self):
+        self.in_flight()
+
 
 class Java(TimesOnly, Opaque):
     family, state = "java", "opaque"
@@ -153,6 +171,15 @@ class Java(TimesOnly, Opaque):
 
     def kind(self):
         return Kind("java", ["java", os.path.join(clients.HERE, "Jsse.java")], True, False, True)
+
+    def test_attached_before_the_connections_exist(self):
+        self.before()
+
+    def test_attached_when_the_connections_exist(self):
+        self.existing()
+
+    def test_attached_while_requests_are_in_flight(self):
+        self.in_flight()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """httpx.Client, shared by threads."""
 import httpx
-from client import HEADERS, PATH, PATIENCE, URL, run_threads
+from client import HEADERS, PATH, PATIENCE, UNIX, URL, run_threads
 
-client = httpx.Client(**PATIENCE)
+client = httpx.Client(transport=httpx.HTTPTransport(uds=UNIX) if UNIX else None, **PATIENCE)
 
 
 def ask(request):
