@@ -212,6 +212,9 @@ static uint64_t data_at(struct conn *c, const struct ev_data *e)
 		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}
+	/* no record behind the client's Finished: the kernel makes them from here on (kTLS) */
+	if (is_shaking(c) && c->tls13 && at == 0 && e->n >= RECORD_HEADER)
+		return 0;
 	if (is_shaking(c) &&
 	    (before == RECORD_HANDSHAKE || e->n == e->total || at + RECORD_HEADER <= e->n))
 		return e->total;
