@@ -15,6 +15,8 @@
 		s, sizeof(s) \
 	} /* with the NUL behind it */
 
+#define RUSTLS_WHY "its functions have no C interface and are built into their callers"
+
 static const struct row {
 	const char *family;
 	struct elf_text text;
@@ -27,9 +29,9 @@ static const struct row {
 	/* the same of BoringSSL and AWS-LC (OPENSSL_PUT_ERROR, include/openssl/err.h) */
 	{ "boringssl", STRING("ssl_lib.cc"), tls_code_boring,
 	  "it has no symbols, and which of its functions read and write could not be proven" },
-	/* file names in Rust's panics: .../rustls-0.23.12/src/conn.rs */
-	{ "rustls", TEXT("/rustls-0."), NULL,
-	  "its functions have no C interface and are built into their callers" },
+	/* file names in Rust's panics: .../rustls-0.23.12/src/conn.rs; .../rustls/src/conn.rs of a copy, or of a git checkout */
+	{ "rustls", TEXT("/rustls-0."), NULL, RUSTLS_WHY },
+	{ "rustls", TEXT("/rustls/src/"), NULL, RUSTLS_WHY },
 	/* what every libjvm.so exports (JNI invocation API) */
 	{ "java", STRING("JNI_GetCreatedJavaVMs"), NULL,
 	  "JSSE is Java code, compiled while it runs, that no symbol tells" },

@@ -198,6 +198,7 @@ static bool is_alert(const struct conn *c, unsigned len)
 static uint64_t data_at(struct conn *c, const struct ev_data *e)
 {
 	unsigned len, before = 0;
+	bool finished = false; /* in it: what follows is no Finished, whatever its length */
 	uint64_t at = 0;
 
 	while (at + RECORD_HEADER <= e->n && is_record(e->data + at, e->n - at)) {
@@ -206,12 +207,16 @@ static uint64_t data_at(struct conn *c, const struct ev_data *e)
 			return is_alert(c, len) && at + RECORD_HEADER + len == e->total ? e->total
 			                                                                : at;
 		/* right behind the change of cipher an encrypted record is a certificate */
-		if (e->data[at] == RECORD_DATA && (c->tls13 || !is_finished(c, len)))
+		if (e->data[at] == RECORD_DATA && (finished || !is_finished(c, len)))
 			return before == RECORD_CCS ? e->total : at;
-		c->tls13 |= e->data[at] == RECORD_DATA;
+		finished |= e->data[at] == RECORD_DATA;
+		c->tls13 |= finished;
 		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}
+	/* no record behind the client's Finished: the kernel makes them from here on (kTLS) */
+	if (is_shaking(c) && c->tls13 && at == 0 && e->n >= RECORD_HEADER)
+		return 0;
 	if (is_shaking(c) &&
 	    (before == RECORD_HANDSHAKE || e->n == e->total || at + RECORD_HEADER <= e->n))
 		return e->total;
@@ -301,6 +306,16 @@ static void held_release(struct flow_thread *f)
 			plain_missing(held[i].c, DIR_OUT, held[i].n, &held[i].at);
 }
 
+/* What was written to c waits no longer: a reply came, or another thread writes on. */
+static void held_settle(struct conn *c)
+{
+	struct flow_thread *f = c->holder ? thread_find(c->table, c->holder, false) : NULL;
+
+	c->holder = 0;
+	if (f && f->nheld)
+		held_release(f);
+}
+
 void held_flush(struct conns *t, uint32_t tid, const struct ev_data *now)
 {
 	struct flow_thread *f = thread_find(t, tid, false);
@@ -349,7 +364,10 @@ static void held_add(struct conns *t, struct conn *c, const struct ev_data *e)
 		return;
 	if (f->nheld == HELD_MAX)
 		held_release(f);
+	if (c->holder != e->h.tid)
+		held_settle(c);
 	c->noted = true;
+	c->holder = e->h.tid;
 	f->held[f->nheld++] = (struct held_op){
 		.c = c,
 		.at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task },
@@ -394,6 +412,7 @@ static void operation(struct conn *c, const struct ev_data *e)
 	if (is_shaking(c) || !counts)
 		return;
 	if (!request) {
+		held_settle(c);
 		plain_missing(c, e->dir, e->total, &at);
 	} else if (e->dir == DIR_OUT) {
 		tickets_settle(c);

@@ -117,6 +117,12 @@ void conn_stop(struct conn *c, enum done_why why, const struct stamp *at)
 	buf_free(&c->order);
 }
 
+void conn_caller_left(struct conn *c)
+{
+	if (c->proto == &proto_generic)
+		generic_over(c->state);
+}
+
 void conn_part(struct conn *c)
 {
 	if (c->peer)

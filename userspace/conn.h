@@ -112,6 +112,7 @@ struct conn {
 	bool in_sync;             /* ... is known */
 	bool in_counts;           /* ... it carries data */
 	bool tls13;               /* ... its handshake was TLS 1.3's */
+	uint32_t holder;          /* ... thread whose ciphertext waits (held_op), 0 none */
 	bool padded;              /* ... whose client pads its records as JSSE does */
 	bool answered;            /* ... data came */
 	uint8_t tickets;          /* ... records that may be session tickets, all of ticket_len */
@@ -140,6 +141,8 @@ void conns_socket(struct conns *t,
 void conns_data(struct conns *t, const struct ev_data *e); /* EV_DATA, EV_TLS */
 void conns_body(struct conns *t, const struct ev_body *e);
 void conns_named(struct conns *t, const struct ev_tls_name *e);
+/* The thread that made the open call ended. A call without framing is over then if it was answered. */
+void conn_caller_left(struct conn *c);
 void conns_close(struct conns *t, const struct ev_close *e); /* EV_CLOSE, EV_TLS_FREE */
 void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns);
 /* The first snapshot ended: what was outstanding before we came becomes an open call. */

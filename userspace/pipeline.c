@@ -137,11 +137,24 @@ static void on_fork(struct pipeline *p, const struct ev_fork *e)
 	turns_thread_started(p->turns, e->child_pid, e->child_tid);
 }
 
+/* Turns of the thread end with it: their calls must be known by then. */
+static void caller_left(struct pipeline *p, const struct leaving *l)
+{
+	struct tracked *t, *next;
+
+	for (t = p->open; t; t = next) {
+		next = t->next;
+		if (t->conn && t->call.pid == l->pid && t->call.tid == l->tid)
+			conn_caller_left(t->conn);
+	}
+}
+
 static void on_exited(struct pipeline *p, const struct ev_exit *e)
 {
 	struct leaving l = { e->h.pid, e->h.tid, e->h.ts_ns };
 
 	stall_thread_exit(p->stall, e->h.pid, e->h.tid);
+	caller_left(p, &l);
 	if (e->h.flags & EVF_LAST) {
 		conns_process_exit(p->conns, e->h.pid, e->h.ts_ns);
 		/* the last target's own turns end with the run, which may have been stuck */

@@ -62,10 +62,10 @@ def missing(kind):
 
 
 class Client(Process):
-    def __init__(self, kind, url, ca, patient):
+    def __init__(self, kind, url, ca, patient, unix=""):
         self.kind = kind
         super().__init__([*kind.command, url], env=dict(os.environ, SSL_CERT_FILE=ca, REQUESTS_CA_BUNDLE=ca,
-                                                        NODE_EXTRA_CA_CERTS=ca,
+                                                        NODE_EXTRA_CA_CERTS=ca, CLIENT_UNIX=unix,
                                                         CLIENT_PATIENT="1" if patient else "",
                                                         CLIENT_HTTP2="1" if kind.http2 else ""))
 
@@ -143,13 +143,13 @@ class ClientsTest(harness.LiveTest):
         super().setUp()
         self.next = 1
 
-    def clients(self, url, ca, patient=False, kinds=KINDS):
+    def clients(self, url, ca, patient=False, kinds=KINDS, unix=""):
         out = []
         for kind in kinds:
             with self.subTest(client=kind.name):
                 if why := missing(kind):
                     self.skipTest(why)
-                out.append(self.started(Client(kind, url, ca, patient)))
+                out.append(self.started(Client(kind, url, ca, patient, unix)))
         for client in out:
             client.wait_event("ready")
         return out
@@ -167,8 +167,9 @@ class ClientsTest(harness.LiveTest):
             client.wait_event("done")
 
     def watch_clients(self, clients, port):
-        observer = self.watch([c.pid for c in clients], "--calls", "--llm", f"localhost:{port}", "--llm",
-                              f"127.0.0.1:{port}")
+        """port: None of a unix socket."""
+        hosts = [f"localhost:{port}", f"127.0.0.1:{port}"] if port else ["localhost"]
+        observer = self.watch([c.pid for c in clients], "--calls", *(x for h in hosts for x in ("--llm", h)))
         observer.wall_offset = wall_offset()  # it takes the same, once
         return observer
 
@@ -205,7 +206,7 @@ class ClientsTest(harness.LiveTest):
         where = f"{client.kind.name}: {call}\nwant {want}\nserver {served}"
         self.check_within(client, call, want, where)
         # of a connection of HTTP/2 joined late the host is but a reference to headers that nobody saw
-        names = [f"localhost:{port}", f"127.0.0.1:{port}"] if client.kind.http2 else [f"localhost:{port}"]
+        names = [f"localhost:{port}" if port else "localhost"] + [f"127.0.0.1:{port}"] * client.kind.http2
         self.assertIn(call["endpoint"], names, where)
         self.assertEqual(call["class"], "llm", where)
         if call["tokens_in"] is None:

@@ -176,9 +176,9 @@ def tool(*arguments, env=None, user=None):
 class LlmServer(Process):
     death = "TERM"  # it has certificates to remove
 
-    def __init__(self, plan="latency=20,spacing=3", plain=False):
+    def __init__(self, plan="latency=20,spacing=3", plain=False, unix=None):
         super().__init__([PYTHON, "-B", os.path.join(WORKLOAD, "llm_server.py"), "--plan", plan]
-                         + (["--plain"] if plain else []))
+                         + (["--plain"] if plain else []) + (["--unix", unix] if unix else []))
         line = self.out.wait_for(lambda x: x.startswith("ready "), EXIT_S)
         if not line:
             raise RuntimeError("the LLM stand-in does not start: " + self.describe())

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Real clients whose TLS code has no symbols: BoringSSL, which is read; rustls and Java, whose times are told alone."""
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ NODE_MODULES = os.path.join(clients.HERE, "node_modules")
 
 
 class Opaque(ClientsTest):
-    """The cases; whose class says which client."""
+    """What is asked of each client; whose class says which one it is."""
     family = state = why = None
+    orders = (1, AT_ONCE)
 
     def kind(self):
         raise NotImplementedError
@@ -28,32 +30,35 @@ class Opaque(ClientsTest):
         return self.clients(f"https://localhost:{server.port}", server.ca, patient, [kind])
 
     def check_library(self, observer):
-        """What coverage says of the client's own TLS code (node has its own besides)."""
+        """What coverage says of the client's own TLS code; node has its own besides."""
         libraries = observer.summary()["coverage"]["tls_libraries"]
         self.assertEqual([(x["family"], x["state"], x["why"]) for x in libraries if x["family"] == self.family],
                          [(self.family, self.state, self.why)], libraries)
 
+    def check(self, them, observer, server, since=1, in_flight=()):
+        raise NotImplementedError
+
 
 class Cases:
-    def test_attached_before_the_connections_exist(self):
+    def before(self):
         server = self.server("latency=60,spacing=2")
         them = self.client(server)
         observer = self.watch_clients(them, server.port)
-        self.asked(them[0], 1, AT_ONCE)
-        self.check_clients(them, observer, server, server.port)
+        self.asked(them[0], *self.orders)
+        self.check(them, observer, server)
         self.check_library(observer)
 
-    def test_attached_when_the_connections_exist(self):
+    def existing(self):
         server = self.server("latency=60,spacing=2")
         them = self.client(server)
         self.asked(them[0], AT_ONCE)
         since = self.next
         observer = self.watch_clients(them, server.port)
         self.asked(them[0], 1, AT_ONCE)
-        self.check_clients(them, observer, server, server.port, since)
+        self.check(them, observer, server, since)
         self.check_library(observer)
 
-    def test_attached_while_requests_are_in_flight(self):
+    def in_flight(self):
         server = self.server("fault=hang")
         them = self.client(server, patient=True)
         self.asked_and_held(server, them[0], 3)
@@ -64,7 +69,7 @@ class Cases:
         self.asked_and_held(server, them[0], 3)
         server.release()
         them[0].wait_event("done")
-        self.check_clients(them, observer, server, server.port, in_flight=in_flight)
+        self.check(them, observer, server, in_flight=in_flight)
         self.check_library(observer)
 
     def asked_and_held(self, server, client, count):
@@ -73,7 +78,49 @@ class Cases:
             server.wait_request()
 
 
-class BoringSsl(Cases, Opaque):
+class Readable(Cases):
+    def check(self, them, observer, server, since=1, in_flight=()):
+        self.check_clients(them, observer, server, server.port, since, in_flight)
+
+
+class TimesOnly(Cases):
+    orders = (AT_ONCE, 1)  # on a new connection the same request may have another length: those first
+
+    def check(self, them, observer, server, since=1, in_flight=()):
+        """A call for each request, from its first byte on the wire to its last; which is which tells its length."""
+        told, calls = self.finish(them, observer)
+        self.assertEqual(dict(told), {}, "nobody read that")
+        self.check_in_flight(them, calls, in_flight)
+        served = {x["tokens_in"] - clients.ROLE_WORD: x
+                  for x in map(json.loads, server.out.all[1:]) if x["event"] == "done"}
+        wanted = [(n, x) for n, x in sorted(them[0].requests().items()) if n >= since and n not in in_flight]
+        calls.sort(key=lambda c: c["bytes_out"])
+        self.assertEqual(len(calls), len(wanted), calls)
+        fresh = since == 1 and not in_flight
+        for (number, want), call in zip(wanted, calls):
+            where = f"{call}\nwant {want}\nserver {served[number]}"
+            self.check_within(them[0], call, want, where)
+            self.assertLessEqual(call["start_ns"], served[number]["recv_ns"] + clients.CLOCK_NS, where)
+            self.assertGreaterEqual(call["end_ns"], served[number]["end_ns"] - clients.CLOCK_NS, where)
+            self.assertEqual((call["class"], call["pid"], call["status"]), ("llm", them[0].pid, "unknown"), where)
+            # the name is in the ClientHello; without it nobody knows whether the first bytes begin a request
+            self.assertIn(call["endpoint"], [f"localhost:{server.port}"] + [f"127.0.0.1:{server.port}"] * (not fresh))
+            self.assertEqual(call["partial"], "attached_late" if call.get("at_least") else "no_plaintext", where)
+            self.assertFalse(fresh and call.get("at_least"), where)
+        endpoints = {x["endpoint"]: x["why"] for x in observer.summary()["coverage"]["no_plaintext"]}
+        self.assertTrue(endpoints[calls[-1]["endpoint"]].startswith("none of it came through a library that was hooked"), endpoints)
+
+    def check_in_flight(self, them, calls, in_flight):
+        """Sent before we came: what came since on a new connection may be the server's session tickets alone, so not each is
+        known to be in flight; none is told that was not."""
+        late = [c for c in calls if not c["bytes_out"]]
+        self.assertLessEqual(len(late), len(in_flight), late)
+        for call in late:
+            self.assertEqual(call["partial"], "attached_late", call)
+            calls.remove(call)
+
+
+class BoringSsl(Readable, Opaque):
     """wreq-js comes with its symbols: a copy without."""
     family, state, why = "boringssl", "hooked", None
 
@@ -91,21 +138,48 @@ class BoringSsl(Cases, Opaque):
             subprocess.run(["strip", "-s", library], check=True, timeout=60)
         return kind
 
+    def test_attached_before_the_connections_exist(self):
+        self.before()
 
-class Rustls(Cases, Opaque):
+    def test_attached_when_the_connections_exist(self):
+        self.existing()
+
+    def test_attached_while_requests_are_in_flight(self):
+        self.in_flight()
+
+
+class Rustls(TimesOnly, Opaque):
     family, state = "rustls", "opaque"
     why = "its functions have no C interface and are built into their callers"
 
     def kind(self):
         return Kind("impit", ["node", os.path.join(clients.HERE, "impit.mjs")], True, False, True)
 
+    def test_attached_before_the_connections_exist(self):
+        self.before()
 
-class Java(Cases, Opaque):
+    def test_attached_when_the_connections_exist(self):
+        self.existing()
+
+    def test_attached_while_requests_are_in_flight(self):
+        self.in_flight()
+
+
+class Java(TimesOnly, Opaque):
     family, state = "java", "opaque"
     why = "JSSE is Java code, compiled while it runs, that no symbol tells"
 
     def kind(self):
         return Kind("java", ["java", os.path.join(clients.HERE, "Jsse.java")], True, False, True)
+
+    def test_attached_before_the_connections_exist(self):
+        self.before()
+
+    def test_attached_when_the_connections_exist(self):
+        self.existing()
+
+    def test_attached_while_requests_are_in_flight(self):
+        self.in_flight()
 
 
 if __name__ == "__main__":

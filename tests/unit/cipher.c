@@ -660,6 +660,113 @@ static void tickets(void)
 	end(f);
 }
 
+/* A write of n bytes in two pieces, as writev(2) shows it. */
+static void moves_in_two(struct fixture *f, const char *p, size_t n, size_t first)
+{
+	struct how one = { .sock = SOCK, .total = n, .flags = EVF_MORE },
+		   two = { .sock = SOCK, .total = n, .off = first };
+
+	moves(f, one, DIR_OUT, p, first);
+	moves(f, two, DIR_OUT, p + first, n - first);
+}
+
+static void pieces(void)
+{
+	static const char finished[] =
+		"\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x45"
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+	struct how first = { .sock = SOCK, .total = 80, .flags = EVF_MORE };
+	unsigned char request[RECORD_MAX];
+	struct fixture *f;
+	bool none = true;
+
+	TEST("what ends the handshake is no request in however many pieces it is written");
+	for (size_t i = 1; i < 80; i++) {
+		f = begin();
+		shakes_hands(f, SOCK);
+		moves_in_two(f, finished, 80, i);
+		conns_tick(f->t, f->now_ns + 1000 * MS);
+		none &= f->opened == 0;
+		moves_in_two(f, (const char *)request, record(request, 80 - 22), i);
+		conns_tick(f->t, f->now_ns + 1000 * MS);
+		none &= f->opened == 1 && f->done == 0;
+		sends(f, cipher, DIR_IN, 400);
+		conns_end(f->t, f->now_ns);
+		none &= f->done == 1 && f->calls[0]->bytes_out == 80 &&
+		        f->calls[0]->bytes_in == 422;
+		end(f);
+	}
+	CHECK(none);
+
+	TEST("the rest of one that was lost is waited for no longer than to the next");
+	f = begin();
+	shakes_hands(f, SOCK);
+	moves(f, first, DIR_OUT, finished, 6);
+	sends(f, cipher, DIR_OUT, 400);
+	sends(f, cipher, DIR_IN, 400);
+	conns_end(f->t, f->now_ns);
+	CHECK(f->done == 1 && f->calls[0]->bytes_in == 422);
+	end(f);
+
+	TEST("a connection may end with a piece alone");
+	f = begin();
+	shakes_hands(f, SOCK);
+	moves(f, first, DIR_OUT, finished, 6);
+	end(f);
+}
+
+static void padded(void)
+{
+	struct fixture *f = begin();
+
+	TEST("Finished and close_notify of a client that pads its records, as JSSE does, are no "
+	     "requests");
+	shakes_hands(f, SOCK);
+	SAYS(f, cipher, DIR_OUT, "\x14\x03\x03\x00\x01\x01");
+	sends(f, cipher, DIR_OUT, 85 - 17);
+	conns_tick(f->t, f->now_ns + 1000 * MS);
+	CHECK(f->opened == 0);
+	sends(f, cipher, DIR_OUT, 400);
+	sends(f, cipher, DIR_IN, 400);
+	sends(f, cipher, DIR_OUT, 35 - 17);
+	conns_end(f->t, f->now_ns);
+	CHECK(f->opened == 1 && f->done == 1 && f->calls[0]->bytes_out == 422);
+	end(f);
+
+	TEST("a second record of Finished's length is a request");
+	f = begin();
+	shakes_hands(f, SOCK);
+	moves(f, cipher, DIR_OUT,
+	      "\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x45"
+	      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+	      80);
+	sends(f, cipher, DIR_OUT, 85 - 17);
+	conns_tick(f->t, f->now_ns + 1000 * MS);
+	CHECK(f->opened == 1);
+	end(f);
+}
+
+static void other_threads(void)
+{
+	struct how writer = { .sock = SOCK, .tid = PID + 1 },
+		   other = { .sock = SOCK, .tid = PID + 2 },
+		   reader = { .sock = SOCK, .tid = PID + 3 };
+	struct fixture *f = begin_late(1);
+
+	TEST("one thread writes, another writes on, a third reads the reply: one call, and the "
+	     "next is another");
+	for (unsigned i = 0; i < 2; i++) {
+		sends(f, writer, DIR_OUT, 200);
+		sends(f, other, DIR_OUT, 100);
+		sends(f, reader, DIR_IN, 500);
+	}
+	conns_end(f->t, f->now_ns);
+	CHECK(f->opened == 2 && f->done == 2);
+	CHECK(f->calls[0]->bytes_out == 344 && f->calls[0]->bytes_in == 522);
+	CHECK(f->calls[1]->bytes_out == 344 && f->calls[1]->bytes_in == 522);
+	end(f);
+}
+
 static void alerts(void)
 {
 	static const char close_13[] = "\x17\x03\x03\x00\x13xxxxxxxxxxxxxxxxxxx";
@@ -732,6 +839,16 @@ static void ktls(void)
 	CHECK(f->opened == 1 && f->done == 1 && f->calls[0]->http_status == 200);
 	CHECK(strcmp(f->hosts[0], "llm.test") == 0);
 	end(f);
+
+	TEST("... and without anybody who reads the library there are its times, once");
+	f = begin();
+	shakes_hands(f, SOCK);
+	sends(f, cipher, DIR_OUT, 69 - 17);
+	SAYS(f, cipher, DIR_OUT, ask);
+	SAYS(f, cipher, DIR_IN, answer);
+	conns_end(f->t, f->now_ns);
+	CHECK(f->opened == 1 && f->done == 1 && f->calls[0]->partial == PARTIAL_NO_PLAINTEXT);
+	end(f);
 }
 
 static void unix_sockets(void)
@@ -778,6 +895,9 @@ int main(void)
 	streams_in_flight();
 	seen_from_start();
 	tickets();
+	pieces();
+	padded();
+	other_threads();
 	alerts();
 	certificates();
 	ktls();

@@ -24,6 +24,7 @@ struct fixture {
 	char hosts[CALLS_MAX][128];
 	int opened, done, gone;
 	uint64_t enough_sock, now_ns, pos[4096][2];
+	uint64_t began_ns; /* the newest operation */
 	uint32_t enough;
 };
 
@@ -142,6 +143,7 @@ static inline void connects(struct fixture *f, uint64_t sock, uint16_t port)
 struct how {
 	uint64_t sock, tls, lost, total;
 	uint32_t tid;
+	uint32_t off; /* it is a further piece of the operation before */
 	uint16_t flags, err;
 };
 
@@ -162,10 +164,15 @@ static inline void moves(struct fixture *f, struct how how, int dir, const void 
 	char *copy;
 
 	*pos += how.lost;
+	if (how.off)
+		*pos -= e.total;
+	else
+		f->began_ns = f->now_ns - MS / 2;
+	e.off = how.off;
 	e.pos = *pos;
 	*pos += e.total;
 	e.h.flags = how.flags;
-	e.start_ns = f->now_ns - MS / 2;
+	e.start_ns = f->began_ns;
 	copy = malloc(sizeof(e) + n); /* of its own, so that the sanitizer sees where it ends */
 	memcpy(copy, &e, sizeof(e));
 	if (n)

@@ -122,6 +122,43 @@ static void check_unproven(void)
 	CHECK(!c.family && c.n == 0);
 }
 
+static struct tls_code boring(enum sample_boring how)
+{
+	const struct sample s = { .source = "../vendor/boringssl/ssl/ssl_lib.cc",
+		                  .boring = how,
+		                  .uncalled = how == BORING_POINTED,
+		                  .tables = how == BORING_POINTED };
+	struct tls_code c = found(&s);
+
+	CHECK(family_is(&c, "boringssl") && c.how);
+	return c;
+}
+
+static void check_boringssl(void)
+{
+	static const enum sample_boring told[] = { BORING_INLINED, BORING_CALLS, BORING_WITHOUT,
+		                                   BORING_POINTED };
+	static const enum sample_boring untold[] = { BORING_BOTH_TAKE, BORING_NONE_TAKES,
+		                                     BORING_ORDER, BORING_THREE, BORING_LIBRARY };
+
+	TEST("BoringSSL's functions are found by the reasons and the lines of its errors, and "
+	     "SSL_read by what it does");
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		struct tls_code c = boring(told[i]);
+
+		CHECK(c.functions == 3 && c.n == 5);
+		CHECK(both(&c, F_READ, TLS_READ) && both(&c, F_WRITE, TLS_WRITE) &&
+		      hooked(&c, F_NEW, TLS_NEW, TLS_AT_RETURN));
+	}
+
+	TEST("where its errors or its code are not like that, nothing is hooked, and why is told");
+	for (size_t i = 0; i < sizeof(untold) / sizeof(untold[0]); i++) {
+		struct tls_code c = boring(untold[i]);
+
+		CHECK(c.n == 0);
+	}
+}
+
 static struct tls_code tables(const struct sample *s)
 {
 	struct tls_code c = { 0 };
@@ -181,7 +218,8 @@ static void check_hostile(void)
 {
 	static const uint8_t lies[] = { 0x00, 0x7f, 0xff };
 	const struct sample samples[] = { { OPENSSL_3, RESULT_4, .tables = true },
-		                          { OPENSSL_11, RESULT_5, .sections = true } };
+		                          { OPENSSL_11, RESULT_5, .sections = true },
+		                          { .source = "ssl/ssl_lib.cc", .boring = BORING_CALLS } };
 	bool cut = true, changed = true;
 	uint8_t file[SAMPLE_SIZE];
 	struct tls_code c;
@@ -216,6 +254,7 @@ int main(void)
 {
 	check_openssl();
 	check_unproven();
+	check_boringssl();
 	check_nss();
 	check_hostile();
 	return DONE();

@@ -31,8 +31,23 @@ enum sample_function {
 	F_FUNCTIONS
 };
 
+/* BoringSSL in place of OpenSSL: ssl_read_impl is F_READ_INTERNAL, SSL_peek F_WRITE_INTERNAL. */
+enum sample_boring {
+	BORING_NONE,
+	BORING_INLINED,    /* SSL_read has SSL_peek's code in it */
+	BORING_CALLS,      /* SSL_read calls SSL_peek */
+	BORING_WITHOUT,    /* as the first, and SSL_peek itself was left out */
+	BORING_POINTED,    /* as the first, called by pointers alone (tables) */
+	BORING_BOTH_TAKE,  /* SSL_peek takes out of what is pending, too */
+	BORING_NONE_TAKES, /* nor does SSL_read */
+	BORING_ORDER,      /* SSL_peek comes behind SSL_write in the source */
+	BORING_THREE,      /* a third loop */
+	BORING_LIBRARY,    /* the errors are another library's */
+};
+
 struct sample {
 	const char *source;
+	enum sample_boring boring;
 	const char *names[5]; /* that the first five functions refer to; NULL none */
 	uint32_t numbers[5];  /* that they note instead, 0 none */
 	uint8_t result
@@ -81,6 +96,54 @@ static inline void emit_number(struct writer *w, uint8_t op, uint32_t v)
 	emit_bytes(w, &op, 1);
 	put32(w->file + w->at, v);
 	w->at += 4;
+}
+
+/* What ERR_put_error is given. */
+static inline void emit_note(const struct sample *s, struct writer *w, uint64_t source,
+                             uint32_t reason, uint32_t line)
+{
+	emit_bytes(w, "\x41", 1); /* mov r8d */
+	emit_number(w, 0xb8, line);
+	emit_to(w, "\x48\x8d\x0d", 3, source); /* lea rcx */
+	emit_number(w, 0xba, reason);          /* mov edx */
+	if (s->boring == BORING_LIBRARY && reason == 226)
+		emit_number(w, 0xbf, 20); /* mov edi */
+	emit_bytes(w, "\x90", 1);         /* in place of the call */
+}
+
+static inline void boring_function(const struct sample *s, uint8_t *file, unsigned f,
+                                   uint64_t source)
+{
+	/* mov rcx, [rax + 0x80], mov rdx, [rax + 0x88], and the other way */
+	static const char reads[] = "\x48\x8b\x88\x80\0\0\0\x48\x8b\x90\x88\0\0\0";
+	static const char writes[] = "\x48\x89\x88\x80\0\0\0\x48\x89\x90\x88\0\0\0";
+	struct writer w = { file, CODE + (uint64_t)f * FUNCTION_SIZE };
+	bool calls = s->boring == BORING_CALLS,
+	     peek = f == F_WRITE_INTERNAL && s->boring != BORING_WITHOUT;
+
+	if (f == F_READ_INTERNAL || f == F_WRITE || (f == F_RECV && s->boring == BORING_THREE)) {
+		uint32_t line = f == F_WRITE ? 1080 : f == F_RECV ? 1200 : 1000;
+
+		emit_note(s, &w, source, 226, line);
+		emit_note(s, &w, source, 215, line + 20);
+	}
+	if (f == F_WRITE)
+		emit_note(s, &w, source, 66, 1075);
+	if (f == F_NEW)
+		emit_note(s, &w, source, 185, 600);
+	if (peek || (f == F_READ && !calls)) {
+		emit_note(s, &w, source, 66, s->boring == BORING_ORDER ? 1077 : 1050);
+		emit_to(&w, "\xe8", 1, function_addr(F_READ_INTERNAL));
+		emit_bytes(&w, reads, sizeof(reads) - 1);
+	} else if (f == F_READ) {
+		emit_to(&w, "\xe8", 1, function_addr(F_WRITE_INTERNAL));
+	}
+	if ((f == F_READ && s->boring != BORING_NONE_TAKES) ||
+	    (peek && s->boring == BORING_BOTH_TAKE))
+		emit_bytes(&w, writes, sizeof(writes) - 1);
+	for (unsigned k = F_READ; f == F_CALLER && !s->uncalled && k <= F_NEW; k++)
+		emit_to(&w, "\xe8", 1, function_addr(k));
+	emit_bytes(&w, "\xc3", 1);
 }
 
 static inline void sample_function(const struct sample *s, uint8_t *file, unsigned f,
@@ -211,8 +274,10 @@ static inline void sample_make(const struct sample *s, uint8_t *file)
 			memcpy(file + at, text, strlen(text));
 		at += (text ? strlen(text) : 0) + 1;
 	}
-	for (unsigned f = 0; f < F_FUNCTIONS; f++)
+	for (unsigned f = 0; f < F_FUNCTIONS && !s->boring; f++)
 		sample_function(s, file, f, strings);
+	for (unsigned f = 0; f < F_FUNCTIONS && s->boring; f++)
+		boring_function(s, file, f, strings[5]);
 	sample_frames(file);
 	if (s->sections) {
 		sample_sections(file);

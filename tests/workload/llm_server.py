@@ -3,7 +3,7 @@
 """An HTTPS stand-in for LLM providers: real shapes on the wire, made-up words, any delay or fault on demand.
 
 APIs: OpenAI chat and responses, Anthropic messages, Gemini generateContent and streamGenerateContent (SSE and JSON
-array), Ollama /api/chat. On stdout: `ready PORT CA_FILE`, then a JSON line when a request is complete ("open") and
+array), Ollama /api/chat. On stdout: `ready PORT CA_FILE` (the path for a unix socket's), then a JSON line when a request is complete ("open") and
 when its reply is ("done"), times in CLOCK_MONOTONIC ns: what the wire did, as the other end saw it. No payload in it.
 
 How to answer is a plan, "name=value,...": from --plan, then the model name after '@', then the header x-llm-plan:
@@ -698,8 +698,14 @@ async def serve(args, directory):
     def log(line):
         os.write(1, (json.dumps(line) + "\n").encode())
     server = Server(Plan().merged(args.plan), log if not args.silent else lambda line: None)
-    listener = await asyncio.start_server(server.connection, "127.0.0.1", args.port, ssl=context, backlog=4096,
-                                          limit=1 << 20)
+    common = {"ssl": context, "backlog": 4096, "limit": 1 << 20}
+    if args.unix:
+        await asyncio.start_unix_server(server.connection, args.unix, **common)
+        os.chmod(args.unix, 0o777)  # the target may run as another user
+        where = args.unix
+    else:
+        listener = await asyncio.start_server(server.connection, "127.0.0.1", args.port, **common)
+        where = listener.sockets[0].getsockname()[1]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signo in (signal.SIGTERM, signal.SIGINT):
@@ -713,13 +719,14 @@ async def serve(args, directory):
             server.release()
     with contextlib.suppress(PermissionError):  # epoll refuses plain files and /dev/null: no commands then
         loop.add_reader(0, command)
-    print(f"ready {listener.sockets[0].getsockname()[1]} {ca}", flush=True)
+    print(f"ready {where} {ca}", flush=True)
     await stop.wait()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--unix", metavar="PATH", help="listen on a unix socket in place of the port")
     parser.add_argument("--plan", default="", help="plan for every request")
     parser.add_argument("--plain", action="store_true", help="HTTP without TLS; CA_FILE is then '-'")
     parser.add_argument("--silent", action="store_true", help="no lines about requests")

@@ -191,6 +191,14 @@ void generic_seed(void *state, const struct stamp *sent, uint64_t attach_ns)
 	g->sink->sent(g->sink, g->open);
 }
 
+void generic_over(void *state)
+{
+	struct generic *g = state;
+
+	if (g->open && g->open->first_byte_ns)
+		finish(g, g->open->last_byte_ns);
+}
+
 struct call *generic_take(void *state)
 {
 	struct generic *g = state;

@@ -17,4 +17,6 @@ void generic_seed(
 	uint64_t
 		attach_ns); /* The call that began before we came, if it is still open: the caller's from now on. NULL: there is none. */
 struct call *generic_take(void *state);
+/* Nobody goes on with the open call: if a reply came, it ended with its newest byte. */
+void generic_over(void *state);
 #endif

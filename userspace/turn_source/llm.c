@@ -241,6 +241,22 @@ static struct conv *conv_of_lane(struct llm_source *s)
 	return NULL;
 }
 
+/* The same for a request of which nothing was read: its connection's, whose calls follow each other, else the lane's newest that
+ * waits for nothing (in flight: an event loop's, which has several at once). */
+static struct conv *conv_unread(struct llm_source *s)
+{
+	const struct request *q = &s->request;
+	struct conv *v;
+
+	TAILQ_FOREACH(v, &s->convs, link)
+	if (v->conn && v->conn == q->c->conn)
+		return v;
+	TAILQ_FOREACH(v, &s->convs, link)
+	if (lane_same(v->lane, q->lane) && !v->in_flight)
+		return v;
+	return NULL;
+}
+
 /* The newest conversation of the lane that waits for nothing, if the lane's requests carry no history: a stateless
  * runner's. (In flight: an event loop whose tasks are not known; two at once are no one's sequence.) */
 static struct conv *conv_stateless(struct llm_source *s)
@@ -570,7 +586,9 @@ static void llm_source_request(void *state, const struct call *c, uint64_t lane_
 	if (v)
 		note_pool(s, v);
 	/* whose thread is known: not that of a call in flight when we came */
-	if (!v && (!q->known || !q->complete) && (q->known || !c->at_least))
+	if (!v && !q->known && !c->at_least)
+		v = conv_unread(s);
+	else if (!v && q->known && !q->complete)
 		v = conv_of_lane(s);
 	if (v && tries_again(q, v)) {
 		joins(s, v, RULING_RETRIES, r);

@@ -13,6 +13,7 @@ import time
 URL = sys.argv[1] if len(sys.argv) > 1 else ""
 PATH = "/v1/chat/completions"
 HEADERS = {"authorization": "Bearer none"}
+UNIX = os.environ.get("CLIENT_UNIX") or None  # a unix socket to connect to, whatever the URL's host
 # httpx gives up after 5 s of silence where it is not told otherwise: too soon for replies that a test holds back
 PATIENCE = {"timeout": None} if os.environ.get("CLIENT_PATIENT") else {}
 HTTPX = dict(PATIENCE, http2=True) if os.environ.get("CLIENT_HTTP2") else PATIENCE

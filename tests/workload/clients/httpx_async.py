@@ -4,11 +4,12 @@
 import asyncio
 
 import httpx
-from client import HEADERS, HTTPX, PATH, URL, run_tasks
+from client import HEADERS, HTTPX, PATH, UNIX, URL, run_tasks
 
 
 async def main():
-    async with httpx.AsyncClient(**HTTPX) as client:
+    transport = httpx.AsyncHTTPTransport(uds=UNIX) if UNIX else None
+    async with httpx.AsyncClient(transport=transport, **HTTPX) as client:
         async def ask(request):
             reply = await client.post(URL + PATH, json=request.body, headers=HEADERS)
             return reply.status_code, reply.json()

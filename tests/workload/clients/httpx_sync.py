@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """httpx.Client, shared by threads."""
 import httpx
-from client import HEADERS, HTTPX, PATH, URL, run_threads
+from client import HEADERS, HTTPX, PATH, UNIX, URL, run_threads
 
-client = httpx.Client(**HTTPX)
+client = httpx.Client(transport=httpx.HTTPTransport(uds=UNIX) if UNIX else None, **HTTPX)
 
 
 def ask(request):

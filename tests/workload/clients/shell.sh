@@ -5,6 +5,7 @@
 set -euo pipefail
 tool=$1 url=$2/v1/chat/completions
 ca=$SSL_CERT_FILE
+path=(${CLIENT_UNIX:+--unix-socket "$CLIENT_UNIX"}) # curl's
 
 now() {
 	echo "${EPOCHREALTIME/[.,]/}000"
@@ -16,7 +17,7 @@ one() {
 	body="{\"model\":\"stand-in\",\"messages\":[{\"role\":\"user\",\"content\":\"$words\"}]}"
 	start=$(now)
 	case $tool in
-	curl) reply=$(curl -sS --cacert "$ca" -H 'content-type: application/json' -d "$body" "$url") ;;
+	curl) reply=$(curl -sS "${path[@]}" --cacert "$ca" -H 'content-type: application/json' -d "$body" "$url") ;;
 	wget) reply=$(wget -q -O - --ca-certificate="$ca" --header='content-type: application/json' --post-data="$body" "$url") ;;
 	esac
 	end=$(now)
