@@ -103,18 +103,37 @@ static void broken(void)
 	                        "no_plaintext") == 0);
 	seen_free(&s);
 	s = play_cut(&proto_websocket, &late, joined, COUNT(joined), 0, SIZE_MAX);
-	CHECK(strcmp(shown(&s), "WEBSOCKET write ok") == 0);
+	CHECK(strcmp(shown(&s), "WEBSOCKET write ok attached_late") == 0);
 	seen_free(&s);
 }
 
 static void holes(void)
 {
-	static const struct step steps[] = { ASK, ANSWER, PING, PONG, ASK, ANSWER, ASK, ANSWER };
+	static const struct step turns[] = { ASK, ANSWER, PING, PONG, ASK, ANSWER, ASK, ANSWER };
+	static const struct step unasked[] = {
+		ANSWER, ASK, ASK, ANSWER, ANSWER, PONG, ASK, ANSWER
+	};
+	/* a message in frames, with control frames between; lengths of 16 and 64 bits */
+	static const struct step frames[] = {
+		S(OUT, "\x01\x81\1\2\3\4I"),
+		PING,
+		S(OUT, "\x80\x81\1\2\3\4g"),
+		S(IN, "\x02\x01x\x8a\x00\x80\x01y"),
+		ASK,
+		S(IN, "\x82\x7e\x00\x08"
+		      "abcdefgh\x82\x7f\0\0\0\0\0\0\0\2ij"),
+		ASK,
+		ANSWER,
+	};
 
 	TEST("with a hole anywhere nothing wrong is said, and nothing waits for what was lost");
-	CHECK(holes_are_honest(&proto_websocket, steps, COUNT(steps)));
+	CHECK(holes_are_honest(&proto_websocket, turns, COUNT(turns)));
+	CHECK(holes_are_honest(&proto_websocket, unasked, COUNT(unasked)));
+	CHECK(holes_are_honest_in(&proto_websocket, frames, COUNT(frames), true));
 	TEST("who joins at any byte tells of true calls only, each once");
-	CHECK(joins_are_honest(&proto_websocket, steps, COUNT(steps)));
+	CHECK(joins_are_honest(&proto_websocket, turns, COUNT(turns)));
+	CHECK(joins_are_honest(&proto_websocket, unasked, COUNT(unasked)));
+	CHECK(joins_are_honest(&proto_websocket, frames, COUNT(frames)));
 }
 
 int main(void)
