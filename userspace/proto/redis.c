@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "proto/redis_command.h"
+
 /* Aggregates in aggregates: the deepest reply of the server itself (COMMAND DOCS) has 7 levels. */
 #define DEPTH_MAX 32
 /* Largest string believed: the server's own limit can be raised, its default is 512 MB. */
@@ -26,238 +28,6 @@
 /* Exchanges in step that show a client to be one that waits for each reply, see pending.h. A
  * client that shares the connection between tasks would have shown itself in so many. */
 #define ROUNDS_NEEDED 4
-
-enum command_flag {
-	READ = 1 << 0,      /* changes nothing that is stored */
-	BEAT = 1 << 1,      /* housekeeping of the connection, health checks */
-	BLOCK = 1 << 2,     /* meant to wait */
-	WORDS = 1 << 3,     /* the operation is the first two words */
-	MAY_BLOCK = 1 << 4, /* waits if BLOCK is among its arguments, before STREAMS */
-	SUB = 1 << 5,       /* answered by a confirmation a channel; may come as pushes */
-	UNSUB = 1 << 6,
-	STREAM = 1 << 7, /* from its reply on the connection is no exchange of calls */
-	MULTI = 1 << 8,
-	EXEC = 1 << 9,
-	RESET = 1 << 10,
-	DISCARD = 1 << 11,
-	REPLY = 1 << 12, /* CLIENT REPLY: the next word decides who is answered */
-	LOGIN = 1 << 13, /* what clients send by themselves on a new connection */
-};
-
-/* What is not listed writes, or may do so. */
-static const struct {
-	const char *name;
-	uint32_t flags;
-} commands[] = {
-	{ "GET", READ },
-	{ "MGET", READ },
-	{ "PING", READ | BEAT },
-	{ "HGET", READ },
-	{ "HMGET", READ },
-	{ "HGETALL", READ },
-	{ "HKEYS", READ },
-	{ "HVALS", READ },
-	{ "HLEN", READ },
-	{ "HEXISTS", READ },
-	{ "HSTRLEN", READ },
-	{ "HSCAN", READ },
-	{ "HRANDFIELD", READ },
-	{ "HTTL", READ },
-	{ "HPTTL", READ },
-	{ "HEXPIRETIME", READ },
-	{ "HPEXPIRETIME", READ },
-	{ "LRANGE", READ },
-	{ "LLEN", READ },
-	{ "LINDEX", READ },
-	{ "LPOS", READ },
-	{ "SMEMBERS", READ },
-	{ "SISMEMBER", READ },
-	{ "SMISMEMBER", READ },
-	{ "SCARD", READ },
-	{ "SRANDMEMBER", READ },
-	{ "SSCAN", READ },
-	{ "SINTER", READ },
-	{ "SINTERCARD", READ },
-	{ "SUNION", READ },
-	{ "SDIFF", READ },
-	{ "ZRANGE", READ },
-	{ "ZREVRANGE", READ },
-	{ "ZRANGEBYSCORE", READ },
-	{ "ZREVRANGEBYSCORE", READ },
-	{ "ZRANGEBYLEX", READ },
-	{ "ZREVRANGEBYLEX", READ },
-	{ "ZSCORE", READ },
-	{ "ZMSCORE", READ },
-	{ "ZCARD", READ },
-	{ "ZCOUNT", READ },
-	{ "ZLEXCOUNT", READ },
-	{ "ZRANK", READ },
-	{ "ZREVRANK", READ },
-	{ "ZRANDMEMBER", READ },
-	{ "ZSCAN", READ },
-	{ "ZINTER", READ },
-	{ "ZINTERCARD", READ },
-	{ "ZUNION", READ },
-	{ "ZDIFF", READ },
-	{ "EXISTS", READ },
-	{ "TTL", READ },
-	{ "PTTL", READ },
-	{ "EXPIRETIME", READ },
-	{ "PEXPIRETIME", READ },
-	{ "TYPE", READ },
-	{ "KEYS", READ },
-	{ "SCAN", READ },
-	{ "RANDOMKEY", READ },
-	{ "DBSIZE", READ },
-	{ "DUMP", READ },
-	{ "TOUCH", READ },
-	{ "STRLEN", READ },
-	{ "GETRANGE", READ },
-	{ "SUBSTR", READ },
-	{ "GETBIT", READ },
-	{ "BITCOUNT", READ },
-	{ "BITPOS", READ },
-	{ "BITFIELD_RO", READ },
-	{ "LCS", READ },
-	{ "PFCOUNT", READ },
-	{ "SORT_RO", READ },
-	{ "GEOPOS", READ },
-	{ "GEODIST", READ },
-	{ "GEOHASH", READ },
-	{ "GEOSEARCH", READ },
-	{ "GEORADIUS_RO", READ },
-	{ "GEORADIUSBYMEMBER_RO", READ },
-	{ "EVAL_RO", READ },
-	{ "EVALSHA_RO", READ },
-	{ "FCALL_RO", READ },
-	{ "XRANGE", READ },
-	{ "XREVRANGE", READ },
-	{ "XLEN", READ },
-	{ "XPENDING", READ },
-	{ "XINFO", READ | WORDS },
-	{ "XREAD", READ | MAY_BLOCK },
-	{ "XREADGROUP", MAY_BLOCK },
-	{ "XGROUP", WORDS },
-	{ "VSIM", READ },
-	{ "VCARD", READ },
-	{ "VDIM", READ },
-	{ "VEMB", READ },
-	{ "VGETATTR", READ },
-	{ "VINFO", READ },
-	{ "VLINKS", READ },
-	{ "VRANDMEMBER", READ },
-	{ "VISMEMBER", READ },
-	{ "JSON.GET", READ },
-	{ "JSON.MGET", READ },
-	{ "JSON.TYPE", READ },
-	{ "JSON.STRLEN", READ },
-	{ "JSON.ARRLEN", READ },
-	{ "JSON.ARRINDEX", READ },
-	{ "JSON.OBJKEYS", READ },
-	{ "JSON.OBJLEN", READ },
-	{ "JSON.RESP", READ },
-	{ "FT.SEARCH", READ },
-	{ "FT.AGGREGATE", READ },
-	{ "FT.HYBRID", READ },
-	{ "FT.INFO", READ },
-	{ "FT._LIST", READ },
-	{ "FT.EXPLAIN", READ },
-	{ "FT.EXPLAINCLI", READ },
-	{ "FT.PROFILE", READ },
-	{ "FT.TAGVALS", READ },
-	{ "FT.SUGGET", READ },
-	{ "FT.SUGLEN", READ },
-	{ "FT.SPELLCHECK", READ },
-	{ "FT.SYNDUMP", READ },
-	{ "FT.DICTDUMP", READ },
-	{ "GRAPH.RO_QUERY", READ },
-	{ "GRAPH.EXPLAIN", READ },
-	{ "GRAPH.LIST", READ },
-	{ "TS.GET", READ },
-	{ "TS.MGET", READ },
-	{ "TS.RANGE", READ },
-	{ "TS.REVRANGE", READ },
-	{ "TS.MRANGE", READ },
-	{ "TS.MREVRANGE", READ },
-	{ "TS.INFO", READ },
-	{ "TS.QUERYINDEX", READ },
-	{ "BF.EXISTS", READ },
-	{ "BF.MEXISTS", READ },
-	{ "BF.INFO", READ },
-	{ "CF.EXISTS", READ },
-	{ "BLPOP", BLOCK },
-	{ "BRPOP", BLOCK },
-	{ "BRPOPLPUSH", BLOCK },
-	{ "BLMOVE", BLOCK },
-	{ "BLMPOP", BLOCK },
-	{ "BZPOPMIN", BLOCK },
-	{ "BZPOPMAX", BLOCK },
-	{ "BZMPOP", BLOCK },
-	{ "WAIT", READ | BLOCK },
-	{ "WAITAOF", READ | BLOCK },
-	{ "MULTI", READ | MULTI },
-	{ "EXEC", EXEC },
-	{ "DISCARD", READ | DISCARD },
-	{ "WATCH", READ },
-	{ "UNWATCH", READ },
-	{ "PUBLISH", READ },
-	{ "SPUBLISH", READ },
-	{ "SUBSCRIBE", READ | SUB },
-	{ "PSUBSCRIBE", READ | SUB },
-	{ "SSUBSCRIBE", READ | SUB },
-	{ "UNSUBSCRIBE", READ | UNSUB },
-	{ "PUNSUBSCRIBE", READ | UNSUB },
-	{ "SUNSUBSCRIBE", READ | UNSUB },
-	{ "PUBSUB", READ | WORDS },
-	{ "MONITOR", READ | STREAM },
-	{ "SYNC", READ | STREAM },
-	{ "PSYNC", READ | STREAM },
-	{ "REPLCONF", READ | BEAT },
-	{ "HELLO", READ | BEAT | LOGIN },
-	{ "AUTH", READ | BEAT | LOGIN },
-	{ "SELECT", READ | BEAT | LOGIN },
-	{ "ECHO", READ | BEAT },
-	{ "INFO", READ | BEAT },
-	{ "QUIT", READ | BEAT },
-	{ "RESET", READ | BEAT | RESET },
-	{ "READONLY", READ | BEAT | LOGIN },
-	{ "READWRITE", READ | BEAT },
-	{ "ASKING", READ | BEAT },
-	{ "CLIENT", READ | BEAT | LOGIN | WORDS },
-	{ "CLIENT REPLY", READ | BEAT | LOGIN | REPLY },
-	{ "TIME", READ },
-	{ "LASTSAVE", READ },
-	{ "ROLE", READ },
-	{ "LOLWUT", READ },
-	{ "COMMAND", READ | WORDS },
-	{ "OBJECT", READ | WORDS },
-	{ "MEMORY", READ | WORDS },
-	{ "LATENCY", READ | WORDS },
-	{ "SLOWLOG", READ | WORDS },
-	{ "CLUSTER", WORDS },
-	{ "CLUSTER INFO", READ },
-	{ "CLUSTER NODES", READ },
-	{ "CLUSTER SLOTS", READ },
-	{ "CLUSTER SHARDS", READ },
-	{ "CLUSTER KEYSLOT", READ },
-	{ "CLUSTER MYID", READ },
-	{ "SENTINEL", READ | WORDS },
-	{ "MODULE", WORDS },
-	{ "MODULE LIST", READ },
-	{ "ACL", WORDS },
-	{ "ACL WHOAMI", READ },
-	{ "ACL LIST", READ },
-	{ "ACL CAT", READ },
-	{ "ACL GETUSER", READ },
-	{ "CONFIG", WORDS },
-	{ "CONFIG GET", READ },
-	{ "SCRIPT", READ | WORDS },
-	{ "FUNCTION", WORDS },
-	{ "FUNCTION LIST", READ },
-	{ "FUNCTION STATS", READ },
-	{ "FUNCTION DUMP", READ },
-	{ "DEBUG", WORDS },
-};
 
 /* A line being collected: its head, and how long it is. */
 struct line {
@@ -362,29 +132,6 @@ static bool header_number(const struct line *l, long long min, long long max, lo
  * Requests
  */
 
-static bool command_find(struct bytes op, uint32_t *ret)
-{
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (bytes_equal(op, commands[i].name)) {
-			*ret = commands[i].flags;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A second word that is not in the table is like its container. */
-static uint32_t command_flags(const char *op)
-{
-	uint32_t flags = 0;
-
-	if (!command_find(bytes_of(op), &flags) && strchr(op, ' ')) {
-		command_find((struct bytes){ op, strcspn(op, " ") }, &flags);
-		flags &= ~(uint32_t)WORDS;
-	}
-	return flags;
-}
-
 /* Appends w in upper case to op if it looks like a command's name: anything else may be a
  * secret. */
 static bool op_append(char op[CALL_OP_MAX], const char *w, size_t n)
@@ -428,18 +175,18 @@ static void command_named(struct redis *r)
 	struct pending_call *e = pending_get(&r->calls, r->current);
 	struct call *c = e ? e->c : NULL;
 
-	r->flags = command_flags(r->op);
+	r->flags = redis_command_flags(r->op);
 	if (e)
 		e->tag = r->flags;
 	if (!c)
 		return;
 	strcpy(c->op, r->op);
-	c->class = r->flags & BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
-	c->setup = r->flags & LOGIN;
-	c->blocks = r->flags & BLOCK;
+	c->class = r->flags & REDIS_BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
+	c->setup = r->flags & REDIS_LOGIN;
+	c->blocks = r->flags & REDIS_BLOCK;
 	c->op_known = r->op[0] != '\0';
-	c->write = c->op_known && !(r->flags & READ);
-	if (r->flags & EXEC) {
+	c->write = c->op_known && !(r->flags & REDIS_READ);
+	if (r->flags & REDIS_EXEC) {
 		/* a transaction that only read has written nothing */
 		c->write = r->multi_wrote || r->multi_unknown || !r->multi;
 		c->op_known = r->multi && (r->multi_wrote || !r->multi_unknown);
@@ -481,18 +228,18 @@ static void command_word(struct redis *r)
 		return;
 	}
 	e = pending_get(&r->calls, r->current);
-	if (r->arg == 1 && r->flags & WORDS) {
+	if (r->arg == 1 && r->flags & REDIS_WORDS) {
 		if (r->nword == r->arg_len && op_append(r->op, r->word, r->nword))
 			command_named(r);
-	} else if (r->arg == 2 && r->flags & REPLY) {
+	} else if (r->arg == 2 && r->flags & REDIS_REPLY) {
 		bool on = word_is(r, "ON");
 
 		r->replies_off = word_is(r, "OFF") || (r->replies_off && !on);
 		r->skip_reply = word_is(r, "SKIP");
 		r->unanswered = !on;
-	} else if (r->flags & MAY_BLOCK && word_is(r, "STREAMS")) {
-		r->flags &= ~(uint32_t)MAY_BLOCK;
-	} else if (r->flags & MAY_BLOCK && word_is(r, "BLOCK") && e && e->c) {
+	} else if (r->flags & REDIS_MAY_BLOCK && word_is(r, "STREAMS")) {
+		r->flags &= ~(uint32_t)REDIS_MAY_BLOCK;
+	} else if (r->flags & REDIS_MAY_BLOCK && word_is(r, "BLOCK") && e && e->c) {
 		e->c->blocks = true;
 	}
 }
@@ -512,19 +259,19 @@ static void command_unanswered(struct redis *r, const struct stamp *at)
 static void command_sent(struct redis *r, const struct stamp *at)
 {
 	struct pending_call *e = pending_get(&r->calls, r->current);
-	bool skip = r->skip_reply && !(r->flags & REPLY);
+	bool skip = r->skip_reply && !(r->flags & REDIS_REPLY);
 
 	r->out = OUT_START;
-	if (e && r->flags & (SUB | UNSUB))
+	if (e && r->flags & (REDIS_SUB | REDIS_UNSUB))
 		e->n = r->arg > 1 && r->arg <= COUNT_MAX ? (uint32_t)r->arg - 1 : 1;
-	if (r->flags & SUB)
+	if (r->flags & REDIS_SUB)
 		r->subscribed = true;
 	if (!r->op[0])
 		r->multi_unknown = true;
-	else if (!(r->flags & (READ | EXEC)))
+	else if (!(r->flags & (REDIS_READ | REDIS_EXEC)))
 		r->multi_wrote = true;
-	if (r->flags & (MULTI | EXEC | DISCARD | RESET)) {
-		r->multi = r->flags & MULTI;
+	if (r->flags & (REDIS_MULTI | REDIS_EXEC | REDIS_DISCARD | REDIS_RESET)) {
+		r->multi = r->flags & REDIS_MULTI;
 		r->multi_wrote = r->multi_unknown = false;
 	}
 	pending_sent(&r->calls, e, at);
@@ -751,7 +498,7 @@ static void confirmed(struct redis *r, const struct stamp *at)
 
 	if (r->last_number == 0)
 		r->subscribed = false;
-	if (!e || !e->sent || !(e->tag & (SUB | UNSUB)))
+	if (!e || !e->sent || !(e->tag & (REDIS_SUB | REDIS_UNSUB)))
 		return;
 	reply_told(r, at);
 	if (e->n > 1)
@@ -789,16 +536,16 @@ static void answered(struct redis *r, const struct stamp *at)
 			kind[0] = '\0';
 		else
 			status = CALL_ERROR;
-	} else if (tag & EXEC && r->nested_error[0]) {
+	} else if (tag & REDIS_EXEC && r->nested_error[0]) {
 		status = CALL_ERROR;
 		error_code(r->nested_error, strlen(r->nested_error), kind);
 	} else if (e && e->c && !e->c->op[0] && r->nested_error[0]) {
 		status = CALL_UNKNOWN; /* the name was not seen: it may be EXEC */
 	}
-	if (status == CALL_OK && tag & RESET)
+	if (status == CALL_OK && tag & REDIS_RESET)
 		r->subscribed = r->resp3 = false;
 	if (pending_done(&r->calls, status, kind, at)) {
-		if (status == CALL_OK && tag & STREAM)
+		if (status == CALL_OK && tag & REDIS_STREAM)
 			stream_begins(r, at);
 		return;
 	}
@@ -1097,7 +844,8 @@ static void gap_out(struct redis *r, uint64_t n, enum partial why, const struct 
 	}
 	/* words that tell what the command is matter, the rest is none of our business */
 	if (r->nword < r->arg_len && r->nword < WORD_MAX &&
-	    (r->arg == 0 || (r->arg == 1 && r->flags & WORDS) || r->flags & (MAY_BLOCK | REPLY))) {
+	    (r->arg == 0 || (r->arg == 1 && r->flags & REDIS_WORDS) ||
+	     r->flags & (REDIS_MAY_BLOCK | REDIS_REPLY))) {
 		r->cut = why;
 		call_cut(r);
 	}
