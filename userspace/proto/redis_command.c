@@ -2,8 +2,6 @@
 /* The table of Redis commands (https://redis.io/docs/latest/commands/). A command is one line here. */
 #include "proto/redis_command.h"
 
-#include <strings.h>
-
 /* What is not listed writes, or may do so. */
 static const struct {
 	const char *name;
