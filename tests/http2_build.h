@@ -113,4 +113,15 @@ static inline void say_hello(struct talk *t)
 	say_frame(t, DIR_IN, FRAME_SETTINGS, FLAG_ACK, 0, "", 0);
 	say_frame(t, DIR_OUT, FRAME_SETTINGS, FLAG_ACK, 0, "", 0);
 }
+
+/* Holes: n bytes, or as many as the piece has, then all of the next `more` pieces; of known size or not. */
+struct hole_kind {
+	size_t n, more;
+	bool known;
+};
+#define HOLE_KINDS                                                                            \
+	{                                                                                     \
+		{ 1, 0, false }, { 1, 0, true }, { 7, 0, true }, { SIZE_MAX, 0, false },      \
+			{ SIZE_MAX, 0, true }, { SIZE_MAX, 1, false }, { SIZE_MAX, 2, true }, \
+	}
 #endif

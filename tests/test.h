@@ -40,4 +40,27 @@ static inline void guarded_free(char *p, size_t n)
 
 	munmap(p + n - room, room + page);
 }
+
+/* The same for pieces by the million: valid until the next one, and overwritten then. */
+static inline char *guarded_piece(const void *p, size_t n)
+{
+	static char *area;
+	static size_t room, before;
+
+	if (n > room || !area) {
+		char *empty = calloc(1, n > 4096 ? n : 4096);
+
+		if (area)
+			guarded_free(area, room);
+		room = n > 4096 ? n : 4096;
+		area = guarded(empty, room);
+		free(empty);
+	}
+	before = before < room ? before : room;
+	memset(area + room - before, 0xa5, before);
+	if (n)
+		memcpy(area + room - n, p, n);
+	before = n;
+	return area + room - n;
+}
 #endif

@@ -147,7 +147,7 @@ static const struct step manifest[] = {
 	      "description\x82no\x00\x00"),
 };
 
-/* Records fetched in pieces, messages in chunks, signs of life, a failure with what is ignored behind it, a PULL that
+/* Records fetched in pieces, messages in chunks, signs of life, failures with what is ignored behind them, a PULL that
  * waits for the answer to its RUN, ROUTE, a transaction, another user, TELEMETRY. */
 static const struct step pieces[] = {
 	S(OUT, "``\xb0\x17\x00\x00\x04\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
@@ -181,6 +181,14 @@ static const struct step pieces[] = {
 	S(IN, "\x00:\xb1\x7f\xa2\x84"
 	      "code\xd0%Neo.ClientError.Statement.SyntaxError\x87message\x82no\x00\x00\x00\x02\xb0~"
 	      "\x00\x00\x00\x02\xb0~\x00\x00\x00\x02\xb0~\x00\x00"),
+	S(OUT, "\x00\x02\xb0\x0f\x00\x00"),
+	S(IN, "\x00\x03\xb1p\xa0\x00\x00"),
+	S(OUT,
+	  "\x00\x1a\xb3\x10\xd0\x14MATCH (n) RETURN "
+	  "1/0\xa0\xa0\x00\x00\x00\x0e\xb1?\xa1\x81n\xcb\x00\x00\x00\x00\x00\x00\x03\xe8\x00\x00"),
+	S(IN, "\x00\x0d\xb1p\xa1\x86"
+	      "fields\x91\x81n\x00\x00\x00>\xb1\x7f\xa2\x84"
+	      "code\xd0)Neo.ClientError.Statement.ArithmeticError\x87message\x82no\x00\x00"),
 	S(OUT, "\x00\x02\xb0\x0f\x00\x00"),
 	S(IN, "\x00\x03\xb1p\xa0\x00\x00"),
 	S(OUT, "\x00\x0f\xb3\x10\x8a"
@@ -227,9 +235,10 @@ static void whole(void)
 	TEST("chunks, signs of life, pieces, what is ignored: each request is one call");
 	GIVES(pieces, "CONNECT read ok; HELLO read ok; MATCH read ok; PULL read ok; DISCARD read "
 	              "ok; MERGE write ok; RUN ? error ClientError.Statement.SyntaxError; CREATE "
-	              "write unknown; RESET read beat ok; CREATE write ok; PULL read ok; ROUTE "
-	              "read beat ok; BEGIN read ok; MATCH read ok; COMMIT read ok; LOGOFF read "
-	              "beat ok; LOGON read ok; TELEMETRY read beat ok");
+	              "write unknown; RESET read beat ok; MATCH read error "
+	              "ClientError.Statement.ArithmeticError; RESET read beat ok; CREATE write ok; "
+	              "PULL read ok; ROUTE read beat ok; BEGIN read ok; MATCH read ok; COMMIT read "
+	              "ok; LOGOFF read beat ok; LOGON read ok; TELEMETRY read beat ok");
 }
 
 static void endless(void)

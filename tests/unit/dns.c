@@ -103,16 +103,51 @@ static void broken(void)
 	copy[13] = '\n';
 	CHECK(!feed(d, (struct bytes){ copy, sizeof(answer) - 1 }) && is(d, one, NULL));
 
-	TEST("any byte may be wrong");
-	for (size_t i = 0; i < sizeof(answer) - 1; i++) {
-		for (int bit = 0; bit < 8; bit++) {
-			memcpy(copy, answer, sizeof(answer));
-			copy[i] = (char)(copy[i] ^ 1 << bit);
-			feed(d, (struct bytes){ copy, sizeof(answer) - 1 });
+	dns_free(d);
+}
+
+/* Whether a name for addr is one a host may have. */
+static bool is_host(const struct dns *d, const uint8_t *addr)
+{
+	const char *name = dns_name(d, addr);
+
+	return !name || (name[0] && strlen(name) < 254 &&
+	                 strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == strlen(name));
+}
+
+static void damaged(void)
+{
+	char copy[sizeof(answer)];
+	bool hosts = true, others = true;
+
+	TEST("with any bit wrong an address has a host's name or none, and others have none");
+	for (size_t i = 0; i < 8 * (sizeof(answer) - 1); i++) {
+		struct dns *d = dns_new();
+
+		memcpy(copy, answer, sizeof(answer));
+		copy[i / 8] = (char)(copy[i / 8] ^ 1 << i % 8);
+		feed(d, (struct bytes){ copy, sizeof(answer) - 1 });
+		hosts &= is_host(d, one) && is_host(d, two) && is_host(d, three);
+		others &= is(d, v6, NULL);
+		dns_free(d);
+	}
+	CHECK(hosts);
+	CHECK(others);
+	TEST("with bytes missing anywhere, too");
+	for (size_t at = 0; at < sizeof(answer) - 1; at++) {
+		for (size_t n = 1; n < 9 && at + n < sizeof(answer) - 1; n++) {
+			struct dns *d = dns_new();
+
+			memcpy(copy, answer, at);
+			memcpy(copy + at, answer + at + n, sizeof(answer) - 1 - at - n);
+			feed(d, (struct bytes){ copy, sizeof(answer) - 1 - n });
+			hosts &= is_host(d, one) && is_host(d, two);
+			others &= is(d, v6, NULL);
+			dns_free(d);
 		}
 	}
-	CHECK(true);
-	dns_free(d);
+	CHECK(hosts);
+	CHECK(others);
 }
 
 static void many(void)
@@ -144,6 +179,7 @@ int main(void)
 {
 	names();
 	broken();
+	damaged();
 	many();
 	return DONE();
 }

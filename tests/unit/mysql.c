@@ -95,6 +95,26 @@ static void blind(void)
 	seen_free(&s);
 }
 
+/* Behind a request for encryption that was not seen: two records in one write, the first of which could be the head of
+ * a command. */
+static void encrypted(void)
+{
+	static const char records[1100] = "\x17\3\3\0\x16records";
+	struct proto_hint hint = { .port = 3306, .client = true };
+	struct seen s = seen_new();
+	void *m = proto_mysql.new(&s.sink, &hint);
+	struct stamp at = stamp_of(0);
+
+	TEST("records of TLS are no commands to who joins");
+	feed_guarded(&proto_mysql, m, OUT, records, sizeof(records), &at);
+	CHECK(s.opened == 0);
+	CHECK(proto_mysql.detect((struct bytes){ records, sizeof(records) }, bytes_of(""), &hint) !=
+	      PROTO_YES);
+	proto_mysql.done(m, DONE_CLOSED, &at);
+	proto_mysql.free(m);
+	seen_free(&s);
+}
+
 /* Of a packet as long as can be the next one is the rest; nothing of either but their heads need be seen. */
 static void longest(void)
 {
@@ -131,6 +151,7 @@ int main(void)
 	holes();
 	joined();
 	blind();
+	encrypted();
 	longest();
 	return DONE();
 }

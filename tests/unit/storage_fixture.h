@@ -105,27 +105,10 @@ static inline const char *shown(const struct seen *s)
 	return text;
 }
 
-/* Feeds from memory that ends where none can be read, and that is overwritten behind the parser's back. One area for
- * all: the tests feed millions of pieces. */
 static inline void feed_guarded(const struct proto *p, void *state, int dir, const char *b,
                                 size_t n, const struct stamp *at)
 {
-	static char *area;
-	static size_t room;
-	char *g;
-
-	if (n > room) {
-		if (area)
-			guarded_free(area, room);
-		room = n > 4096 ? n : 4096;
-		g = calloc(1, room);
-		area = guarded(g, room);
-		free(g);
-	}
-	g = area + room - n;
-	memcpy(g, b, n);
-	p->feed(state, dir, (struct bytes){ g, n }, at);
-	memset(g, 0xa5, n);
+	p->feed(state, dir, (struct bytes){ guarded_piece(b, n), n }, at);
 }
 
 /* Plays it with every piece cut at most `piece` bytes long, the first of each step `first` (0:

@@ -9,6 +9,23 @@
 #define PING S(IN, "\x89\x00")
 #define PONG S(OUT, "\x8a\x80\1\2\3\4")
 
+/* Captured from Node's ws: compressed, a message in two frames, two answers to one, a ping, the closing. */
+static const struct step node_deflate[] = {
+	S(OUT, "\xc1\x9c\xd1Q\xb2K{\x07\x98\xe2\xfd\x19\xe7\xf9\x83{\xf8"
+	       "f\xff\x99}`\x9f\x84\xf9"
+	       "e\x9b\x1c\x9e\x02\x84\xfb\xb7K"),
+	S(IN, "\xc1!JM\xce\xc8W\xa8V*\xa9,HU\xb2R*J-.\xc8\xcf+N\xd5K.JM,IU\xaa\x05\x00"),
+	S(OUT, "A\x8a\xfb\xa9\xe8\x88\xb1\x82\xa2\xc4\xfc\xa9\xe8\x88\x04V\x80\x86\xd4//\x1a\x1e"
+	       "b\xe2"
+	       "1\xd5/"),
+	S(IN, "\xc1\x0dJ\x05I\xa7\x15%\xa6\xe7\xa6\xe6\x95\x00\x00"),
+	S(OUT, "\xc2\x87\x18K\x1d\x0fjQ\x18\x8c\x12K\x1d"),
+	S(IN, "\xc1\x03J\x04\x00\xc2\x07r\x1c\x05"
+	      "D\x03\x00\x00\x89\x00"),
+	S(OUT, "\x88\x82\x8d\x0c\xbb\xf9\x8e\xe4"),
+	S(IN, "\x88\x02\x03\xe8"),
+};
+
 static void messages(void)
 {
 	static const struct step one[] = { ASK, ANSWER };
@@ -37,6 +54,8 @@ static void messages(void)
 	TEST("messages come in frames, with control frames in between");
 	CHECK(gives(&proto_websocket, &from_start, pieces, COUNT(pieces), "WEBSOCKET write ok"));
 	CHECK(gives(&proto_websocket, &from_start, early, COUNT(early), "WEBSOCKET write ok"));
+	CHECK(gives(&proto_websocket, &from_start, node_deflate, COUNT(node_deflate),
+	            "WEBSOCKET write ok; WEBSOCKET write ok; WEBSOCKET write ok"));
 	TEST("pings, pongs and closing frames make no calls");
 	CHECK(gives(&proto_websocket, &from_start, control, COUNT(control), ""));
 }
@@ -103,18 +122,39 @@ static void broken(void)
 	                        "no_plaintext") == 0);
 	seen_free(&s);
 	s = play_cut(&proto_websocket, &late, joined, COUNT(joined), 0, SIZE_MAX);
-	CHECK(strcmp(shown(&s), "WEBSOCKET write ok") == 0);
+	CHECK(strcmp(shown(&s), "WEBSOCKET write ok attached_late") == 0);
 	seen_free(&s);
 }
 
 static void holes(void)
 {
-	static const struct step steps[] = { ASK, ANSWER, PING, PONG, ASK, ANSWER, ASK, ANSWER };
+	static const struct step turns[] = { ASK, ANSWER, PING, PONG, ASK, ANSWER, ASK, ANSWER };
+	static const struct step unasked[] = {
+		ANSWER, ASK, ASK, ANSWER, ANSWER, PONG, ASK, ANSWER
+	};
+	/* a message in frames, with control frames between; lengths of 16 and 64 bits */
+	static const struct step frames[] = {
+		S(OUT, "\x01\x81\1\2\3\4I"),
+		PING,
+		S(OUT, "\x80\x81\1\2\3\4g"),
+		S(IN, "\x02\x01x\x8a\x00\x80\x01y"),
+		ASK,
+		S(IN, "\x82\x7e\x00\x08"
+		      "abcdefgh\x82\x7f\0\0\0\0\0\0\0\2ij"),
+		ASK,
+		ANSWER,
+	};
 
 	TEST("with a hole anywhere nothing wrong is said, and nothing waits for what was lost");
-	CHECK(holes_are_honest(&proto_websocket, steps, COUNT(steps)));
+	CHECK(holes_are_honest(&proto_websocket, turns, COUNT(turns)));
+	CHECK(holes_are_honest(&proto_websocket, unasked, COUNT(unasked)));
+	CHECK(holes_are_honest_in(&proto_websocket, frames, COUNT(frames), true));
+	CHECK(holes_are_honest_in(&proto_websocket, node_deflate, COUNT(node_deflate), true));
 	TEST("who joins at any byte tells of true calls only, each once");
-	CHECK(joins_are_honest(&proto_websocket, steps, COUNT(steps)));
+	CHECK(joins_are_honest(&proto_websocket, turns, COUNT(turns)));
+	CHECK(joins_are_honest(&proto_websocket, unasked, COUNT(unasked)));
+	CHECK(joins_are_honest(&proto_websocket, frames, COUNT(frames)));
+	CHECK(joins_are_honest(&proto_websocket, node_deflate, COUNT(node_deflate)));
 }
 
 int main(void)

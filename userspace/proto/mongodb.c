@@ -6,13 +6,13 @@
  */
 #include "pending.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/bson.h"
 #include "proto/collect.h"
 #include "proto/decode.h"
+#include "proto/mongodb_told.h"
 
 /* maxMessageSizeBytes of servers, and something for what is around it. */
 #define MESSAGE_MAX 48100000u
@@ -34,80 +34,6 @@ enum opcode {
 };
 
 enum flag { MORE_TO_COME = 1 << 1, CHECKSUM = 1 << 0, EXHAUST_ALLOWED = 1 << 16 };
-
-enum command_flag { READ = 1, BEAT = 2, LOGIN = 4, UNSURE = 8, STAGES = 16 };
-
-/* What is not listed is not known to write or not. */
-static const struct {
-	const char *name;
-	unsigned flags;
-} commands[] = {
-	{ "find", READ },
-	{ "aggregate", READ | STAGES }, /* writes if one of them does */
-	{ "getMore", READ },
-	{ "count", READ },
-	{ "distinct", READ },
-	{ "explain", READ },
-	{ "insert", 0 },
-	{ "update", 0 },
-	{ "delete", 0 },
-	{ "findAndModify", 0 },
-	{ "findandmodify", 0 },
-	{ "bulkWrite", 0 },
-	{ "mapReduce", 0 },
-	{ "create", 0 },
-	{ "createIndexes", 0 },
-	{ "createSearchIndexes", 0 },
-	{ "drop", 0 },
-	{ "dropDatabase", 0 },
-	{ "dropIndexes", 0 },
-	{ "renameCollection", 0 },
-	{ "collMod", 0 },
-	/* on whatever connection: whether its transaction wrote, nobody knows here */
-	{ "commitTransaction", UNSURE },
-	{ "abortTransaction", READ },
-	{ "killCursors", READ },
-	{ "listCollections", READ },
-	{ "listDatabases", READ },
-	{ "listIndexes", READ },
-	{ "listSearchIndexes", READ },
-	{ "collStats", READ },
-	{ "dbStats", READ },
-	{ "dataSize", READ },
-	{ "validate", READ },
-	{ "hello", READ | BEAT | LOGIN },
-	{ "isMaster", READ | BEAT | LOGIN },
-	{ "ismaster", READ | BEAT | LOGIN },
-	{ "saslStart", READ | LOGIN },
-	{ "saslContinue", READ | LOGIN },
-	{ "authenticate", READ | LOGIN },
-	{ "logout", READ | LOGIN },
-	{ "ping", READ | BEAT },
-	{ "endSessions", READ | BEAT },
-	{ "refreshSessions", READ | BEAT },
-	{ "startSession", READ | BEAT },
-	{ "buildInfo", READ | BEAT },
-	{ "buildinfo", READ | BEAT },
-	{ "connectionStatus", READ | BEAT },
-	{ "serverStatus", READ | BEAT },
-	{ "getParameter", READ | BEAT },
-	{ "replSetGetStatus", READ | BEAT },
-	{ "whatsmyuri", READ | BEAT },
-};
-
-/* What one document told. */
-struct told {
-	bool any;      /* its first element was seen */
-	bool awaits;   /* maxAwaitTimeMS, or getMore with maxTimeMS */
-	bool tailable; /* makes a cursor that waits */
-	bool writes;   /* $out or $merge */
-	bool has_ok, ok, write_failed;
-	bool in_errors, in_concern, in_cursor, in_pipeline; /* where we are */
-	int64_t cursor;                                     /* getMore: of which */
-	int64_t made;                                       /* the reply's */
-	int64_t code;
-	char name[BSON_KEPT], code_name[BSON_KEPT];
-};
 
 struct open_call {
 	struct call *c;
@@ -138,7 +64,7 @@ struct side {
 	bool finds;         /* OP_QUERY of a collection, not of a command */
 	char collection[5]; /* the last letters of its name */
 	struct bson bson;
-	struct told told;
+	struct mongodb_told told;
 	struct decoder *decoder;
 };
 
@@ -152,82 +78,6 @@ struct mongodb {
 	int64_t cursors[CURSORS_MAX];
 	unsigned next;
 };
-
-/*
- * Documents
- */
-
-static const char *listed(const char *name, unsigned *flags)
-{
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (strcmp(commands[i].name, name) == 0) {
-			*flags = commands[i].flags;
-			return commands[i].name;
-		}
-	}
-	return NULL;
-}
-/* Names only: no text of a target's. */
-static void copy(char to[BSON_KEPT], const char *text)
-{
-	for (const char *p = text; *p; p++)
-		if (!isalnum((unsigned char)*p) && *p != '_')
-			return;
-	snprintf(to, BSON_KEPT, "%s", text);
-}
-
-static bool named(const struct bson *b, const char *name)
-{
-	return strcmp(b->name, name) == 0;
-}
-
-static void top_element(struct told *t, const struct bson *b)
-{
-	if (b->index == 0) {
-		t->any = true;
-		copy(t->name, b->name);
-		t->cursor = named(b, "getMore") ? b->number : 0;
-	}
-	t->in_errors = named(b, "writeErrors");
-	t->in_concern = named(b, "writeConcernError");
-	t->in_cursor = named(b, "cursor");
-	t->in_pipeline = named(b, "pipeline");
-	t->write_failed |= t->in_concern || (named(b, "nErrors") && b->number > 0);
-	if (named(b, "ok")) {
-		t->has_ok = true;
-		t->ok = b->number != 0;
-	} else if (named(b, "code")) {
-		t->code = b->number;
-	} else if (named(b, "codeName")) {
-		copy(t->code_name, b->text);
-	} else if (named(b, "maxAwaitTimeMS") ||
-	           (named(b, "maxTimeMS") && strcmp(t->name, "getMore") == 0)) {
-		t->awaits = true; /* of getMore it is the time to wait for more */
-	} else if (named(b, "awaitData") && b->number) {
-		t->tailable = true;
-	}
-}
-
-static void element(void *ctx, const struct bson *b)
-{
-	struct told *t = ctx;
-
-	if (b->depth == 1) {
-		top_element(t, b);
-	} else if (t->in_cursor && b->depth == 2 && named(b, "id")) {
-		t->made = b->number;
-	} else if (t->in_pipeline && b->depth == 3) {
-		t->writes |= named(b, "$out") || named(b, "$merge");
-		t->tailable |= named(b, "$changeStream");
-	} else if (t->in_errors && b->depth == 2) {
-		t->write_failed = true;
-	} else if ((t->in_errors && b->depth == 3) || (t->in_concern && b->depth == 2)) {
-		if (named(b, "code") && !t->code)
-			t->code = b->number;
-		else if (named(b, "codeName") && !t->code_name[0])
-			copy(t->code_name, b->text);
-	}
-}
 
 /*
  * Calls
@@ -326,20 +176,20 @@ static void describe(struct mongodb *m, struct open_call *o, const struct side *
 	const char *legacy = legacy_name(s->opcode);
 	/* a query of a collection's, whose document has names that are nobody's but its owner's */
 	const char *name = s->finds ? "find" : legacy ? legacy : s->told.name;
-	unsigned flags = UNSURE;
-	bool found = listed(name, &flags) != NULL;
+	unsigned flags = MONGODB_UNSURE;
+	bool found = mongodb_command(name, &flags);
 
 	o->tailable = s->told.tailable;
 	o->opaque = s->opaque;
 	if (!o->c)
 		return;
 	snprintf(o->c->op, sizeof(o->c->op), "%s", name);
-	o->c->op_known = found && !(flags & UNSURE) &&
-	                 !(flags & STAGES && s->unread && !s->told.writes);
-	o->c->write = found && (!(flags & READ) || s->told.writes);
+	o->c->op_known = found && !(flags & MONGODB_UNSURE) &&
+	                 !(flags & MONGODB_STAGES && s->unread && !s->told.writes);
+	o->c->write = found && (!(flags & MONGODB_READ) || s->told.writes);
 	o->c->blocks = s->told.awaits || waits_for_more(m, s->told.cursor);
-	o->c->setup = flags & LOGIN && !o->c->blocks;
-	o->c->class = flags & BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
+	o->c->setup = flags & MONGODB_LOGIN && !o->c->blocks;
+	o->c->class = flags & MONGODB_BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
 }
 
 static void request_ends(struct mongodb *m, const struct stamp *at)
@@ -359,7 +209,7 @@ static void request_ends(struct mongodb *m, const struct stamp *at)
 /* What the reply says of the call's end. */
 static void outcome(const struct side *s, struct call *c)
 {
-	const struct told *t = &s->told;
+	const struct mongodb_told *t = &s->told;
 
 	if (!c || s->opaque || s->unread || !t->any)
 		return;
@@ -442,7 +292,7 @@ static bool head_valid(const uint8_t *p, int dir)
 static void document_starts(struct side *s)
 {
 	s->part = PART_DOCUMENT;
-	bson_start(&s->bson, element, &s->told);
+	bson_start(&s->bson, mongodb_told, &s->told);
 }
 
 static void body_starts(struct side *s)
@@ -468,7 +318,7 @@ static bool message_begins(struct mongodb *m, int dir)
 	s->flags = 0;
 	s->begun = true;
 	s->opaque = s->unread = s->flags_seen = s->finds = false;
-	s->told = (struct told){ 0 };
+	s->told = (struct mongodb_told){ 0 };
 	memset(s->collection, 0, sizeof(s->collection));
 	body_starts(s);
 	if (dir)

@@ -12,30 +12,15 @@
 #include <stdlib.h>
 
 #include "proto/collect.h"
-#include "proto/decode.h"
 #include "proto/generic.h"
+#include "proto/mysql_detect.h"
 #include "proto/mysql_reply.h"
+#include "proto/mysql_squeezed.h"
 
-/* A packet this long is not believed where we look for our feet again. */
-#define RESYNC_MAX 0x7fffffu
-/* A command shorter than this is written in one piece. */
-#define PIECE_LEAST 1024u
-/* A greeting is a version of up to 60 bytes and some 60 more. */
-#define GREETING_MAX 1024u
 /* Prepared statements whose verb is remembered; the oldest is forgotten, its calls are then "EXECUTE". */
 #define STATEMENTS_MAX 256
 /* A command follows the end of a reply: one exchange in step is enough. */
 #define ROUNDS_NEEDED 1
-
-/* Capabilities a client asks for (mysql_com.h). */
-#define CLIENT_COMPRESS (1u << 5)
-#define CLIENT_PROTOCOL_41 (1u << 9)
-#define CLIENT_SSL (1u << 11)
-#define CLIENT_OPTIONAL_METADATA (1u << 25)
-#define CLIENT_ZSTD (1u << 26)
-#define CLIENT_QUERY_ATTRIBUTES (1u << 27)
-/* The part of its first message before the user's name; a request for TLS has no more. */
-#define LOGIN_FIXED 32u
 
 /* What is known of a statement: never its text. */
 struct statement {
@@ -53,14 +38,6 @@ struct packets {
 	bool lost, proven;    /* proven: no loss since, or it ended where we thought since */
 };
 
-/* A direction's compressed packets: lengths, compressed and not, around any bytes of packets. */
-struct squeezed {
-	struct collect head;
-	uint64_t left, plain, out; /* plain 0: sent as it is; out: unpacked so far */
-	struct decoder *decoder;
-	bool lost;
-};
-
 struct mysql {
 	struct pending calls;
 	void *blind; /* state of proto_generic: what goes by cannot be read */
@@ -69,9 +46,7 @@ struct mysql {
 	bool login;  /* commands have not begun */
 	uint32_t capabilities;
 	bool compressed;
-	struct squeezed squeezed[2];
-	const struct stamp *at; /* of what is being unpacked */
-	int dir;
+	struct mysql_squeezed squeezed;
 
 	struct packets out, in;
 	struct stamp first;
@@ -92,35 +67,6 @@ struct mysql {
 	char sqlstate[16];
 	struct statement statements[STATEMENTS_MAX];
 	unsigned next;
-};
-
-static const struct {
-	uint8_t command;
-	const char *op;
-	bool beat, setup, write, blocks;
-} commands[] = {
-	{ MYSQL_CONNECT, "CONNECT", .setup = true },
-	{ MYSQL_INIT_DB, "USE", .beat = true, .setup = true },
-	{ MYSQL_FIELD_LIST, "SHOW" },
-	{ 0x05, "CREATE", .write = true },
-	{ 0x06, "DROP", .write = true },
-	{ 0x07, "FLUSH" },
-	{ 0x08, "SHUTDOWN" },
-	{ MYSQL_STATISTICS, "STATISTICS", .beat = true },
-	{ MYSQL_PROCESS_INFO, "SHOW" },
-	{ 0x0c, "KILL" },
-	{ 0x0d, "DEBUG", .beat = true },
-	{ MYSQL_PING, "PING", .beat = true },
-	{ MYSQL_CHANGE_USER, "CHANGE_USER", .setup = true },
-	{ MYSQL_BINLOG_DUMP, "BINLOG_DUMP", .blocks = true },
-	{ MYSQL_BINLOG_DUMP_GTID, "BINLOG_DUMP", .blocks = true },
-	{ 0x13, "TABLE_DUMP" },
-	{ 0x15, "REGISTER_REPLICA", .setup = true },
-	{ MYSQL_STMT_PREPARE, "PREPARE" },
-	{ MYSQL_STMT_RESET, "RESET", .beat = true },
-	{ MYSQL_SET_OPTION, "SET", .beat = true },
-	{ MYSQL_STMT_FETCH, "FETCH" },
-	{ MYSQL_RESET_CONNECTION, "RESET", .beat = true },
 };
 
 /*
@@ -188,20 +134,6 @@ static void describe_statement(struct mysql *m, struct call *c)
 		c->class = CALL_HEARTBEAT;
 }
 
-static void describe_command(uint8_t command, struct call *c)
-{
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (commands[i].command != command)
-			continue;
-		strcpy(c->op, commands[i].op);
-		c->op_known = true;
-		c->write = commands[i].write;
-		c->setup = commands[i].setup;
-		c->blocks = commands[i].blocks;
-		c->class = commands[i].beat ? CALL_HEARTBEAT : CALL_STORAGE;
-	}
-}
-
 static bool runs_statement(uint8_t command)
 {
 	return command == MYSQL_QUERY || command == MYSQL_STMT_EXECUTE ||
@@ -224,7 +156,7 @@ static void command_open(struct mysql *m, uint8_t command)
 	e->tag = command;
 	pending_out_bytes(e, m->out.head.n + m->out.passed);
 	if (e->c)
-		describe_command(command, e->c);
+		mysql_command_describe(command, e->c);
 }
 
 static void command_sent(struct mysql *m, const struct stamp *at)
@@ -432,34 +364,6 @@ static bool out_step(struct mysql *m, struct bytes *b, const struct stamp *at)
 	return true;
 }
 
-/* A record of TLS: as a packet's head it would be of a length that no command has by chance. */
-static bool is_tls(const uint8_t p[4])
-{
-	return p[0] >= 0x14 && p[0] <= 0x17 && p[1] == 3 && p[2] >= 1 && p[2] <= 4;
-}
-
-/* Whether a write begins with a command; behind those that need no answer others may follow. */
-static bool command_starts(struct bytes b)
-{
-	size_t whole = b.n;
-	bool first = true;
-
-	while (first || b.n) {
-		const uint8_t *p = (const uint8_t *)b.p;
-		uint32_t len;
-
-		if (b.n < 5)
-			return !first;
-		len = le24(p);
-		if (p[3] || is_tls(p) || len > RESYNC_MAX || !mysql_command_fits(p[4], len) ||
-		    (len > b.n - 4 && whole < PIECE_LEAST))
-			return false;
-		b = bytes_from(b, (size_t)len + 4);
-		first = false;
-	}
-	return true;
-}
-
 /*
  * From the server
  */
@@ -606,26 +510,17 @@ static bool in_step(struct mysql *m, struct bytes *b, const struct stamp *at)
 	return p->left || in_ends(m, at);
 }
 
-/* Whether a read begins with the first packet of a reply, or with one of a log-in. */
-static bool reply_starts(struct bytes b, bool login)
-{
-	const uint8_t *p = (const uint8_t *)b.p;
-
-	if (login)
-		return b.n >= 5 && p[3] && (uint64_t)le24(p) + 4 == b.n && p[4] != 10;
-	return b.n >= 5 && p[3] == 1 && le24(p) && le24(p) <= RESYNC_MAX;
-}
-
 /*
- * Compression: 3 bytes of length, 1 of sequence, 3 of the length unpacked
+ * Packets of a direction, as they came or unpacked
  */
 
-static void packets_feed(struct mysql *m, int dir, struct bytes b, const struct stamp *at)
+static void packets_feed(void *state, int dir, struct bytes b, const struct stamp *at)
 {
+	struct mysql *m = state;
 	struct packets *p = dir ? &m->out : &m->in;
 
-	if (p->lost && !(dir ? command_starts(b)
-	                     : reply_starts(b, m->login) && pending_oldest(&m->calls) &&
+	if (p->lost && !(dir ? mysql_command_starts(b)
+	                     : mysql_reply_starts(b, m->login) && pending_oldest(&m->calls) &&
 	                                 pending_oldest(&m->calls)->sent))
 		return;
 	p->lost = false;
@@ -643,9 +538,9 @@ static void packets_feed(struct mysql *m, int dir, struct bytes b, const struct 
 }
 
 /* A gap inside one packet: what is not read of it may be missing. */
-static void packets_gap(struct mysql *m, int dir, uint64_t n, enum partial why,
-                        const struct stamp *at)
+static void packets_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
 {
+	struct mysql *m = state;
 	struct packets *p = dir ? &m->out : &m->in;
 	bool row = m->replying && m->part != PART_ERR &&
 	           (p->first.n >= MYSQL_HEAD_MAX || m->part == PART_ROW || m->part == PART_DEF ||
@@ -685,186 +580,9 @@ static void packets_gap(struct mysql *m, int dir, uint64_t n, enum partial why,
 		in_lost(m, why, at);
 }
 
-static void unpacked(void *ctx, struct bytes b)
-{
-	struct mysql *m = ctx;
-
-	m->squeezed[m->dir].out += b.n;
-	packets_feed(m, m->dir, b, m->at);
-}
-
-static void squeezed_end(struct mysql *m, int dir, enum partial why, const struct stamp *at)
-{
-	struct squeezed *s = &m->squeezed[dir];
-
-	if (s->plain > s->out)
-		packets_gap(m, dir, s->plain - s->out, why, at);
-	decoder_free(s->decoder);
-	s->decoder = NULL;
-	s->head.n = 0;
-}
-
-static void squeezed_body(struct mysql *m, int dir, struct bytes b, const struct stamp *at)
-{
-	struct squeezed *s = &m->squeezed[dir];
-
-	m->dir = dir;
-	m->at = at;
-	if (s->decoder)
-		decoder_feed(s->decoder, b, unpacked, m);
-	else
-		packets_feed(m, dir, b, at);
-	s->left -= b.n;
-	if (!s->left)
-		squeezed_end(m, dir, PARTIAL_EVENTS_LOST, at);
-}
-
-static void squeezed_lost(struct mysql *m, int dir, enum partial why, const struct stamp *at)
-{
-	struct squeezed *s = &m->squeezed[dir];
-
-	decoder_free(s->decoder);
-	*s = (struct squeezed){ .lost = true };
-	packets_gap(m, dir, GAP_UNKNOWN, why, at);
-}
-
-static void squeezed_feed(struct mysql *m, int dir, struct bytes b, const struct stamp *at)
-{
-	struct squeezed *s = &m->squeezed[dir];
-	const uint8_t *p = (const uint8_t *)b.p;
-
-	/* what begins a command or a reply */
-	if (s->lost &&
-	    (b.n < 8 || p[3] != !dir || !le24(p) || (le24(p + 4) && le24(p + 4) < le24(p))))
-		return;
-	s->lost = false;
-	while (b.n) {
-		if (s->head.n < 7) {
-			if (!collect_take(&s->head, 7, &b))
-				return;
-			s->left = le24(s->head.b);
-			s->plain = le24(s->head.b + 4);
-			s->out = 0;
-			s->decoder = s->plain ? decoder_new(CODING_DEFLATE) : NULL;
-			if (!s->left) {
-				squeezed_lost(m, dir, PARTIAL_EVENTS_LOST, at);
-				return;
-			}
-			continue;
-		}
-		p = (const uint8_t *)b.p;
-		b = bytes_from(b, bytes_upto(b, s->left));
-		squeezed_body(m, dir,
-		              (struct bytes){ (const char *)p, (size_t)(b.p - (const char *)p) },
-		              at);
-	}
-}
-
-static void squeezed_gap(struct mysql *m, int dir, uint64_t n, enum partial why,
-                         const struct stamp *at)
-{
-	struct squeezed *s = &m->squeezed[dir];
-
-	if (s->lost || s->head.n < 7 || n > s->left) {
-		squeezed_lost(m, dir, why, at);
-		return;
-	}
-	if (s->decoder)
-		decoder_gap(s->decoder);
-	else
-		packets_gap(m, dir, n, why, at);
-	s->left -= n;
-	if (!s->left)
-		squeezed_end(m, dir, why, at);
-}
-
 /*
  * The protocol
  */
-
-static enum proto_match greeting_detect(struct bytes in)
-{
-	const uint8_t *p = (const uint8_t *)in.p;
-	size_t i = 5;
-
-	if (in.n >= 3 && (le24(p) > GREETING_MAX || le24(p) < 5))
-		return PROTO_NO;
-	if ((in.n >= 4 && p[3]) || (in.n >= 5 && p[4] != 10 && p[4] != 0xff))
-		return PROTO_NO;
-	if (in.n < 9)
-		return PROTO_MAYBE;
-	if (p[4] == 0xff) /* refused: a number from 1000 on and a text */
-		return le16(p + 5) >= 1000 && le16(p + 5) < 5000 && le24(p) + 4 == in.n ? PROTO_YES
-		                                                                        : PROTO_NO;
-	while (i < in.n && isgraph(p[i]))
-		i++;
-	if (i == in.n)
-		return PROTO_MAYBE;
-	return p[i] == '\0' && isdigit(p[5]) ? PROTO_YES : PROTO_NO;
-}
-
-/* The client's first packet, where the server's was not seen: behind a request for TLS. */
-static bool login_starts(struct bytes out)
-{
-	const uint8_t *p = (const uint8_t *)out.p;
-
-	if (out.n < 4 + LOGIN_FIXED || le24(p) < LOGIN_FIXED || le24(p) > 0xffff ||
-	    (p[3] != 1 && p[3] != 2))
-		return false;
-	for (unsigned i = 13; i < 32; i++)
-		if (p[i])
-			return false;
-	return le32(p + 4) & CLIENT_PROTOCOL_41;
-}
-
-/* A whole command to the last byte. sure: of its text a verb is known. */
-static bool command_whole(struct bytes b, bool *sure)
-{
-	const uint8_t *p = (const uint8_t *)b.p;
-	struct sql sql;
-
-	*sure = false;
-	if (!command_starts(b) || (uint64_t)le24(p) + 4 != b.n)
-		return false;
-	if (p[4] == MYSQL_QUERY || p[4] == MYSQL_STMT_PREPARE) {
-		sql_start_mysql(&sql);
-		sql_feed(&sql, bytes_from(b, 5));
-		sql_end(&sql);
-		*sure = sql.op[0] && (sql.known || sql.cut);
-		return *sure;
-	}
-	return true;
-}
-
-static enum proto_match mysql_detect(struct bytes out, struct bytes in,
-                                     const struct proto_hint *hint)
-{
-	bool usual = hint->port == 3306 || (hint->path && strstr(hint->path, "mysql"));
-	bool sure;
-
-	if (hint->from_start && !out.n)
-		return greeting_detect(in);
-	if (login_starts(out))
-		return PROTO_YES;
-	if (hint->from_start && in.n)
-		return greeting_detect(in) == PROTO_YES ? PROTO_YES : PROTO_NO;
-	if (hint->from_start) /* a client of MySQL waits for the greeting; one with TLS does not show it here */
-		return out.n < 4 + LOGIN_FIXED && out.n >= 4 && (out.p[3] == 1 || out.p[3] == 2)
-		               ? PROTO_MAYBE
-		               : PROTO_NO;
-	if (usual && command_starts(out))
-		return PROTO_YES;
-	if (!command_whole(out, &sure))
-		return usual && !out.n ? PROTO_MAYBE : PROTO_NO;
-	if (sure)
-		return PROTO_YES;
-	if (in.n < 5)
-		return PROTO_MAYBE;
-	return reply_starts(in, false) && (uint64_t)le24((const uint8_t *)in.p) + 4 <= in.n &&
-	                       ((uint8_t)in.p[4] == 0 || (uint8_t)in.p[4] == 0xff)
-	               ? PROTO_YES
-	               : PROTO_NO;
-}
 
 static void *mysql_new(struct call_sink *sink, const struct proto_hint *hint)
 {
@@ -874,6 +592,8 @@ static void *mysql_new(struct call_sink *sink, const struct proto_hint *hint)
 		return NULL;
 	pending_init(&m->calls, sink, "mysql", ROUNDS_NEEDED, hint->from_start || hint->idle);
 	m->calls.needs_boundary = true;
+	m->squeezed =
+		(struct mysql_squeezed){ .plain = packets_feed, .missing = packets_gap, .ctx = m };
 	m->hint = *hint;
 	m->login = hint->from_start;
 	m->out.lost = m->in.lost = !hint->from_start;
@@ -893,10 +613,8 @@ static void turn(struct mysql *m, int dir, const struct stamp *at)
 	if (!dir && m->calls.last_dir == 1 && !m->out.lost && !m->out.proven && m->out.head.n)
 		out_lost(m, why, at);
 	/* the same of compressed packets in which none of a reply was found */
-	if (m->compressed && m->calls.last_dir == !dir && (dir ? m->in.lost : m->out.lost)) {
-		decoder_free(m->squeezed[!dir].decoder);
-		m->squeezed[!dir] = (struct squeezed){ .lost = true };
-	}
+	if (m->compressed && m->calls.last_dir == !dir && (dir ? m->in.lost : m->out.lost))
+		mysql_squeezed_lose(&m->squeezed, !dir);
 	pending_turn(&m->calls, dir, m->ended && !m->in.head.n, at);
 }
 
@@ -921,7 +639,7 @@ static void mysql_feed(void *state, int dir, struct bytes b, const struct stamp 
 	if (dir)
 		login_over(m, b);
 	if (m->compressed)
-		squeezed_feed(m, dir, b, at);
+		mysql_squeezed_feed(&m->squeezed, dir, b, at);
 	else
 		packets_feed(m, dir, b, at);
 }
@@ -936,7 +654,7 @@ static void mysql_gap(void *state, int dir, uint64_t n, enum partial why, const 
 		return;
 	turn(m, dir, at);
 	if (m->compressed)
-		squeezed_gap(m, dir, n, why, at);
+		mysql_squeezed_gap(&m->squeezed, dir, n, why, at);
 	else
 		packets_gap(m, dir, n, why, at);
 }
@@ -956,8 +674,7 @@ static void mysql_free(void *state)
 
 	if (!m)
 		return;
-	for (int d = 0; d < 2; d++)
-		decoder_free(m->squeezed[d].decoder);
+	mysql_squeezed_free(&m->squeezed);
 	proto_generic.free(m->blind);
 	pending_free(&m->calls);
 	free(m);

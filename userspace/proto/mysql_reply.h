@@ -6,35 +6,12 @@
  */
 #ifndef PROTO_MYSQL_REPLY_H
 #define PROTO_MYSQL_REPLY_H
-#include "base/bytes.h"
+#include "proto/mysql_command.h"
 
 /* Longest payload of one packet; one this long goes on in the next. */
 #define MYSQL_PACKET_MAX 0xffffffu
 /* Of a payload's beginning all that matters: an OK's two numbers of up to 9 bytes and its status. */
 #define MYSQL_HEAD_MAX 24
-
-enum mysql_command {
-	MYSQL_CONNECT = 0, /* no command: the log-in */
-	MYSQL_QUIT = 0x01,
-	MYSQL_INIT_DB = 0x02,
-	MYSQL_QUERY = 0x03,
-	MYSQL_FIELD_LIST = 0x04,
-	MYSQL_STATISTICS = 0x09,
-	MYSQL_PROCESS_INFO = 0x0a,
-	MYSQL_PING = 0x0e,
-	MYSQL_CHANGE_USER = 0x11,
-	MYSQL_BINLOG_DUMP = 0x12,
-	MYSQL_STMT_PREPARE = 0x16,
-	MYSQL_STMT_EXECUTE = 0x17,
-	MYSQL_STMT_LONG_DATA = 0x18,
-	MYSQL_STMT_CLOSE = 0x19,
-	MYSQL_STMT_RESET = 0x1a,
-	MYSQL_SET_OPTION = 0x1b,
-	MYSQL_STMT_FETCH = 0x1c,
-	MYSQL_BINLOG_DUMP_GTID = 0x1e,
-	MYSQL_RESET_CONNECTION = 0x1f,
-	MYSQL_BULK_EXECUTE = 0xfa, /* MariaDB */
-};
 
 enum mysql_part {
 	PART_BAD, /* no server says this here */
@@ -72,11 +49,4 @@ enum mysql_part mysql_reply_part(const struct mysql_reply *r, uint8_t first, uin
 /* That packet is complete; head: the first bytes of its payload, all or MYSQL_HEAD_MAX. */
 enum mysql_after mysql_reply_take(struct mysql_reply *r, enum mysql_part part, struct bytes head,
                                   uint32_t len);
-
-/* Whether there is such a command, and it can be so long. */
-bool mysql_command_fits(uint8_t command, uint32_t len);
-/* Those whose answer may ask the client for more: the log-in and COM_CHANGE_USER. */
-bool mysql_command_logs_in(uint8_t command);
-/* Commands that get no reply. */
-bool mysql_command_mute(uint8_t command);
 #endif

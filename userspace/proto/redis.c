@@ -6,384 +6,21 @@
  * doubt. Of a command only the first words are read, and only a name that looks like one is
  * kept; strings are skipped, not stored.
  */
-#include "pending.h"
+#include "proto/redis_state.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-/* Aggregates in aggregates: the deepest reply of the server itself (COMMAND DOCS) has 7 levels. */
-#define DEPTH_MAX 32
-/* Largest string believed: the server's own limit can be raised, its default is 512 MB. */
-#define BULK_MAX (1ll << 40)
-/* Most elements believed in a command or an aggregate: the server's limit. */
-#define COUNT_MAX 0x7fffffffll
-/* Of a line the head is kept; headers ("*3", "$12") that do not fit are no headers. */
-#define LINE_MAX_KEPT 64
-/* Longest word of interest, COMMAND GETKEYSANDFLAGS and the like. */
-#define WORD_MAX 24
+#include "proto/redis_command.h"
+
 /* Exchanges in step that show a client to be one that waits for each reply, see pending.h. A
  * client that shares the connection between tasks would have shown itself in so many. */
 #define ROUNDS_NEEDED 4
 
-enum command_flag {
-	READ = 1 << 0,      /* changes nothing that is stored */
-	BEAT = 1 << 1,      /* housekeeping of the connection, health checks */
-	BLOCK = 1 << 2,     /* meant to wait */
-	WORDS = 1 << 3,     /* the operation is the first two words */
-	MAY_BLOCK = 1 << 4, /* waits if BLOCK is among its arguments, before STREAMS */
-	SUB = 1 << 5,       /* answered by a confirmation a channel; may come as pushes */
-	UNSUB = 1 << 6,
-	STREAM = 1 << 7, /* from its reply on the connection is no exchange of calls */
-	MULTI = 1 << 8,
-	EXEC = 1 << 9,
-	RESET = 1 << 10,
-	DISCARD = 1 << 11,
-	REPLY = 1 << 12, /* CLIENT REPLY: the next word decides who is answered */
-	LOGIN = 1 << 13, /* what clients send by themselves on a new connection */
-};
-
-/* What is not listed writes, or may do so. */
-static const struct {
-	const char *name;
-	uint32_t flags;
-} commands[] = {
-	{ "GET", READ },
-	{ "MGET", READ },
-	{ "PING", READ | BEAT },
-	{ "HGET", READ },
-	{ "HMGET", READ },
-	{ "HGETALL", READ },
-	{ "HKEYS", READ },
-	{ "HVALS", READ },
-	{ "HLEN", READ },
-	{ "HEXISTS", READ },
-	{ "HSTRLEN", READ },
-	{ "HSCAN", READ },
-	{ "HRANDFIELD", READ },
-	{ "HTTL", READ },
-	{ "HPTTL", READ },
-	{ "HEXPIRETIME", READ },
-	{ "HPEXPIRETIME", READ },
-	{ "LRANGE", READ },
-	{ "LLEN", READ },
-	{ "LINDEX", READ },
-	{ "LPOS", READ },
-	{ "SMEMBERS", READ },
-	{ "SISMEMBER", READ },
-	{ "SMISMEMBER", READ },
-	{ "SCARD", READ },
-	{ "SRANDMEMBER", READ },
-	{ "SSCAN", READ },
-	{ "SINTER", READ },
-	{ "SINTERCARD", READ },
-	{ "SUNION", READ },
-	{ "SDIFF", READ },
-	{ "ZRANGE", READ },
-	{ "ZREVRANGE", READ },
-	{ "ZRANGEBYSCORE", READ },
-	{ "ZREVRANGEBYSCORE", READ },
-	{ "ZRANGEBYLEX", READ },
-	{ "ZREVRANGEBYLEX", READ },
-	{ "ZSCORE", READ },
-	{ "ZMSCORE", READ },
-	{ "ZCARD", READ },
-	{ "ZCOUNT", READ },
-	{ "ZLEXCOUNT", READ },
-	{ "ZRANK", READ },
-	{ "ZREVRANK", READ },
-	{ "ZRANDMEMBER", READ },
-	{ "ZSCAN", READ },
-	{ "ZINTER", READ },
-	{ "ZINTERCARD", READ },
-	{ "ZUNION", READ },
-	{ "ZDIFF", READ },
-	{ "EXISTS", READ },
-	{ "TTL", READ },
-	{ "PTTL", READ },
-	{ "EXPIRETIME", READ },
-	{ "PEXPIRETIME", READ },
-	{ "TYPE", READ },
-	{ "KEYS", READ },
-	{ "SCAN", READ },
-	{ "RANDOMKEY", READ },
-	{ "DBSIZE", READ },
-	{ "DUMP", READ },
-	{ "TOUCH", READ },
-	{ "STRLEN", READ },
-	{ "GETRANGE", READ },
-	{ "SUBSTR", READ },
-	{ "GETBIT", READ },
-	{ "BITCOUNT", READ },
-	{ "BITPOS", READ },
-	{ "BITFIELD_RO", READ },
-	{ "LCS", READ },
-	{ "PFCOUNT", READ },
-	{ "SORT_RO", READ },
-	{ "GEOPOS", READ },
-	{ "GEODIST", READ },
-	{ "GEOHASH", READ },
-	{ "GEOSEARCH", READ },
-	{ "GEORADIUS_RO", READ },
-	{ "GEORADIUSBYMEMBER_RO", READ },
-	{ "EVAL_RO", READ },
-	{ "EVALSHA_RO", READ },
-	{ "FCALL_RO", READ },
-	{ "XRANGE", READ },
-	{ "XREVRANGE", READ },
-	{ "XLEN", READ },
-	{ "XPENDING", READ },
-	{ "XINFO", READ | WORDS },
-	{ "XREAD", READ | MAY_BLOCK },
-	{ "XREADGROUP", MAY_BLOCK },
-	{ "XGROUP", WORDS },
-	{ "VSIM", READ },
-	{ "VCARD", READ },
-	{ "VDIM", READ },
-	{ "VEMB", READ },
-	{ "VGETATTR", READ },
-	{ "VINFO", READ },
-	{ "VLINKS", READ },
-	{ "VRANDMEMBER", READ },
-	{ "VISMEMBER", READ },
-	{ "JSON.GET", READ },
-	{ "JSON.MGET", READ },
-	{ "JSON.TYPE", READ },
-	{ "JSON.STRLEN", READ },
-	{ "JSON.ARRLEN", READ },
-	{ "JSON.ARRINDEX", READ },
-	{ "JSON.OBJKEYS", READ },
-	{ "JSON.OBJLEN", READ },
-	{ "JSON.RESP", READ },
-	{ "FT.SEARCH", READ },
-	{ "FT.AGGREGATE", READ },
-	{ "FT.HYBRID", READ },
-	{ "FT.INFO", READ },
-	{ "FT._LIST", READ },
-	{ "FT.EXPLAIN", READ },
-	{ "FT.EXPLAINCLI", READ },
-	{ "FT.PROFILE", READ },
-	{ "FT.TAGVALS", READ },
-	{ "FT.SUGGET", READ },
-	{ "FT.SUGLEN", READ },
-	{ "FT.SPELLCHECK", READ },
-	{ "FT.SYNDUMP", READ },
-	{ "FT.DICTDUMP", READ },
-	{ "GRAPH.RO_QUERY", READ },
-	{ "GRAPH.EXPLAIN", READ },
-	{ "GRAPH.LIST", READ },
-	{ "TS.GET", READ },
-	{ "TS.MGET", READ },
-	{ "TS.RANGE", READ },
-	{ "TS.REVRANGE", READ },
-	{ "TS.MRANGE", READ },
-	{ "TS.MREVRANGE", READ },
-	{ "TS.INFO", READ },
-	{ "TS.QUERYINDEX", READ },
-	{ "BF.EXISTS", READ },
-	{ "BF.MEXISTS", READ },
-	{ "BF.INFO", READ },
-	{ "CF.EXISTS", READ },
-	{ "BLPOP", BLOCK },
-	{ "BRPOP", BLOCK },
-	{ "BRPOPLPUSH", BLOCK },
-	{ "BLMOVE", BLOCK },
-	{ "BLMPOP", BLOCK },
-	{ "BZPOPMIN", BLOCK },
-	{ "BZPOPMAX", BLOCK },
-	{ "BZMPOP", BLOCK },
-	{ "WAIT", READ | BLOCK },
-	{ "WAITAOF", READ | BLOCK },
-	{ "MULTI", READ | MULTI },
-	{ "EXEC", EXEC },
-	{ "DISCARD", READ | DISCARD },
-	{ "WATCH", READ },
-	{ "UNWATCH", READ },
-	{ "PUBLISH", READ },
-	{ "SPUBLISH", READ },
-	{ "SUBSCRIBE", READ | SUB },
-	{ "PSUBSCRIBE", READ | SUB },
-	{ "SSUBSCRIBE", READ | SUB },
-	{ "UNSUBSCRIBE", READ | UNSUB },
-	{ "PUNSUBSCRIBE", READ | UNSUB },
-	{ "SUNSUBSCRIBE", READ | UNSUB },
-	{ "PUBSUB", READ | WORDS },
-	{ "MONITOR", READ | STREAM },
-	{ "SYNC", READ | STREAM },
-	{ "PSYNC", READ | STREAM },
-	{ "REPLCONF", READ | BEAT },
-	{ "HELLO", READ | BEAT | LOGIN },
-	{ "AUTH", READ | BEAT | LOGIN },
-	{ "SELECT", READ | BEAT | LOGIN },
-	{ "ECHO", READ | BEAT },
-	{ "INFO", READ | BEAT },
-	{ "QUIT", READ | BEAT },
-	{ "RESET", READ | BEAT | RESET },
-	{ "READONLY", READ | BEAT | LOGIN },
-	{ "READWRITE", READ | BEAT },
-	{ "ASKING", READ | BEAT },
-	{ "CLIENT", READ | BEAT | LOGIN | WORDS },
-	{ "CLIENT REPLY", READ | BEAT | LOGIN | REPLY },
-	{ "TIME", READ },
-	{ "LASTSAVE", READ },
-	{ "ROLE", READ },
-	{ "LOLWUT", READ },
-	{ "COMMAND", READ | WORDS },
-	{ "OBJECT", READ | WORDS },
-	{ "MEMORY", READ | WORDS },
-	{ "LATENCY", READ | WORDS },
-	{ "SLOWLOG", READ | WORDS },
-	{ "CLUSTER", WORDS },
-	{ "CLUSTER INFO", READ },
-	{ "CLUSTER NODES", READ },
-	{ "CLUSTER SLOTS", READ },
-	{ "CLUSTER SHARDS", READ },
-	{ "CLUSTER KEYSLOT", READ },
-	{ "CLUSTER MYID", READ },
-	{ "SENTINEL", READ | WORDS },
-	{ "MODULE", WORDS },
-	{ "MODULE LIST", READ },
-	{ "ACL", WORDS },
-	{ "ACL WHOAMI", READ },
-	{ "ACL LIST", READ },
-	{ "ACL CAT", READ },
-	{ "ACL GETUSER", READ },
-	{ "CONFIG", WORDS },
-	{ "CONFIG GET", READ },
-	{ "SCRIPT", READ | WORDS },
-	{ "FUNCTION", WORDS },
-	{ "FUNCTION LIST", READ },
-	{ "FUNCTION STATS", READ },
-	{ "FUNCTION DUMP", READ },
-	{ "DEBUG", WORDS },
-};
-
-/* A line being collected: its head, and how long it is. */
-struct line {
-	char text[LINE_MAX_KEPT];
-	uint64_t n; /* all of it, CR included */
-};
-
-enum out_state { OUT_START, OUT_COUNT, OUT_LENGTH, OUT_STRING, OUT_INLINE };
-enum in_state { IN_LINE, IN_STRING };
-
-/* An aggregate being read: how many elements are still to come. */
-struct level {
-	uint64_t left;
-	bool attribute; /* what it holds belongs to the value behind it */
-};
-
-struct redis {
-	struct pending calls;
-	bool stream; /* MONITOR, replication: no calls any more */
-
-	bool out_synced;
-	enum out_state out;
-	struct line out_line;
-	struct stamp first;      /* of the command's first byte */
-	uint64_t command_bytes;  /* before it was opened as a call */
-	uint64_t args_left, arg; /* strings to come, number of the one being read */
-	uint64_t out_left;       /* bytes of the string, CR LF included */
-	uint64_t arg_len;
-	char word[WORD_MAX];
-	size_t nword;
-	char op[CALL_OP_MAX]; /* of the command being read */
-	uint32_t flags;
-	uint64_t current; /* its number in calls, 0 none */
-	bool multi, multi_wrote, multi_unknown;
-	bool replies_off, skip_reply, unanswered;
-	enum partial cut; /* why a word that matters was not seen */
-
-	bool in_synced;
-	bool in_proven; /* no loss since, or a reply ended since */
-	enum in_state in;
-	struct line in_line;
-	uint64_t in_left; /* bytes of the string, CR LF included */
-	struct level levels[DEPTH_MAX];
-	unsigned depth;
-	char top;                 /* type of the reply being read, 0 between replies */
-	uint64_t reply_bytes;     /* of it, not yet told to the call */
-	char head[LINE_MAX_KEPT]; /* its text, or that of its first element */
-	size_t nhead;
-	bool head_seen, head_open;        /* it began; it is the value being read */
-	char nested_error[LINE_MAX_KEPT]; /* first error among the elements */
-	long long last_number;            /* last element that was a number */
-	bool resp3;
-	bool subscribed;
-};
-
-/* Moves bytes up to the end of the line from b to l; true when the line is complete. */
-static bool line_take(struct line *l, struct bytes *b)
-{
-	const char *end = memchr(b->p, '\n', b->n);
-	size_t n = end ? (size_t)(end - b->p) : b->n;
-
-	for (size_t i = 0; i < n && l->n + i < sizeof(l->text); i++)
-		l->text[l->n + i] = b->p[i];
-	l->n += n;
-	*b = bytes_from(*b, n + (end != NULL));
-	return end != NULL;
-}
-
-/* What is kept of a complete line, without CR. */
-static struct bytes line_text(const struct line *l)
-{
-	size_t n = l->n < sizeof(l->text) ? l->n : sizeof(l->text);
-
-	if (n == l->n && n && l->text[n - 1] == '\r')
-		n--;
-	return (struct bytes){ l->text, n };
-}
-
-/* The number of a header line behind its type byte: decimal, at least min, at most max. */
-static bool header_number(const struct line *l, long long min, long long max, long long *ret)
-{
-	struct bytes t = bytes_from(line_text(l), 1);
-	bool negative = t.n && t.p[0] == '-';
-	long long v = 0;
-
-	t = bytes_from(t, negative);
-	if (l->n > sizeof(l->text) || l->n < 3 || l->text[l->n - 1] != '\r' || !t.n || t.n > 18)
-		return false;
-	for (size_t i = 0; i < t.n; i++) {
-		if (!isdigit((unsigned char)t.p[i]))
-			return false;
-		v = 10 * v + (t.p[i] - '0');
-	}
-	v = negative ? -v : v;
-	if (v < min || v > max)
-		return false;
-	*ret = v;
-	return true;
-}
-
 /*
  * Requests
  */
-
-static bool command_find(struct bytes op, uint32_t *ret)
-{
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (bytes_equal(op, commands[i].name)) {
-			*ret = commands[i].flags;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A second word that is not in the table is like its container. */
-static uint32_t command_flags(const char *op)
-{
-	uint32_t flags = 0;
-
-	if (!command_find(bytes_of(op), &flags) && strchr(op, ' ')) {
-		command_find((struct bytes){ op, strcspn(op, " ") }, &flags);
-		flags &= ~(uint32_t)WORDS;
-	}
-	return flags;
-}
 
 /* Appends w in upper case to op if it looks like a command's name: anything else may be a
  * secret. */
@@ -407,7 +44,7 @@ static bool op_append(char op[CALL_OP_MAX], const char *w, size_t n)
 /* The stream of commands makes no sense (any more), or a part of it is missing. The command
  * being read was or will be sent; which ones follow is unknown until a write begins like a
  * command. */
-static void out_lost(struct redis *r, enum partial why, const struct stamp *at)
+void redis_out_lost(struct redis *r, enum partial why, const struct stamp *at)
 {
 	struct pending_call *e = pending_get(&r->calls, r->current);
 
@@ -428,18 +65,18 @@ static void command_named(struct redis *r)
 	struct pending_call *e = pending_get(&r->calls, r->current);
 	struct call *c = e ? e->c : NULL;
 
-	r->flags = command_flags(r->op);
+	r->flags = redis_command_flags(r->op);
 	if (e)
 		e->tag = r->flags;
 	if (!c)
 		return;
 	strcpy(c->op, r->op);
-	c->class = r->flags & BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
-	c->setup = r->flags & LOGIN;
-	c->blocks = r->flags & BLOCK;
+	c->class = r->flags & REDIS_BEAT ? CALL_HEARTBEAT : CALL_STORAGE;
+	c->setup = r->flags & REDIS_LOGIN;
+	c->blocks = r->flags & REDIS_BLOCK;
 	c->op_known = r->op[0] != '\0';
-	c->write = c->op_known && !(r->flags & READ);
-	if (r->flags & EXEC) {
+	c->write = c->op_known && !(r->flags & REDIS_READ);
+	if (r->flags & REDIS_EXEC) {
 		/* a transaction that only read has written nothing */
 		c->write = r->multi_wrote || r->multi_unknown || !r->multi;
 		c->op_known = r->multi && (r->multi_wrote || !r->multi_unknown);
@@ -481,18 +118,18 @@ static void command_word(struct redis *r)
 		return;
 	}
 	e = pending_get(&r->calls, r->current);
-	if (r->arg == 1 && r->flags & WORDS) {
+	if (r->arg == 1 && r->flags & REDIS_WORDS) {
 		if (r->nword == r->arg_len && op_append(r->op, r->word, r->nword))
 			command_named(r);
-	} else if (r->arg == 2 && r->flags & REPLY) {
+	} else if (r->arg == 2 && r->flags & REDIS_REPLY) {
 		bool on = word_is(r, "ON");
 
 		r->replies_off = word_is(r, "OFF") || (r->replies_off && !on);
 		r->skip_reply = word_is(r, "SKIP");
 		r->unanswered = !on;
-	} else if (r->flags & MAY_BLOCK && word_is(r, "STREAMS")) {
-		r->flags &= ~(uint32_t)MAY_BLOCK;
-	} else if (r->flags & MAY_BLOCK && word_is(r, "BLOCK") && e && e->c) {
+	} else if (r->flags & REDIS_MAY_BLOCK && word_is(r, "STREAMS")) {
+		r->flags &= ~(uint32_t)REDIS_MAY_BLOCK;
+	} else if (r->flags & REDIS_MAY_BLOCK && word_is(r, "BLOCK") && e && e->c) {
 		e->c->blocks = true;
 	}
 }
@@ -512,19 +149,19 @@ static void command_unanswered(struct redis *r, const struct stamp *at)
 static void command_sent(struct redis *r, const struct stamp *at)
 {
 	struct pending_call *e = pending_get(&r->calls, r->current);
-	bool skip = r->skip_reply && !(r->flags & REPLY);
+	bool skip = r->skip_reply && !(r->flags & REDIS_REPLY);
 
 	r->out = OUT_START;
-	if (e && r->flags & (SUB | UNSUB))
+	if (e && r->flags & (REDIS_SUB | REDIS_UNSUB))
 		e->n = r->arg > 1 && r->arg <= COUNT_MAX ? (uint32_t)r->arg - 1 : 1;
-	if (r->flags & SUB)
+	if (r->flags & REDIS_SUB)
 		r->subscribed = true;
 	if (!r->op[0])
 		r->multi_unknown = true;
-	else if (!(r->flags & (READ | EXEC)))
+	else if (!(r->flags & (REDIS_READ | REDIS_EXEC)))
 		r->multi_wrote = true;
-	if (r->flags & (MULTI | EXEC | DISCARD | RESET)) {
-		r->multi = r->flags & MULTI;
+	if (r->flags & (REDIS_MULTI | REDIS_EXEC | REDIS_DISCARD | REDIS_RESET)) {
+		r->multi = r->flags & REDIS_MULTI;
 		r->multi_wrote = r->multi_unknown = false;
 	}
 	pending_sent(&r->calls, e, at);
@@ -538,7 +175,7 @@ static void command_sent(struct redis *r, const struct stamp *at)
  * the rest may be anything, so other names are not kept. */
 static void inline_command(struct redis *r, const struct stamp *at)
 {
-	struct bytes t = line_text(&r->out_line);
+	struct bytes t = redis_line_text(&r->out_line);
 	size_t i = 0;
 
 	r->flags = 0;
@@ -587,7 +224,7 @@ static bool out_count(struct redis *r)
 	long long n;
 
 	/* "*0" and "*-1" are no commands and get no reply */
-	if (!header_number(&r->out_line, -1, COUNT_MAX, &n))
+	if (!redis_line_number(&r->out_line, -1, COUNT_MAX, &n))
 		return false;
 	r->args_left = n > 0 ? (uint64_t)n : 0;
 	r->arg = 0;
@@ -600,7 +237,7 @@ static bool out_length(struct redis *r)
 {
 	long long n;
 
-	if (r->out_line.text[0] != '$' || !header_number(&r->out_line, 0, BULK_MAX, &n))
+	if (r->out_line.text[0] != '$' || !redis_line_number(&r->out_line, 0, BULK_MAX, &n))
 		return false;
 	r->arg_len = (uint64_t)n;
 	r->out_left = (uint64_t)n + 2;
@@ -658,7 +295,7 @@ static bool out_step(struct redis *r, struct bytes *b, const struct stamp *at)
 		if (!out_string(r, b, &passed))
 			return false;
 	} else {
-		complete = line_take(&r->out_line, b);
+		complete = redis_line_take(&r->out_line, b);
 	}
 	r->command_bytes += before.n - b->n;
 	pending_out_bytes(pending_get(&r->calls, r->current), before.n - b->n);
@@ -685,297 +322,10 @@ static void feed_out(struct redis *r, struct bytes b, const struct stamp *at)
 	}
 	while (b.n) {
 		if (!out_step(r, &b, at)) {
-			out_lost(r, PARTIAL_EVENTS_LOST, at);
+			redis_out_lost(r, PARTIAL_EVENTS_LOST, at);
 			return;
 		}
 	}
-}
-
-/*
- * Replies
- */
-
-/* Whether the reply being read may be a push: nobody's reply. */
-static bool maybe_push(const struct redis *r)
-{
-	return r->top == '>' || (r->top == '*' && r->subscribed && !r->resp3);
-}
-
-static void reply_told(struct redis *r, const struct stamp *at)
-{
-	pending_in_bytes(&r->calls, r->reply_bytes, at);
-	r->reply_bytes = 0;
-}
-
-/* A part of the replies is missing, or they make no sense. */
-static void in_lost(struct redis *r, enum partial why, const struct stamp *at)
-{
-	r->in_synced = false;
-	r->top = 0;
-	r->depth = 0;
-	r->reply_bytes = 0;
-	pending_lose(&r->calls, why, at);
-}
-
-/* "WRONGTYPE Operation against ..." to "WRONGTYPE"; "" if that is no error code: a script can
- * return any text. */
-static void error_code(const char *text, size_t n, char kind[LINE_MAX_KEPT])
-{
-	size_t i = 0;
-
-	while (i < n && i < WORD_MAX && (isupper((unsigned char)text[i]) || text[i] == '_'))
-		i++;
-	if (i < n && text[i] != ' ')
-		i = 0;
-	memcpy(kind, text, i);
-	kind[i] = '\0';
-}
-
-static bool head_is(const struct redis *r, const char *w)
-{
-	return bytes_equal((struct bytes){ r->head, r->nhead }, w);
-}
-
-/* subscribe, psubscribe, ssubscribe, unsubscribe, ... */
-static bool is_confirmation(const struct redis *r)
-{
-	static const char word[] = "subscribe";
-	size_t n = sizeof(word) - 1;
-
-	return r->nhead >= n && r->nhead <= n + 3 && memcmp(r->head + r->nhead - n, word, n) == 0;
-}
-
-static void confirmed(struct redis *r, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&r->calls);
-
-	if (r->last_number == 0)
-		r->subscribed = false;
-	if (!e || !e->sent || !(e->tag & (SUB | UNSUB)))
-		return;
-	reply_told(r, at);
-	if (e->n > 1)
-		e->n--;
-	else
-		pending_done(&r->calls, CALL_OK, "", at);
-}
-
-/* Whether the array just read in subscribed mode is one of its messages. */
-static bool is_message(const struct redis *r)
-{
-	return head_is(r, "message") || head_is(r, "pmessage") || head_is(r, "smessage") ||
-	       head_is(r, "invalidate");
-}
-
-/* Calls are over on this connection. */
-static void stream_begins(struct redis *r, const struct stamp *at)
-{
-	out_lost(r, PARTIAL_NONE, at);
-	pending_lose(&r->calls, PARTIAL_NONE, at);
-	r->stream = true;
-}
-
-static void answered(struct redis *r, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&r->calls);
-	uint32_t tag = e ? e->tag : 0;
-	enum call_status status = CALL_OK;
-	char kind[LINE_MAX_KEPT] = "";
-
-	if (r->top == '-' || r->top == '!') {
-		error_code(r->head, r->nhead, kind);
-		/* the cluster sends the client elsewhere, it does as told */
-		if (strcmp(kind, "MOVED") == 0 || strcmp(kind, "ASK") == 0)
-			kind[0] = '\0';
-		else
-			status = CALL_ERROR;
-	} else if (tag & EXEC && r->nested_error[0]) {
-		status = CALL_ERROR;
-		error_code(r->nested_error, strlen(r->nested_error), kind);
-	} else if (e && e->c && !e->c->op[0] && r->nested_error[0]) {
-		status = CALL_UNKNOWN; /* the name was not seen: it may be EXEC */
-	}
-	if (status == CALL_OK && tag & RESET)
-		r->subscribed = r->resp3 = false;
-	if (pending_done(&r->calls, status, kind, at)) {
-		if (status == CALL_OK && tag & STREAM)
-			stream_begins(r, at);
-		return;
-	}
-	/* nobody asked: earlier replies were paired wrongly, or this is not what we think */
-	r->calls.rounds = 0;
-	pending_doubt(&r->calls, PARTIAL_EVENTS_LOST);
-}
-
-static void reply_complete(struct redis *r, const struct stamp *at)
-{
-	if (maybe_push(r) && is_confirmation(r)) {
-		confirmed(r, at);
-	} else if (r->top != '>' && !(maybe_push(r) && is_message(r))) {
-		reply_told(r, at);
-		answered(r, at);
-	}
-	r->top = 0;
-	r->reply_bytes = 0;
-	r->in_proven = true;
-}
-
-/* A value is complete; with it perhaps the aggregates it is the last of. */
-static void value_complete(struct redis *r, const struct stamp *at)
-{
-	while (r->depth) {
-		struct level *l = &r->levels[r->depth - 1];
-
-		if (--l->left)
-			return;
-		r->depth--;
-		if (l->attribute)
-			return;
-	}
-	reply_complete(r, at);
-}
-
-static bool aggregate(struct redis *r, char type, long long n, const struct stamp *at)
-{
-	bool attribute = type == '|';
-
-	if (n > 0 && r->depth == DEPTH_MAX)
-		return false;
-	if (n > 0)
-		r->levels[r->depth++] = (struct level){
-			.left = (uint64_t)n * (type == '%' || attribute ? 2 : 1),
-			.attribute = attribute,
-		};
-	else if (!attribute)
-		value_complete(r, at);
-	return true;
-}
-
-/* A simple value: all of it is in the line. */
-static void simple(struct redis *r, char type, const struct stamp *at)
-{
-	struct bytes t = bytes_from(line_text(&r->in_line), 1);
-	long long n;
-
-	if (r->head_open && strchr("+-", type)) {
-		memcpy(r->head, t.p, t.n);
-		r->nhead = t.n;
-	}
-	if (type == '-' && r->depth && !r->nested_error[0])
-		snprintf(r->nested_error, sizeof(r->nested_error), "%.*s", (int)t.n, t.p);
-	if (type == ':' && header_number(&r->in_line, -COUNT_MAX, COUNT_MAX, &n))
-		r->last_number = n;
-	value_complete(r, at);
-}
-
-static bool in_line(struct redis *r, const struct stamp *at)
-{
-	char type = r->in_line.n ? r->in_line.text[0] : 0;
-	long long n;
-
-	if (type && strchr("+-:_#,(", type)) {
-		simple(r, type, at);
-		return true;
-	}
-	if (!type || !strchr("$!=*~%>|", type) ||
-	    !header_number(&r->in_line, -1, strchr("$!=", type) ? BULK_MAX : COUNT_MAX, &n))
-		return false;
-	if (!strchr("$!=", type))
-		return aggregate(r, type, n, at);
-	if (n < 0) {
-		value_complete(r, at);
-		return true;
-	}
-	r->in_left = (uint64_t)n + 2;
-	r->in = IN_STRING;
-	return true;
-}
-
-/* The first byte of a value. */
-static bool in_type(struct redis *r, char type)
-{
-	bool aggregates = type && strchr("*~%>|", type);
-
-	if (!type || !strchr("+-:_#,($!=*~%>|", type) || (type == '>' && r->depth))
-		return false;
-	r->resp3 |= strchr("_#,(!=~%>|", type) != NULL;
-	if (!r->depth && type != '|') {
-		r->top = type;
-		r->nhead = 0;
-		r->head_seen = false;
-		r->nested_error[0] = '\0';
-		r->last_number = -1;
-	}
-	r->head_open = !r->head_seen &&
-	               (r->depth == 0 || (r->depth == 1 && !r->levels[0].attribute)) &&
-	               (r->depth || !aggregates);
-	r->head_seen |= r->head_open;
-	return true;
-}
-
-static void in_string_passed(struct redis *r, uint64_t n, const struct stamp *at)
-{
-	r->in_left -= n;
-	if (r->in_left)
-		return;
-	r->in = IN_LINE;
-	r->in_line.n = 0;
-	value_complete(r, at);
-}
-
-static bool in_string(struct redis *r, struct bytes *b, const struct stamp *at)
-{
-	size_t n = b->n < r->in_left ? b->n : (size_t)r->in_left;
-	uint64_t text = r->in_left > 2 ? r->in_left - 2 : 0;
-
-	for (size_t i = 0; r->head_open && i < n && i < text && r->nhead < sizeof(r->head); i++)
-		r->head[r->nhead++] = b->p[i];
-	for (size_t i = text < n ? (size_t)text : n; i < n; i++)
-		if (b->p[i] != (r->in_left - i == 2 ? '\r' : '\n'))
-			return false;
-	*b = bytes_from(*b, n);
-	r->reply_bytes += n;
-	in_string_passed(r, n, at);
-	return true;
-}
-
-static bool in_step(struct redis *r, struct bytes *b, const struct stamp *at)
-{
-	struct bytes before = *b;
-	bool complete;
-
-	if (r->in == IN_STRING)
-		return in_string(r, b, at);
-	if (!r->in_line.n && !in_type(r, b->p[0]))
-		return false;
-	complete = line_take(&r->in_line, b);
-	r->reply_bytes += before.n - b->n;
-	if (!complete)
-		return r->in_line.n <= sizeof(r->in_line.text) || strchr("+-(", r->in_line.text[0]);
-	if (!in_line(r, at))
-		return false;
-	r->in_line.n = 0;
-	return true;
-}
-
-static void feed_in(struct redis *r, struct bytes b, const struct stamp *at)
-{
-	if (!r->in_synced && !pending_count(&r->calls))
-		return;
-	if (!r->in_synced) {
-		r->in_synced = true;
-		r->in_proven = false;
-		r->in = IN_LINE;
-		r->in_line.n = 0;
-	}
-	while (b.n && !r->stream) {
-		if (!in_step(r, &b, at)) {
-			in_lost(r, PARTIAL_EVENTS_LOST, at);
-			return;
-		}
-	}
-	if (r->top && !maybe_push(r))
-		reply_told(r, at);
 }
 
 /*
@@ -1070,7 +420,7 @@ static bool at_boundary(const struct redis *r)
 static void turn(struct redis *r, int dir, const struct stamp *at)
 {
 	if (dir && r->calls.last_dir == 0 && r->in_synced && !r->in_proven && !at_boundary(r))
-		in_lost(r, r->calls.doubt ? r->calls.doubt : PARTIAL_EVENTS_LOST, at);
+		redis_in_lost(r, r->calls.doubt ? r->calls.doubt : PARTIAL_EVENTS_LOST, at);
 	pending_turn(&r->calls, dir, at_boundary(r), at);
 }
 
@@ -1084,7 +434,7 @@ static void redis_feed(void *state, int dir, struct bytes b, const struct stamp 
 	if (dir)
 		feed_out(r, b, at);
 	else
-		feed_in(r, b, at);
+		redis_in_feed(r, b, at);
 }
 
 static void gap_out(struct redis *r, uint64_t n, enum partial why, const struct stamp *at)
@@ -1092,39 +442,19 @@ static void gap_out(struct redis *r, uint64_t n, enum partial why, const struct 
 	struct pending_call *e = pending_get(&r->calls, r->current);
 
 	if (!r->out_synced || r->out != OUT_STRING || n > r->out_left) {
-		out_lost(r, why, at);
+		redis_out_lost(r, why, at);
 		return;
 	}
 	/* words that tell what the command is matter, the rest is none of our business */
 	if (r->nword < r->arg_len && r->nword < WORD_MAX &&
-	    (r->arg == 0 || (r->arg == 1 && r->flags & WORDS) || r->flags & (MAY_BLOCK | REPLY))) {
+	    (r->arg == 0 || (r->arg == 1 && r->flags & REDIS_WORDS) ||
+	     r->flags & (REDIS_MAY_BLOCK | REDIS_REPLY))) {
 		r->cut = why;
 		call_cut(r);
 	}
 	r->command_bytes += n;
 	pending_out_bytes(e, n);
 	out_string_passed(r, n, at);
-}
-
-static void gap_in(struct redis *r, uint64_t n, enum partial why, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&r->calls);
-
-	if (!r->in_synced || r->in != IN_STRING || n > r->in_left) {
-		in_lost(r, why, at);
-		return;
-	}
-	if (r->top == '!' && r->head_open) { /* the error's code may be in what is missing */
-		if (e && e->c)
-			call_partial(e->c, why);
-		if (!memchr(r->head, ' ', r->nhead))
-			r->nhead = 0;
-	}
-	r->head_open = false;
-	r->reply_bytes += n;
-	in_string_passed(r, n, at);
-	if (r->top && !maybe_push(r))
-		reply_told(r, at);
 }
 
 static void redis_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
@@ -1137,7 +467,7 @@ static void redis_gap(void *state, int dir, uint64_t n, enum partial why, const 
 	if (dir)
 		gap_out(r, n, why, at);
 	else
-		gap_in(r, n, why, at);
+		redis_in_gap(r, n, why, at);
 }
 
 static void redis_done(void *state, enum done_why why, const struct stamp *at)

@@ -235,6 +235,7 @@ static void *websocket_new(struct call_sink *sink, const struct proto_hint *hint
 		return NULL;
 	w->sink = sink;
 	w->side[0].lost = w->side[1].lost = !hint->from_start;
+	w->doubt = hint->from_start ? PARTIAL_NONE : PARTIAL_ATTACHED_LATE;
 	snprintf(w->name.op, sizeof(w->name.op), "WEBSOCKET");
 	return w;
 }
