@@ -198,7 +198,7 @@ static bool is_alert(const struct conn *c, unsigned len)
 static uint64_t data_at(struct conn *c, const struct ev_data *e)
 {
 	unsigned len, before = 0;
-	bool finished = false; /* in it: what follows is no Finished, whatever its length */
+	bool client = e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT);
 	uint64_t at = 0;
 
 	while (at + RECORD_HEADER <= e->n && is_record(e->data + at, e->n - at)) {
@@ -207,10 +207,10 @@ static uint64_t data_at(struct conn *c, const struct ev_data *e)
 			return is_alert(c, len) && at + RECORD_HEADER + len == e->total ? e->total
 			                                                                : at;
 		/* right behind the change of cipher an encrypted record is a certificate */
-		if (e->data[at] == RECORD_DATA && (finished || !is_finished(c, len)))
+		if (e->data[at] == RECORD_DATA && (c->finished || !is_finished(c, len)))
 			return before == RECORD_CCS ? e->total : at;
-		finished |= e->data[at] == RECORD_DATA;
-		c->tls13 |= finished;
+		c->tls13 |= e->data[at] == RECORD_DATA;
+		c->finished |= client && e->data[at] == RECORD_DATA; /* the server's is as long */
 		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}

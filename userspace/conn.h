@@ -112,6 +112,7 @@ struct conn {
 	bool in_sync;             /* ... is known */
 	bool in_counts;           /* ... it carries data */
 	bool tls13;               /* ... its handshake was TLS 1.3's */
+	bool finished;            /* ... the client's Finished was seen */
 	uint32_t holder;          /* ... thread whose ciphertext waits (held_op), 0 none */
 	bool padded;              /* ... whose client pads its records as JSSE does */
 	bool answered;            /* ... data came */

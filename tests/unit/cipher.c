@@ -733,6 +733,17 @@ static void padded(void)
 	CHECK(f->opened == 1 && f->done == 1 && f->calls[0]->bytes_out == 422);
 	end(f);
 
+	TEST("the server's Finished, whose header is read by itself, is not the client's");
+	f = begin();
+	shakes_hands(f, SOCK);
+	SAYS(f, cipher, DIR_IN, "\x17\x03\x03\x00\x45");
+	sends(f, cipher, DIR_OUT, 69 - 17);
+	SAYS(f, cipher, DIR_IN, "\x17\x03\x03\x00\xfa");
+	conns_tick(f->t, f->now_ns + 1000 * MS);
+	conns_end(f->t, f->now_ns);
+	CHECK(f->opened == 0);
+	end(f);
+
 	TEST("a second record of Finished's length is a request");
 	f = begin();
 	shakes_hands(f, SOCK);
