@@ -421,8 +421,10 @@ void calls_find_awaited(struct pipeline *p)
 	for (size_t k = 0; k < n; k++) {
 		const struct conn *c = conns_by_sock(p->conns, rows[k].sock);
 
-		/* the quick reply of whom we do not know may be all there is: an LLM's is not so quick */
-		if (!rows[k].doubtful || rows[k].llm || (c && c->endpoint.class == CALL_LLM))
+		/* The quick reply of whom we do not know may be all there is: an LLM's is not so quick. And a run that works has
+		 * connections at rest: only of one that is silent it is asked. */
+		if (!rows[k].doubtful || ((p->config.look || p->error_due) &&
+		                          (rows[k].llm || (c && c->endpoint.class == CALL_LLM))))
 			conns_awaited(p->conns, rows[k].sock, rows[k].since_ns);
 	}
 	identify_free(i);
