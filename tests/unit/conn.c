@@ -285,6 +285,42 @@ static void late(void)
 	end(f);
 }
 
+static void resumed(void)
+{
+	static const struct {
+		uint64_t sent, received;
+		int calls;
+	} of[] = { { 641, 156, 0 },  { 1830, 240, 0 }, { 2600, 156, 1 },
+		   { 641, 1300, 1 }, { 100, 156, 1 },  { 641, 0, 1 } };
+
+	TEST("a TLS session that was resumed in advance, the client's Finished last, is no call; "
+	     "one that moved more or less is");
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		struct fixture *f = begin();
+		struct ev_socket e = seeded(f, SOCK, 5, 100 * MS, 900 * MS);
+
+		e.tcp_bytes_sent = of[i].sent;
+		e.tcp_bytes_recv = of[i].received;
+		conns_socket(f->t, &e);
+		conns_seeded(f->t);
+		CHECK(f->opened == of[i].calls);
+		end(f);
+	}
+
+	TEST("a reply shows that there was a request all the same");
+	struct fixture *f = begin();
+	struct ev_socket e = seeded(f, SOCK, 5, 100 * MS, 900 * MS);
+
+	e.tcp_bytes_sent = 641;
+	e.tcp_bytes_recv = 156;
+	conns_socket(f->t, &e);
+	conns_seeded(f->t);
+	SAYS(f, plain, DIR_IN, answer);
+	SAYS(f, plain, DIR_OUT, ask);
+	CHECK(f->opened == 2 && f->done == 1 && f->calls[0]->at_least);
+	end(f);
+}
+
 /* ---- limits ---- */
 
 static void crowds(void)
@@ -356,6 +392,7 @@ int main(void)
 	losses();
 	endings();
 	late();
+	resumed();
 	crowds();
 	return DONE();
 }
