@@ -178,10 +178,9 @@ static bool is_shaking(const struct conn *c)
 	return c->handshake == HS_HELLO || c->handshake == HS_ANSWERED;
 }
 
-/* Is it as long as the client's Finished? That of TLS_AES_256_GCM_SHA384, which JSSE prefers, tells that the client pads. */
-static bool is_finished(struct conn *c, unsigned len)
+/* Is it as long as the client's Finished? */
+static bool is_finished(unsigned len)
 {
-	c->padded |= len == FINISHED_SHA384 + PADDING;
 	return len == FINISHED_SHA256 || len == FINISHED_SHA384 || len == FINISHED_SHA384 + PADDING;
 }
 
@@ -195,10 +194,9 @@ static bool is_alert(const struct conn *c, unsigned len)
  * Where application data begins in a write or read, total where it has none: the end of the handshake, an alert. Records are
  * told by their headers; where the capture ends before one, what follows handshake messages counts as such, all else as data.
  */
-static uint64_t data_at(struct conn *c, const struct ev_data *e)
+static uint64_t data_at(struct conn *c, const struct ev_data *e, bool request)
 {
 	unsigned len, before = 0;
-	bool client = e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT);
 	uint64_t at = 0;
 
 	while (at + RECORD_HEADER <= e->n && is_record(e->data + at, e->n - at)) {
@@ -207,15 +205,19 @@ static uint64_t data_at(struct conn *c, const struct ev_data *e)
 			return is_alert(c, len) && at + RECORD_HEADER + len == e->total ? e->total
 			                                                                : at;
 		/* right behind the change of cipher an encrypted record is a certificate */
-		if (e->data[at] == RECORD_DATA && (c->finished || !is_finished(c, len)))
+		if (e->data[at] == RECORD_DATA && ((request && c->finished) || !is_finished(len)))
 			return before == RECORD_CCS ? e->total : at;
 		c->tls13 |= e->data[at] == RECORD_DATA;
-		c->finished |= client && e->data[at] == RECORD_DATA; /* the server's is as long */
+		if (request && e->data[at] == RECORD_DATA) {
+			c->finished = true;
+			/* as of TLS_AES_256_GCM_SHA384, which JSSE prefers */
+			c->padded = len == FINISHED_SHA384 + PADDING;
+		}
 		before = e->data[at];
 		at += RECORD_HEADER + len;
 	}
 	/* no record behind the client's Finished: the kernel makes them from here on (kTLS) */
-	if (is_shaking(c) && c->tls13 && at == 0 && e->n >= RECORD_HEADER)
+	if (is_shaking(c) && request && c->finished && at == 0 && e->n >= RECORD_HEADER)
 		return 0;
 	if (is_shaking(c) &&
 	    (before == RECORD_HANDSHAKE || e->n == e->total || at + RECORD_HEADER <= e->n))
@@ -391,7 +393,7 @@ static void operation(struct conn *c, const struct ev_data *e)
 {
 	struct stamp at = { e->start_ns, e->h.ts_ns, e->h.pid, e->h.tid, e->task };
 	bool request = e->dir == (c->role == ROLE_SERVER ? DIR_IN : DIR_OUT);
-	uint64_t data = data_at(c, e);
+	uint64_t data = data_at(c, e, request);
 	bool counts = data < e->total, seen;
 
 	if (!request && c->handshake == HS_HELLO)

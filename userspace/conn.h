@@ -114,6 +114,7 @@ struct conn {
 	bool tls13;               /* ... its handshake was TLS 1.3's */
 	bool finished;            /* ... the client's Finished was seen */
 	uint32_t holder;          /* ... thread whose ciphertext waits (held_op), 0 none */
+	bool finished;            /* ... its client has sent what ends the handshake of TLS 1.3 */
 	bool padded;              /* ... whose client pads its records as JSSE does */
 	bool answered;            /* ... data came */
 	uint8_t tickets;          /* ... records that may be session tickets, all of ticket_len */

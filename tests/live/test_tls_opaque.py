@@ -108,7 +108,8 @@ class TimesOnly(Cases):
             self.assertEqual(call["partial"], "attached_late" if call.get("at_least") else "no_plaintext", where)
             self.assertFalse(fresh and call.get("at_least"), where)
         endpoints = {x["endpoint"]: x["why"] for x in observer.summary()["coverage"]["no_plaintext"]}
-        self.assertTrue(endpoints[calls[-1]["endpoint"]].startswith("none of it came through a library that was hooked"), endpoints)
+        self.assertTrue(endpoints[calls[-1]["endpoint"]].startswith("none of it came through a library that was hooked"),
+                        endpoints)
 
     def check_in_flight(self, them, calls, in_flight):
         """Sent before we came: what came since on a new connection may be the server's session tickets alone, so not each is

@@ -715,6 +715,32 @@ static void pieces(void)
 	end(f);
 }
 
+static void servers_finished(void)
+{
+	struct fixture *f = begin();
+	unsigned char room[RECORD_MAX];
+
+	TEST("a server's records may be as long as Finished is: the client's is yet to come");
+	shakes_hands(f, SOCK);
+	for (size_t n = 85; n >= 53; n -= 16) {
+		size_t len = record(room, n - 17);
+
+		moves(f, cipher, DIR_IN, room, 5);
+		moves(f, cipher, DIR_IN, room + 5, len - 5);
+	}
+	SAYS(f, cipher, DIR_OUT, "\x14\x03\x03\x00\x01\x01");
+	sends(f, cipher, DIR_OUT, 69 - 17);
+	conns_tick(f->t, f->now_ns + 1000 * MS);
+	CHECK(f->opened == 0);
+	sends(f, cipher, DIR_OUT, 400);
+	sends(f, cipher, DIR_IN, 400);
+	/* 18 bytes of data, not an alert of a client that pads */
+	sends(f, cipher, DIR_OUT, 35 - 17);
+	conns_tick(f->t, f->now_ns + 1000 * MS);
+	CHECK(f->opened == 2 && f->done == 1);
+	end(f);
+}
+
 static void padded(void)
 {
 	struct fixture *f = begin();
@@ -907,6 +933,7 @@ int main(void)
 	seen_from_start();
 	tickets();
 	pieces();
+	servers_finished();
 	padded();
 	other_threads();
 	alerts();

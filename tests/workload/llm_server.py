@@ -3,8 +3,9 @@
 """An HTTPS stand-in for LLM providers: real shapes on the wire, made-up words, any delay or fault on demand.
 
 APIs: OpenAI chat and responses, Anthropic messages, Gemini generateContent and streamGenerateContent (SSE and JSON
-array), Ollama /api/chat. On stdout: `ready PORT CA_FILE` (the path for a unix socket's), then a JSON line when a request is complete ("open") and
-when its reply is ("done"), times in CLOCK_MONOTONIC ns: what the wire did, as the other end saw it. No payload in it.
+array), Ollama /api/chat. On stdout: `ready PORT CA_FILE` (--unix: the path in place of PORT), then a JSON line when a
+request is complete ("open") and when its reply is ("done"), times in CLOCK_MONOTONIC ns: what the wire did, as the other
+end saw it. No payload in it.
 
 How to answer is a plan, "name=value,...": from --plan, then the model name after '@', then the header x-llm-plan:
   latency=MS    before the reply                        chunks=N spacing=MS   content pieces of a stream
