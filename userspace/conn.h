@@ -112,7 +112,6 @@ struct conn {
 	bool in_sync;             /* ... is known */
 	bool in_counts;           /* ... it carries data */
 	bool tls13;               /* ... its handshake was TLS 1.3's */
-	bool finished;            /* ... the client's Finished was seen */
 	uint32_t holder;          /* ... thread whose ciphertext waits (held_op), 0 none */
 	bool finished;            /* ... its client has sent what ends the handshake of TLS 1.3 */
 	bool padded;              /* ... whose client pads its records as JSSE does */

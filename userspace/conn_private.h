@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What conn.c and cipher.c share. */
+/* What conn.c, conn_parser.c, cipher.c and tls_bind.c share. */
 #ifndef CONN_PRIVATE_H
 #define CONN_PRIVATE_H
 #include "conn.h"
@@ -64,9 +64,6 @@ struct conns {
 	uint64_t last, turns; /* socket used last by anybody, and how often that changed */
 };
 
-/* Feeds a connection's parser; dir as in the event. */
-void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
-               const struct stamp *at);
 void conn_stop(struct conn *c, enum done_why why, const struct stamp *at);
 void conn_part(struct conn *c);
 /* The socket of TLS object c is known, or will not be: looks at what waited for that, if anything did. */
@@ -77,6 +74,14 @@ void conn_end_late(struct conn *sock);
  * object asks for something else. */
 void conn_settle_below(struct conn *c, bool asks);
 void conn_rename(struct conn *c);
+
+/* ---- conn_parser.c ---- */
+
+/* Feeds a connection's parser; dir as in the event. */
+void conn_feed(struct conn *c, int dir, struct bytes b, uint64_t gap, enum partial why,
+               const struct stamp *at);
+/* Its request left before we came. */
+void conn_seed(struct conn *c);
 
 /* ---- cipher.c ---- */
 

@@ -6,10 +6,10 @@
  */
 #include "pending.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/bolt_failure.h"
 #include "proto/collect.h"
 #include "proto/cypher.h"
 
@@ -89,7 +89,7 @@ struct bolt {
 
 	char failure[FAILURE_MAX];
 	size_t nfailure;
-	char code[48];
+	char code[BOLT_CODE_MAX];
 	bool ended;
 };
 
@@ -267,42 +267,6 @@ static bool reply_tag(const uint8_t *head)
 	                       : head[0] == 0xb0 && head[1] == IGNORED;
 }
 
-/* Of a FAILURE's map the value of "code" or "neo4j_code"; without "Neo.", which all of Neo4j's begin with. */
-static void failure_code(struct bolt *t)
-{
-	static const char *const keys[] = { "\x84"
-		                            "code",
-		                            "\x8a"
-		                            "neo4j_code" };
-
-	t->code[0] = '\0';
-	for (size_t k = 0; k < 2 && !t->code[0]; k++) {
-		size_t n = strlen(keys[k]);
-		const char *p = t->nfailure > n ? memmem(t->failure, t->nfailure, keys[k], n)
-		                                : NULL;
-		struct bytes b = { p, p ? (size_t)(t->failure + t->nfailure - p) : 0 };
-		size_t len, i = 0;
-
-		b = p ? bytes_from(b, n) : b;
-		if (b.n < 2)
-			continue;
-		len = (uint8_t)b.p[0] >> 4 == 8 ? (uint8_t)b.p[0] & 0x0f
-		      : (uint8_t)b.p[0] == 0xd0 ? (uint8_t)b.p[1]
-		                                : 0;
-		b = bytes_from(b, (uint8_t)b.p[0] == 0xd0 ? 2 : 1);
-		if (len > b.n)
-			continue;
-		b.n = len;
-		if (bytes_start(b, "Neo."))
-			b = bytes_from(b, 4);
-		for (; i < b.n && i < sizeof(t->code) - 1 &&
-		       (isalnum((unsigned char)b.p[i]) || strchr("._", b.p[i]));
-		     i++)
-			t->code[i] = b.p[i];
-		t->code[i] = '\0';
-	}
-}
-
 /* One request of the oldest call was answered. */
 static void summary(struct bolt *t, uint8_t tag, const struct stamp *at)
 {
@@ -315,7 +279,7 @@ static void summary(struct bolt *t, uint8_t tag, const struct stamp *at)
 		return;
 	}
 	if (e && tag == FAILURE) {
-		failure_code(t);
+		bolt_failure_code((struct bytes){ t->failure, t->nfailure }, t->code);
 		e->tag |= FAILED;
 	}
 	if (e && tag != IGNORED)

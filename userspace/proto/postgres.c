@@ -7,113 +7,15 @@
  * counts units, so it pairs them even when several are on their way; pending.h tells what
  * happens when some were not seen. Of SQL only the verb is kept.
  */
-#include "pending.h"
-#include "sql.h"
+#include "proto/postgres_state.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-/* The server's limits for a startup packet and for a message. */
-#define STARTUP_MAX 10000
-#define MESSAGE_MAX 0x3fffffffu
-/* A message this long is not believed where we look for our feet again: text would pass for its
- * length. */
-#define RESYNC_MAX 0xffffffu
-/* Prepared statements whose verb is remembered: drivers cache 100 to 256 a connection. The
- * oldest is forgotten, its calls are then "EXECUTE". */
-#define STATEMENTS_MAX 256
-/* Portals, named ones are rare. */
-#define PORTALS_MAX 16
-/* Of an ErrorResponse: severity twice (one of them translated) and SQLSTATE come first. */
-#define ERROR_HEAD_MAX 256
 /* ReadyForQuery says that the server waits: one exchange in step is enough. */
 #define ROUNDS_NEEDED 1
-
-enum unit_flag {
-	CONNECTING = 1 << 0,
-	COPYING = 1 << 1, /* the server asked for the client's copy data */
-	FAILED = 1 << 2,  /* the server sent an error; it is in error[] */
-};
-
-/* What is known of a statement: never its text. */
-struct statement {
-	uint64_t name; /* hash, 0 the unnamed one */
-	char op[SQL_WORD_MAX];
-	bool used, write, known, ends, idle;
-};
-
-struct statements {
-	struct statement *list;
-	unsigned max, next;
-};
-
-/* Bytes of a fixed size being collected. */
-struct head {
-	unsigned char b[8];
-	unsigned n;
-};
-
-enum out_state { OUT_LOST, OUT_STARTUP, OUT_MESSAGES };
-enum in_state { IN_LOST, IN_ENCRYPTION, IN_MESSAGES };
-/* Where in a frontend message's body we are: up to two names, then SQL, then what does not
- * matter. */
-enum part { PART_NAME, PART_SECOND_NAME, PART_SQL, PART_REST };
-
-struct pg {
-	struct pending calls;
-	bool silent; /* encrypted from here on, or no PostgreSQL */
-
-	enum out_state out;
-	bool out_proven; /* no loss since, or a write ended with a message since */
-	struct head out_head;
-	struct stamp first; /* of the message's first byte */
-	uint64_t out_left;
-	char out_type;
-	enum part part;
-	uint64_t names[2];
-	struct sql sql;
-
-	bool in_unit;  /* a unit is being put together: it has no Sync yet */
-	bool tail;     /* it may be the end of one that began unseen */
-	uint64_t unit; /* its number in calls; 0 if it was only counted */
-	unsigned parses, executes, closes, others; /* its messages */
-	struct statement work;                     /* op of its first Execute, write of them all */
-	bool wrote, may_have_written;              /* the open transaction */
-
-	enum in_state in;
-	struct head in_head;
-	uint64_t in_left;
-	char in_type;
-	uint64_t in_bytes; /* of the reply, not yet told to the call */
-	char error[ERROR_HEAD_MAX];
-	size_t nerror;
-	bool error_cut; /* what comes now does not join what is in error[] */
-	char sqlstate[6];
-	char transaction; /* status of the last ReadyForQuery, 0 unknown */
-	bool in_proven;   /* no loss since, or a ReadyForQuery came at its place since */
-	bool ready;       /* it was the last message */
-
-	struct statement statement_list[STATEMENTS_MAX], portal_list[PORTALS_MAX];
-	struct statements statements, portals;
-};
-
-static uint32_t be32(const unsigned char *b)
-{
-	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-}
-
-/* Collects up to want bytes; true when they are complete. */
-static bool head_take(struct head *h, unsigned want, struct bytes *b)
-{
-	size_t n = want - h->n < b->n ? want - h->n : b->n;
-
-	memcpy(h->b + h->n, b->p, n);
-	h->n += (unsigned)n;
-	*b = bytes_from(*b, n);
-	return h->n == want;
-}
 
 /*
  * Statements and portals
@@ -259,14 +161,6 @@ static void unit_sent(struct pg *p, const struct stamp *at)
 	pending_sent(&p->calls, e, at);
 	p->unit = 0;
 	p->in_unit = false;
-}
-
-static void unit_done(struct pg *p, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&p->calls);
-	bool failed = e && e->tag & FAILED;
-
-	pending_done(&p->calls, failed ? CALL_ERROR : CALL_OK, failed ? p->sqlstate : "", at);
 }
 
 /*
@@ -438,7 +332,7 @@ static bool out_message(struct pg *p, struct bytes *b, const struct stamp *at)
 	if (p->out_head.n < 5) {
 		if (!p->out_head.n)
 			p->first = *at;
-		if (!head_take(&p->out_head, 5, b))
+		if (!pg_head_take(&p->out_head, 5, b))
 			return true;
 		if (!message_begins(p, at))
 			return false;
@@ -502,7 +396,7 @@ static bool out_startup(struct pg *p, struct bytes *b, const struct stamp *at)
 	if (p->out_head.n < 8) {
 		if (!p->out_head.n)
 			p->first = *at;
-		if (!head_take(&p->out_head, 8, b))
+		if (!pg_head_take(&p->out_head, 8, b))
 			return true;
 		if (!startup_begins(p))
 			return false;
@@ -518,33 +412,12 @@ static bool out_startup(struct pg *p, struct bytes *b, const struct stamp *at)
 	return true;
 }
 
-/* Whether b is messages of plausible types and lengths, from its first byte on; the last may be
- * cut. */
-static bool messages_start(struct bytes b, bool (*type_is_valid)(char type))
-{
-	if (b.n < 5)
-		return false;
-	while (b.n) {
-		uint32_t len;
-
-		if (!type_is_valid(b.p[0]))
-			return false;
-		if (b.n < 5)
-			return true;
-		len = be32((const unsigned char *)b.p + 1);
-		if (len < 4 || len > RESYNC_MAX)
-			return false;
-		b = bytes_from(b, (size_t)len + 1);
-	}
-	return true;
-}
-
 /* Whether b can be where a unit of work begins; only asked where a write begins. */
 static bool unit_starts(struct bytes b)
 {
 	uint32_t len;
 
-	if (!messages_start(b, is_frontend) || !strchr("QPBDECSF", b.p[0]))
+	if (!pg_messages_start(b, is_frontend) || !strchr("QPBDECSF", b.p[0]))
 		return false;
 	len = be32((const unsigned char *)b.p + 1);
 	if (b.p[0] == 'S')
@@ -579,188 +452,6 @@ static void feed_out(struct pg *p, struct bytes b, const struct stamp *at)
 	if (!fine && !p->silent)
 		out_lost(p, PARTIAL_EVENTS_LOST, at);
 	p->out_proven |= !p->out_head.n;
-}
-
-/*
- * From the server
- */
-
-static bool is_backend(char type)
-{
-	return type && strchr("RKSZTDCIENA123tnsGHWdcvV", type);
-}
-
-static void in_lost(struct pg *p, enum partial why, const struct stamp *at)
-{
-	p->in = IN_LOST;
-	p->in_bytes = 0;
-	p->ready = false;
-	p->transaction = 0;
-	p->wrote = false;
-	p->may_have_written = true;
-	pending_lose(&p->calls, why, at);
-}
-
-static void in_told(struct pg *p, const struct stamp *at)
-{
-	/* notifications are nobody's reply */
-	if (p->in_type != 'A')
-		pending_in_bytes(&p->calls, p->in_bytes, at);
-	p->in_bytes = 0;
-}
-
-static bool reply_begins(struct pg *p)
-{
-	uint32_t len = be32(p->in_head.b + 1);
-	char type = (char)p->in_head.b[0];
-	struct pending_call *e = pending_oldest(&p->calls);
-
-	if (!is_backend(type) || len < 4 || len > MESSAGE_MAX || (type == 'Z' && len != 5) ||
-	    (strchr("123Ins", type) && len != 4))
-		return false;
-	p->in_type = type;
-	p->in_left = len - 4;
-	p->nerror = 0;
-	p->error_cut = false;
-	p->ready = false;
-	if (e && type == 'G')
-		e->tag |= COPYING;
-	if (e && e->c && type == 'W')
-		e->c->blocks = true; /* replication: it goes on for as long as both live */
-	return true;
-}
-
-/* The value of a field of an ErrorResponse, as far as it was kept; empty when missing. */
-static struct bytes error_field(const struct pg *p, char field)
-{
-	struct bytes b = { p->error, p->nerror };
-
-	while (b.n && b.p[0]) {
-		const char *end = memchr(b.p, '\0', b.n);
-
-		if (!end)
-			break;
-		if (b.p[0] == field)
-			return (struct bytes){ b.p + 1, (size_t)(end - b.p) - 1 };
-		b = bytes_from(b, (size_t)(end - b.p) + 1);
-	}
-	return (struct bytes){ p->error, 0 };
-}
-
-static void error_ends(struct pg *p, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&p->calls);
-	struct bytes code = error_field(p, 'C'), severity = error_field(p, 'V');
-	bool valid = code.n == 5;
-
-	if (!severity.n)
-		severity = error_field(p, 'S');
-	for (size_t i = 0; i < code.n; i++)
-		valid &= isdigit((unsigned char)code.p[i]) || isupper((unsigned char)code.p[i]);
-	if (!e)
-		return;
-	/* the first error is the cause */
-	if (!(e->tag & FAILED))
-		snprintf(p->sqlstate, sizeof(p->sqlstate), "%.*s", valid ? 5 : 0, code.p);
-	e->tag |= FAILED;
-	/* no ReadyForQuery follows: the server closes */
-	if (e->tag & CONNECTING || bytes_equal(severity, "FATAL") || bytes_equal(severity, "PANIC"))
-		unit_done(p, at);
-}
-
-static bool ready_ends(struct pg *p, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&p->calls);
-
-	if (p->nerror != 1 || !p->error[0] || !strchr("ITE", p->error[0]))
-		return false;
-	p->transaction = p->error[0];
-	p->ready = p->in_proven = true;
-	if (pending_count(&p->calls) && (!e || e->sent)) {
-		unit_done(p, at);
-	} else {
-		/* nobody waits for it: units were paired wrongly, or it is of those not seen */
-		p->calls.rounds = 0;
-		pending_doubt(&p->calls, PARTIAL_EVENTS_LOST);
-	}
-	if (p->transaction == 'I' && !pending_count(&p->calls))
-		p->wrote = p->may_have_written = false;
-	return true;
-}
-
-static bool reply_ends(struct pg *p, const struct stamp *at)
-{
-	in_told(p, at);
-	p->in_head.n = 0;
-	if (p->in_type == 'E')
-		error_ends(p, at);
-	return p->in_type != 'Z' || ready_ends(p, at);
-}
-
-static bool in_message(struct pg *p, struct bytes *b, const struct stamp *at)
-{
-	struct bytes before = *b;
-	size_t n, keep;
-
-	if (p->in_head.n < 5) {
-		bool complete = head_take(&p->in_head, 5, b);
-
-		p->in_bytes += before.n - b->n;
-		if (!complete)
-			return is_backend((char)p->in_head.b[0]);
-		if (!reply_begins(p))
-			return false;
-	}
-	n = b->n < p->in_left ? b->n : (size_t)p->in_left;
-	keep = n < sizeof(p->error) - p->nerror ? n : sizeof(p->error) - p->nerror;
-	if (strchr("EZ", p->in_type) && !p->error_cut) {
-		memcpy(p->error + p->nerror, b->p, keep);
-		p->nerror += keep;
-	}
-	*b = bytes_from(*b, n);
-	p->in_left -= n;
-	p->in_bytes += n;
-	return p->in_left || reply_ends(p, at);
-}
-
-/* The answer to a request for encryption is one byte. */
-static void in_encryption(struct pg *p, struct bytes *b, const struct stamp *at)
-{
-	char c = b->p[0];
-
-	p->in = IN_MESSAGES;
-	p->in_head.n = 0;
-	if (c == 'E')
-		return; /* a server that does not know the request answers with an error */
-	*b = bytes_from(*b, 1);
-	pending_in_bytes(&p->calls, 1, at);
-	if (c == 'N')
-		return;
-	p->silent = true;
-	pending_done(&p->calls, c == 'S' || c == 'G' ? CALL_OK : CALL_UNKNOWN, "", at);
-}
-
-static void feed_in(struct pg *p, struct bytes b, const struct stamp *at)
-{
-	/* a read that begins with a message's head can be followed again; a shorter one cannot
-	 * be told */
-	if (p->in == IN_LOST && !messages_start(b, is_backend))
-		return;
-	if (p->in == IN_LOST) {
-		p->in = IN_MESSAGES;
-		p->in_proven = false;
-		p->in_head.n = 0;
-	}
-	while (b.n && !p->silent) {
-		if (p->in == IN_ENCRYPTION) {
-			in_encryption(p, &b, at);
-		} else if (!in_message(p, &b, at)) {
-			in_lost(p, PARTIAL_EVENTS_LOST, at);
-			return;
-		}
-	}
-	if (p->in_head.n == 5)
-		in_told(p, at);
 }
 
 /*
@@ -860,7 +551,7 @@ static void turn(struct pg *p, int dir, const struct stamp *at)
 	enum partial why = p->calls.doubt ? p->calls.doubt : PARTIAL_EVENTS_LOST;
 
 	if (dir && p->calls.last_dir == 0 && p->in == IN_MESSAGES && !p->in_proven && p->in_head.n)
-		in_lost(p, why, at);
+		pg_in_lost(p, why, at);
 	if (!dir && p->calls.last_dir == 1 && p->out == OUT_MESSAGES && !p->out_proven &&
 	    p->out_head.n)
 		out_lost(p, why, at);
@@ -877,7 +568,7 @@ static void pg_feed(void *state, int dir, struct bytes b, const struct stamp *at
 	if (dir)
 		feed_out(p, b, at);
 	else
-		feed_in(p, b, at);
+		pg_in_feed(p, b, at);
 }
 
 /* A name not seen must not be mistaken for another, and what it names may be one we know. */
@@ -925,30 +616,6 @@ static void gap_out(struct pg *p, uint64_t n, enum partial why, const struct sta
 	p->out_head.n = 0;
 }
 
-static void gap_in(struct pg *p, uint64_t n, enum partial why, const struct stamp *at)
-{
-	struct pending_call *e = pending_oldest(&p->calls);
-
-	if (p->in == IN_ENCRYPTION) { /* how it goes on the client's next bytes tell */
-		if (e && e->c)
-			call_partial(e->c, why);
-		return;
-	}
-	if (p->in != IN_MESSAGES || p->in_head.n < 5 || n > p->in_left || p->in_type == 'Z') {
-		in_lost(p, why, at);
-		return;
-	}
-	p->in_left -= n;
-	p->in_bytes += n;
-	p->error_cut = true;
-	if (p->in_type == 'E' && e && e->c && error_field(p, 'C').n != 5)
-		call_partial(e->c, why);
-	if (p->in_left)
-		in_told(p, at);
-	else
-		reply_ends(p, at);
-}
-
 static void pg_gap(void *state, int dir, uint64_t n, enum partial why, const struct stamp *at)
 {
 	struct pg *p = state;
@@ -959,7 +626,7 @@ static void pg_gap(void *state, int dir, uint64_t n, enum partial why, const str
 	if (dir)
 		gap_out(p, n, why, at);
 	else
-		gap_in(p, n, why, at);
+		pg_in_gap(p, n, why, at);
 }
 
 static void pg_done(void *state, enum done_why why, const struct stamp *at)
@@ -968,7 +635,7 @@ static void pg_done(void *state, enum done_why why, const struct stamp *at)
 	struct pending_call *e = pending_oldest(&p->calls);
 
 	if (e && e->tag & FAILED)
-		unit_done(p, at);
+		pg_unit_done(p, at);
 	pending_end(&p->calls, why, at);
 }
 
