@@ -219,7 +219,8 @@ class ClientsTest(harness.LiveTest):
             return
         self.assertIsNone(call["partial"], where)
         self.assertLessEqual(call["start_ns"], served["recv_ns"] + CLOCK_NS, where)
-        self.assertGreaterEqual(call["end_ns"], served["end_ns"] - CLOCK_NS, where)
+        # the server may say late that it is done: its client may have read it all by then
+        self.assertGreaterEqual(call["end_ns"], min(served["end_ns"], want["end_ns"]) - CLOCK_NS, where)
         if want["first_ns"]:
             self.assertLessEqual(call["start_ns"] + (call["setup_ms"] or 0) * 1e6 + call["first_byte_ms"] * 1e6,
                                  want["first_ns"] + CLOCK_NS, where)

@@ -780,15 +780,22 @@ static void test_errors(void)
 }
 
 /* The reply broke off after n bytes. */
-static void broken(const struct exchange *e, size_t n)
+static void broken_by(const struct exchange *e, size_t n, enum call_status how)
 {
 	begin(e);
 	feed_request(e->request, 0, strlen(e->request), WHOLE);
 	llm_request_end(llm);
 	head(e);
 	feed_reply(e->reply, 0, n, WHOLE);
-	call->status = CALL_ABORTED;
+	call->status = how;
+	snprintf(call->error_kind, sizeof(call->error_kind), "%s",
+	         how == CALL_TIMEOUT ? "timeout" : "");
 	llm_response_end(llm, false);
+}
+
+static void broken(const struct exchange *e, size_t n)
+{
+	broken_by(e, n, CALL_ABORTED);
 }
 
 static void test_broken(void)
@@ -805,6 +812,10 @@ static void test_broken(void)
 	TEST("a client that hangs up after the last word missed nothing");
 	broken(&chat_stream, strlen(CHAT_STREAM) - 2);
 	CHECK(call->status == CALL_OK && call->llm->finished && call->llm->tokens.out == 12);
+	broken_by(&chat_stream, strlen(CHAT_STREAM) - 2, CALL_TIMEOUT);
+	CHECK(call->status == CALL_OK && !call->error_kind[0]);
+	broken_by(&chat_stream, stop, CALL_TIMEOUT);
+	CHECK(call->status == CALL_TIMEOUT && strcmp(call->error_kind, "timeout") == 0);
 	TEST("a JSON reply that breaks off is not finished, and its model is known all the same");
 	broken(&(struct exchange){ CHAT, "", CHAT_REQUEST, JSON,
 	                           "{\"model\":\"m2\",\"choices\":[" },

@@ -74,4 +74,6 @@ void facts_error_kind(struct facts *f, struct bytes kind);
 void facts_id(char to[FACTS_ID_MAX], struct bytes word);
 /* An error was reported: sets c's status and error_kind from it. */
 void facts_error(const struct facts *f, struct call *c);
+/* Of a reply that broke off: who hung up after the last word, or a moment after a wait, missed nothing. */
+void facts_last_word(struct call *c);
 #endif

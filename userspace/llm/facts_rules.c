@@ -83,6 +83,14 @@ static bool is_rate_limit(const char *kind)
 	return false;
 }
 
+void facts_last_word(struct call *c)
+{
+	if (!c->llm->finished || (c->status != CALL_ABORTED && c->status != CALL_TIMEOUT))
+		return;
+	c->status = CALL_OK;
+	c->error_kind[0] = '\0';
+}
+
 void facts_error(const struct facts *f, struct call *c)
 {
 	const char *quota = "insufficient_quota";

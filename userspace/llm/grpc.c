@@ -274,6 +274,6 @@ void llm_grpc_end(struct llm_grpc *g, bool complete)
 {
 	struct call *c = g->call;
 
-	if (!complete && c->llm->finished && c->status == CALL_ABORTED)
-		c->status = CALL_OK; /* hung up after the last word: nothing is missing */
+	if (!complete)
+		facts_last_word(c);
 }

@@ -159,6 +159,6 @@ void llm_response_end(struct llm *l, bool complete)
 	reply_end(&l->reply, complete);
 	if (l->reply.all.error)
 		facts_error(&l->reply.all, c);
-	else if (!complete && c->llm->finished && c->http_status < 300 && c->status == CALL_ABORTED)
-		c->status = CALL_OK; /* hung up after the last word: nothing is missing */
+	else if (!complete && c->http_status < 300)
+		facts_last_word(c);
 }
