@@ -11,8 +11,10 @@
 #include "dns.h"
 #include "scrub_state.h"
 
-static const struct masker *const maskers[] = { &masker_tls,   &masker_http2,    &masker_http,
-	                                        &masker_redis, &masker_postgres, NULL };
+static const struct masker *const maskers[] = {
+	&masker_tls,      &masker_http2, &masker_http,    &masker_memcached, &masker_redis,
+	&masker_postgres, &masker_mysql, &masker_mongodb, &masker_bolt,      NULL
+};
 
 /* ===== Streams ===== */
 
@@ -94,6 +96,7 @@ static void give_up(struct stream *st)
 		i->raw = false;
 	}
 	st->sniffs = -1;
+	st->untold = false;
 	st->nhead = 0;
 	st->head_total = 0;
 }
@@ -328,21 +331,27 @@ static void feed(struct stream *st, struct item *i)
 		st->since[dir] = i->serial;
 }
 
+static int masker_set(struct stream *st, const struct masker *m, int client)
+{
+	st->client = client;
+	st->state = m->new (&st->owner, st->word, st->from_start);
+	st->masker = st->state ? m : NULL;
+	return st->masker ? 1 : -1;
+}
+
 /* Which protocol do the first bytes of an operation tell? 1: found and set; 0: more are needed; -1 none. */
 static int sniff(struct stream *st, int dir, struct bytes b, uint64_t total)
 {
 	int best = -1;
 
-	for (size_t i = 0; maskers[i]; i++) {
-		int r = b.n ? maskers[i]->request(b, total, st->from_start) : -1;
+	for (size_t i = 0; b.n && maskers[i]; i++) {
+		int r = maskers[i]->request(b, total, st->from_start);
+		int g = st->untold && maskers[i]->greeting ? maskers[i]->greeting(b) : -1;
 
-		if (r > 0) {
-			st->client = dir;
-			st->state = maskers[i]->new (&st->owner, st->word, st->from_start);
-			st->masker = st->state ? maskers[i] : NULL;
-			return st->masker ? 1 : -1;
-		}
+		if (r > 0 || g > 0)
+			return masker_set(st, maskers[i], r > 0 ? dir : !dir);
 		best = r > best ? r : best;
+		best = g > best ? g : best;
 	}
 	return best;
 }
@@ -426,7 +435,7 @@ static void connect_event(struct scrub *s, const struct ev_socket *e)
 		stream_free(st);
 	st = stream_make(s, STREAM_SOCKET, e->sock, 0);
 	if (st)
-		st->from_start = true;
+		st->from_start = st->untold = true;
 	queue_add(s, NULL, e, e->h.size);
 }
 

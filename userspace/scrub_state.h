@@ -53,6 +53,7 @@ struct stream {
 	uint64_t id;  /* inode, or address of the TLS object */
 	uint32_t pid; /* TLS objects: whose; files: the device */
 	bool from_start;
+	bool untold;                 /* from the start nothing was seen but what waits to be told */
 	const struct masker *masker; /* NULL: the protocol is not known (again) */
 	void *state;
 	int client;               /* enum event_dir of the requests */

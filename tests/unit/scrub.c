@@ -737,7 +737,7 @@ static void test_doubt(void)
 
 	TEST("an unknown protocol leaves only zeros");
 	add_connect(&r, 5, 7687);
-	add_bytes(&r, EV_DATA, 5, DIR_OUT, "\x60\x60\xb0\x17 CANARY", 11, 4);
+	add_bytes(&r, EV_DATA, 5, DIR_OUT, "\xfe\xed\xb0\x17 CANARY", 11, 4);
 	add_bytes(&r, EV_DATA, 5, DIR_IN, "CANARY", 6, 4);
 	out = scrubbed(&r);
 	for (size_t i = 0; i < out.n; i++) {

@@ -141,7 +141,10 @@ struct masker {
 	/* Could b, the first bytes of an operation, be those of a request? 1 yes, 0 more are needed, -1 no. total: bytes
 	 * of the operation. from_start: the connection's first. */
 	int (*request)(struct bytes b, uint64_t total, bool from_start);
-	/* At the start of a request. words: one for each direction, the owner's: what they hold is not final. from_start:
+	/* Could b, a connection's first bytes, be those of a server that speaks before its client does? As request(); NULL:
+	 * none of this protocol does. */
+	int (*greeting)(struct bytes b);
+	/* At the start of a request, or of a greeting. words: one for each direction, the owner's: what they hold is not final. from_start:
 	 * no earlier request can still be answered. NULL: out of memory. */
 	void *(*new)(struct mask_owner *o, struct mask_word *words, bool from_start);
 	enum mask_result (*feed)(void *m, int dir, char *p, size_t n);
@@ -150,7 +153,8 @@ struct masker {
 	void (*free)(void *m);
 };
 
-extern const struct masker masker_http2, masker_http, masker_redis, masker_postgres, masker_tls;
+extern const struct masker masker_http2, masker_http, masker_redis, masker_postgres, masker_tls,
+	masker_mysql, masker_mongodb, masker_bolt, masker_memcached;
 /* What HTTP hands over to; never told by its bytes. */
 extern const struct masker masker_websocket;
 /* Files and output: one direction, no requests; never told by its bytes. */

@@ -126,7 +126,7 @@ static void tag_byte(struct postgres *g, struct side *s, char *p)
 static void query_byte(struct postgres *g, struct side *s, char *p)
 {
 	if (!s->begun)
-		mask_sql_start(&s->sql, g->key, s->word, false);
+		mask_sql_start(&s->sql, g->key, s->word, MASK_POSTGRES);
 	s->begun = true;
 	if (*p) {
 		mask_sql_byte(&s->sql, p);
@@ -309,7 +309,7 @@ static void message_start(struct side *s, const char *fields)
 
 static void message_end(struct side *s)
 {
-	word_end(s->word, false);
+	word_end(s->word, MASK_POSTGRES);
 	s->nhead = 0;
 }
 

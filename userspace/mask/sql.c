@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The lexer is that of proto/sql.c, step by step: what is a keyword there must be one here, and nothing else. */
+/* The lexers are those of proto/sql.c and proto/cypher.c, step by step: what is a keyword there must be one here. */
 #include "mask/sql.h"
 
 #include <ctype.h>
@@ -56,6 +56,23 @@ static const char *const mysql_keywords[] = {
 	"REPLACE",    "UNLOCK", "USE",      "XA",       NULL,
 };
 
+static const char *const cypher_keywords[] = {
+	"ALTER",  "AND",    "AS",       "ASC",      "BY",    "CALL",    "CREATE", "DELETE",
+	"DENY",   "DESC",   "DETACH",   "DISTINCT", "DROP",  "EXPLAIN", "FINISH", "FOREACH",
+	"GRANT",  "IN",     "INSERT",   "LIMIT",    "LOAD",  "MATCH",   "MERGE",  "NOT",
+	"NULL",   "ON",     "OPTIONAL", "OR",       "ORDER", "PROFILE", "REMOVE", "RENAME",
+	"RETURN", "REVOKE", "SET",      "SHOW",     "SKIP",  "START",   "STOP",   "TERMINATE",
+	"UNION",  "UNWIND", "USE",      "WHERE",    "WITH",  "YIELD",   NULL,
+};
+
+static bool keyword(enum mask_dialect dialect, struct bytes b)
+{
+	if (dialect == MASK_CYPHER)
+		return mask_listed(cypher_keywords, b);
+	return mask_listed(keywords, b) ||
+	       (dialect == MASK_MYSQL && mask_listed(mysql_keywords, b));
+}
+
 static bool word_char(char c)
 {
 	return isalnum((uint8_t)c) || c == '_' || (uint8_t)c >= 0x80;
@@ -73,19 +90,18 @@ static void sql_word_end(struct mask_sql *s)
 {
 	char buf[MASK_WORD_MAX];
 	struct bytes b = word_text(s->word, buf);
-	bool known = mask_listed(keywords, b) || (s->mysql && mask_listed(mysql_keywords, b));
 
 	/* "SELECT 1" says that nothing was asked */
-	word_end(s->word, known || (b.n == 1 && isdigit((uint8_t)*b.p)));
+	word_end(s->word, keyword(s->dialect, b) || (b.n == 1 && isdigit((uint8_t)*b.p)));
 	s->at = SQL_PLAIN;
 }
 
 static void quote_start(struct mask_sql *s, char c)
 {
-	bool value = c == '\'' || (c == '"' && s->mysql);
+	bool value = c == '\'' || (c == '"' && s->dialect != MASK_POSTGRES);
 
 	s->quote = c;
-	s->escapes = s->mysql && value;
+	s->escapes = s->dialect != MASK_POSTGRES && value;
 	quoted_start(s, value ? SQL_QUOTE : SQL_NAME);
 }
 
@@ -98,15 +114,15 @@ static void plain_byte(struct mask_sql *s, char *p)
 		return;
 	}
 	s->escapes = false;
-	if (*p == '\'' || *p == '"' || (*p == '`' && s->mysql))
+	if (*p == '\'' || *p == '"' || (*p == '`' && s->dialect != MASK_POSTGRES))
 		quote_start(s, *p);
-	else if (*p == '-')
+	else if (*p == '-' && s->dialect != MASK_CYPHER)
 		quoted_start(s, SQL_DASH);
 	else if (*p == '/')
 		quoted_start(s, SQL_SLASH);
-	else if (*p == '#' && s->mysql)
+	else if (*p == '#' && s->dialect == MASK_MYSQL)
 		quoted_start(s, SQL_LINE_COMMENT);
-	else if (*p == '$' && !s->mysql)
+	else if (*p == '$' && s->dialect == MASK_POSTGRES)
 		quoted_start(s, SQL_TAG);
 	if (s->at == SQL_TAG)
 		s->tag = bytes_hash(0, (struct bytes){ p, 1 });
@@ -117,7 +133,7 @@ static bool escape_prefix(const struct mask_sql *s)
 	char buf[MASK_WORD_MAX];
 	struct bytes b = word_text(s->word, buf);
 
-	return !s->mysql && b.n == 1 && (*b.p == 'E' || *b.p == 'e');
+	return s->dialect == MASK_POSTGRES && b.n == 1 && (*b.p == 'E' || *b.p == 'e');
 }
 
 /* Those that follow return false when the byte is not theirs: it is then read again as plain. */
@@ -126,7 +142,7 @@ static bool in_word(struct mask_sql *s, char *p)
 {
 	bool escapes = *p == '\'' && escape_prefix(s);
 
-	if (word_char(*p) || *p == '$') {
+	if (word_char(*p) || (*p == '$' && s->dialect != MASK_CYPHER)) {
 		word_byte(s->word, p);
 		return true;
 	}
@@ -142,7 +158,7 @@ static bool in_comment(struct mask_sql *s, char *p)
 {
 	if (s->at == SQL_STAR && *p == '/')
 		s->at = --s->nest ? SQL_COMMENT : SQL_PLAIN;
-	else if (s->at == SQL_COMMENT_SLASH && *p == '*' && !s->mysql)
+	else if (s->at == SQL_COMMENT_SLASH && *p == '*' && s->dialect == MASK_POSTGRES)
 		s->nest++, s->at = SQL_COMMENT;
 	else
 		s->at = *p == '*' ? SQL_STAR : *p == '/' ? SQL_COMMENT_SLASH : SQL_COMMENT;
@@ -230,9 +246,11 @@ static bool in_mode(struct mask_sql *s, char *p)
 		s->at = SQL_LINE_COMMENT;
 		return *p == '-';
 	case SQL_SLASH:
-		s->at = s->mysql ? SQL_COMMENT_OPEN : SQL_COMMENT;
+		s->at = s->dialect == MASK_MYSQL ? SQL_COMMENT_OPEN : SQL_COMMENT;
+		if (s->dialect == MASK_CYPHER && *p == '/')
+			s->at = SQL_LINE_COMMENT;
 		s->nest = 1;
-		return *p == '*';
+		return *p == '*' || s->at == SQL_LINE_COMMENT;
 	case SQL_LINE_COMMENT:
 		if (*p == '\n')
 			s->at = SQL_PLAIN;
@@ -262,9 +280,10 @@ static bool in_mode(struct mask_sql *s, char *p)
 	return false;
 }
 
-void mask_sql_start(struct mask_sql *s, const uint8_t *key, struct mask_word *word, bool mysql)
+void mask_sql_start(struct mask_sql *s, const uint8_t *key, struct mask_word *word,
+                    enum mask_dialect dialect)
 {
-	*s = (struct mask_sql){ .key = key, .word = word, .mysql = mysql };
+	*s = (struct mask_sql){ .key = key, .word = word, .dialect = dialect };
 }
 
 void mask_sql_byte(struct mask_sql *s, char *p)
