@@ -214,10 +214,13 @@ class Grpc(Http2Test):
                 with self.subTest(calls=calls, options=options):
                     client = self.client("--calls", calls, *options)
                     client.gate()
-                    observer = self.watch(client.pid, "--calls", "--storage", f"S=127.0.0.1:{self.port}")
+                    recording = os.path.join(self.directory, f"run{next(self.counter)}.rec")
+                    observer = self.watch(client.pid, "--calls", "--storage", f"S=127.0.0.1:{self.port}",
+                                          "--record", recording)
                     client.say()
                     self.finish(client, observer)
                     self.check_calls(client, self.calls_of(observer))
+                    self.check_scrubbed_calls(observer, recording)
 
     def test_calls_of_node(self):
         modules = os.path.join(WORKLOAD, "clients", "node_modules")
@@ -229,10 +232,13 @@ class Grpc(Http2Test):
                     client = self.started(Client(["node", os.path.join(WORKLOAD, "grpc_client.js"), self.port, "--calls",
                                                   str(calls), *options], env=dict(os.environ, NODE_PATH=modules)))
                     client.gate()
-                    observer = self.watch(client.pid, "--calls", "--storage", f"S=127.0.0.1:{self.port}")
+                    recording = os.path.join(self.directory, f"run{next(self.counter)}.rec")
+                    observer = self.watch(client.pid, "--calls", "--storage", f"S=127.0.0.1:{self.port}",
+                                          "--record", recording)
                     client.say()
                     self.finish(client, observer)
                     self.check_calls(client, self.calls_of(observer))
+                    self.check_scrubbed_calls(observer, recording)
 
     def test_requests_to_a_server_are_turns(self):
         client = self.client("--calls", 5)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "event.h"
+#include "llm/grpc.h"
 #include "llm/path.h"
 #include "mask/body.h"
 #include "mask/hpack.h"
@@ -42,6 +43,7 @@ struct stream {
 	struct stream *next;
 	uint32_t id;
 	bool llm, grpc, chat;
+	bool unnamed; /* its path was not seen: the body may tell that it is gRPC's, and a message that it is a chat */
 	unsigned rules; /* else how a store tells errors */
 	bool ended[2];
 	struct body body[2];
@@ -180,7 +182,10 @@ static void request_head(struct stream *s, const struct head *h)
 			path.n = i;
 	llm_path_read(&p, method, path, bytes_of(""));
 	s->llm = p.kind != LLM_NONE;
-	s->grpc = grpc_content_type((struct bytes){ h->type, h->ntype });
+	/* as proto/http_exchange.c has it for who came late */
+	s->grpc = h->ntype ? grpc_content_type((struct bytes){ h->type, h->ntype })
+	                   : grpc_is_path(path);
+	s->unnamed = !target.n && (!method.n || bytes_equal(method, "POST"));
 	s->chat = p.grpc && p.kind == LLM_CHAT;
 	route = s->grpc ? route_grpc(path, op) : NULL;
 	if (s->grpc)
@@ -335,8 +340,10 @@ static void encoded_feed(struct side *side, struct stream *s, char *p, size_t n)
 	memset(p, 0, n);
 }
 
-static enum mask_message message_kind(const struct side *side, const struct stream *s)
+static enum mask_message message_kind(const struct side *side, struct stream *s,
+                                      struct bytes message)
 {
+	s->chat |= s->unnamed && side->dir == 1 && llm_grpc_is_chat(message);
 	if (s->chat)
 		return side->dir == 1 ? MASK_CHAT_REQUEST : MASK_CHAT_REPLY;
 	if (side->dir == 0 && s->rules & RULE_MILVUS_GRPC)
@@ -358,7 +365,8 @@ static void message_pile(struct side *side, struct stream *s, char *p, size_t n)
 		return;
 	whole = b->partly ? NULL : word_pile_copy(side->word, b->piled);
 	if (whole) {
-		mask_protobuf(side->h->o->key, whole, b->piled, message_kind(side, s));
+		mask_protobuf(side->h->o->key, whole, b->piled,
+		              message_kind(side, s, (struct bytes){ whole, b->piled }));
 		word_pile_put(side->word, whole, b->piled);
 	}
 	free(whole);
@@ -372,7 +380,7 @@ static void message_mask(struct side *side, struct stream *s, char *p, size_t n)
 	if (b->prefix[0] || b->partly)
 		memset(p, 0, n);
 	else if (n == b->left && !b->piled)
-		mask_protobuf(side->h->o->key, p, n, message_kind(side, s));
+		mask_protobuf(side->h->o->key, p, n, message_kind(side, s, (struct bytes){ p, n }));
 	else
 		message_pile(side, s, p, n);
 	b->left -= (uint32_t)n;
@@ -411,10 +419,23 @@ static void grpc_mask(struct side *side, struct stream *s, char *p, size_t n)
 	}
 }
 
+/* The first bytes of a request whose path was not seen. */
+static void body_look(struct side *side, struct stream *s, struct bytes b)
+{
+	struct body *body = &s->body[1];
+
+	if (side->dir == 0 || body->begun || body->nprefix || s->grpc || !b.n)
+		return;
+	s->grpc = b.n >= GRPC_PREFIX && grpc_fills(b, side->f.length);
+	s->unnamed = s->grpc;
+}
+
 static void data_mask(struct side *side, char *p, size_t n)
 {
 	struct stream *s = stream_get(side->h, side->f.stream);
 
+	if (s && s->unnamed && s->body[side->dir].headed)
+		body_look(side, s, (struct bytes){ p, n });
 	if (!s || !s->body[side->dir].headed)
 		memset(p, 0, n);
 	else if (s->grpc)
@@ -580,12 +601,14 @@ static int http2_request(struct bytes b, uint64_t total, bool from_start)
 	size_t n = b.n < HTTP2_PREFACE_LEN ? b.n : HTTP2_PREFACE_LEN;
 	struct frame_chain c;
 
-	(void)total;
 	(void)from_start;
 	if (n && memcmp(b.p, HTTP2_PREFACE, n) == 0)
 		return n == HTTP2_PREFACE_LEN;
 	c = frame_chain(b, FRAME_MAX_DEFAULT);
-	return c.request && !c.broken ? 1 : -1;
+	if (c.broken)
+		return -1;
+	/* gRPC's own library writes a header field by field */
+	return c.request ? 1 : c.heads && b.n < total ? 0 : -1;
 }
 
 static void *http2_new(struct mask_owner *o, struct mask_word *words, bool from_start)
