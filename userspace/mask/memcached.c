@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Masks memcached's text protocol, classic and meta (proto/memcached.c): commands, words of replies, sizes and numbers beside
- * them stay; keys, values, tokens of flags and all other text are masked. What is a number of its own in a reply becomes
- * another one.
+ * Masks memcached's text protocol, classic and meta (proto/memcached.c): commands, words of replies, sizes, "noreply" and letters
+ * of flags stay; keys, values, tokens of flags, other numbers and all other text are masked. What is a number of its own in a
+ * reply becomes another one.
  */
 #include "mask/mask.h"
 
@@ -155,7 +155,6 @@ static void count_over(struct side *s)
 
 static void word_over(struct side *s, int dir)
 {
-	static const char *const words[] = { "noreply", "-1", NULL };
 	char buf[MASK_WORD_MAX];
 	struct bytes b = word_text(s->word, buf);
 	bool number = s->number && s->nword <= NUMBER_MAX;
@@ -169,8 +168,10 @@ static void word_over(struct side *s, int dir)
 		word_end(s->word, s->line != NULL);
 		s->line = s->line ? s->line : &unknown;
 	} else {
-		s->sized |= is_size(s) && number;
-		word_end(s->word, number || mask_listed(words, b));
+		bool sized = is_size(s) && number;
+
+		s->sized |= sized;
+		word_end(s->word, sized || bytes_equal(b, "noreply"));
 	}
 	s->index++;
 	s->nword = 0;
