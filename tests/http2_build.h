@@ -98,6 +98,25 @@ static inline void say_headers(struct talk *t, int dir, uint32_t stream, bool en
 	          block, n);
 }
 
+/* The same as HEADERS of `first` bytes and CONTINUATIONs of at most `step`, each written by itself. */
+static inline void say_headers_cut(struct talk *t, int dir, uint32_t stream, bool end,
+                                   const char *const *fields, size_t first, size_t step)
+{
+	char block[4096];
+	size_t n = header_block(t, dir, fields, block, sizeof(block));
+
+	first = first < n ? first : n;
+	say_frame(t, dir, FRAME_HEADERS,
+	          (first == n ? FLAG_END_HEADERS : 0) | (end ? FLAG_END_STREAM : 0), stream, block,
+	          first);
+	for (size_t at = first; at < n; at += step) {
+		size_t k = step < n - at ? step : n - at;
+
+		say_frame(t, dir, FRAME_CONTINUATION, at + k == n ? FLAG_END_HEADERS : 0, stream,
+		          block + at, k);
+	}
+}
+
 static inline void say_data(struct talk *t, int dir, uint32_t stream, bool end, const char *s)
 {
 	say_frame(t, dir, FRAME_DATA, end ? FLAG_END_STREAM : 0, stream, s, strlen(s));

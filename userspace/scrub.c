@@ -3,127 +3,20 @@
  * Sorts a recording's bytes into streams, finds out which protocol each speaks, and lets that protocol's masker at them.
  * Events leave in the order they came; those not yet final wait in a queue, and all behind them.
  */
-#include "scrub.h"
-
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "event.h"
 #include "base/event_least.h"
 #include "dns.h"
-#include "mask/mask.h"
-#include "secrets.h"
+#include "scrub_state.h"
 
-#define BUCKETS 1024
-#define STREAMS_MAX 65536 /* more at once than a process can have descriptors by default */
-#define QUEUE_EVENTS_MAX \
-	8192 /* what waits for one stream's next bytes; then that stream is masked as it stands */
-#define QUEUE_BYTES_MAX (32u << 20)
-#define SNIFF_MAX 4096 /* first bytes looked at to tell the protocol */
-
-/* An event in the queue, ours to change. */
-struct item {
-	struct item *prev, *next;
-	struct stream *stream; /* whose bytes it holds, NULL: none, or no longer in doubt */
-	int dir;               /* of the stream, as its masker counts */
-	uint64_t serial;
-	bool raw; /* not masked yet: the protocol is still to be told */
-	struct event *e;
-	/* A record that is cut leaves in parts, each after its blocks. */
-	uint32_t *cut; /* where, in bytes of its data */
-	uint32_t ncut, sent;
-	struct item *of; /* a block: whose */
-	uint32_t part;   /* and of which part */
+static const struct masker *const maskers[] = {
+	&masker_tls,      &masker_http2, &masker_http,    &masker_memcached, &masker_redis,
+	&masker_postgres, &masker_mysql, &masker_mongodb, &masker_bolt,      NULL
 };
 
-/* What a slice decodes to, from a recording that is scrubbed already. */
-struct block {
-	struct block *next;
-	bool more; /* the next one is of the same slice */
-	size_t n;
-	char p[];
-};
-
-struct flow {
-	uint64_t pos; /* bytes accounted for */
-	bool known;   /* pos is */
-	struct block *blocks, **blocks_end;
-};
-
-enum stream_kind { STREAM_SOCKET, STREAM_TLS, STREAM_FILE };
-
-/* One connection, TLS object or file. */
-struct stream {
-	struct mask_owner owner;
-	struct stream *hash_next;
-	struct scrub *s;
-	enum stream_kind kind;
-	uint64_t id;  /* inode, or address of the TLS object */
-	uint32_t pid; /* TLS objects: whose; files: the device */
-	bool from_start;
-	const struct masker *masker; /* NULL: the protocol is not known (again) */
-	void *state;
-	int client;               /* enum event_dir of the requests */
-	struct mask_word word[2]; /* by the masker's direction, like since */
-	uint64_t since[2];        /* serial of the first item the open word may lie in */
-	struct flow flow[2];      /* by enum event_dir */
-	int sniffs;               /* direction waited for to tell the protocol, -1 none */
-	size_t nhead;
-	uint64_t head_total;
-	char head[SNIFF_MAX];
-	struct item *at;     /* being masked */
-	struct block *block; /* the recorded one handed out last */
-};
-
-struct scrub {
-	void (*emit)(void *ctx, const struct event *e);
-	void *ctx;
-	uint8_t key[MASK_KEY_SIZE];
-	struct stream *bucket[BUCKETS];
-	unsigned nstreams;
-	struct item *first, *last;
-	size_t nitems, bytes;
-	uint64_t serial, dropped;
-	bool scrubbed; /* the recording holds EV_BODY */
-};
-
-static const struct masker *const maskers[] = { &masker_tls,   &masker_http2,    &masker_http,
-	                                        &masker_redis, &masker_postgres, NULL };
-
-/* ===== Queue ===== */
-
-/* Puts a copy before `before`, NULL: at the end. */
-static struct item *item_add(struct scrub *s, struct item *before, const void *e, size_t n)
-{
-	struct item *i = calloc(1, sizeof(*i));
-
-	if (!i || !(i->e = malloc(n))) {
-		free(i);
-		s->dropped++;
-		return NULL;
-	}
-	memcpy(i->e, e, n);
-	i->serial = before ? before->serial : ++s->serial;
-	i->next = before;
-	i->prev = before ? before->prev : s->last;
-	*(i->prev ? &i->prev->next : &s->first) = i;
-	*(before ? &before->prev : &s->last) = i;
-	s->nitems++;
-	s->bytes += n;
-	return i;
-}
-
-static void item_remove(struct scrub *s, struct item *i)
-{
-	*(i->prev ? &i->prev->next : &s->first) = i->next;
-	*(i->next ? &i->next->prev : &s->last) = i->prev;
-	s->nitems--;
-	s->bytes -= i->e->size;
-	free(i->cut);
-	free(i->e);
-	free(i);
-}
+/* ===== Streams ===== */
 
 static bool item_waits(const struct item *i)
 {
@@ -138,39 +31,6 @@ static bool item_waits(const struct item *i)
 
 static void stream_settle(struct stream *st);
 
-/* Emits the next part of a record. */
-static void part_emit(struct scrub *s, struct item *i)
-{
-	const struct ev_data *d = (const struct ev_data *)i->e;
-	uint32_t from = i->sent ? i->cut[i->sent - 1] : 0;
-	uint32_t to = i->sent < i->ncut ? i->cut[i->sent] : d->n;
-	struct ev_data *part = malloc(sizeof(*part) + (to - from));
-
-	i->sent++;
-	if (!part) {
-		s->dropped++;
-		return;
-	}
-	*part = *d;
-	part->h.size = (uint32_t)(sizeof(*part) + (to - from));
-	part->h.flags |= to < d->n ? EVF_MORE : 0;
-	part->off += from;
-	part->n = to - from;
-	memcpy(part->data, d->data + from, to - from);
-	s->emit(s->ctx, &part->h);
-	free(part);
-}
-
-static void item_emit(struct scrub *s, struct item *i)
-{
-	while (i->of && i->of->sent < i->part)
-		part_emit(s, i->of);
-	if (!i->ncut)
-		s->emit(s->ctx, i->e);
-	while (i->ncut && i->sent <= i->ncut)
-		part_emit(s, i);
-}
-
 /* Emits what is final. */
 static void drain(struct scrub *s)
 {
@@ -180,12 +40,9 @@ static void drain(struct scrub *s)
 				return;
 			stream_settle(s->first->stream);
 		}
-		item_emit(s, s->first);
-		item_remove(s, s->first);
+		queue_emit(s);
 	}
 }
-
-/* ===== Streams ===== */
 
 static struct stream **bucket_of(struct scrub *s, enum stream_kind kind, uint64_t id, uint32_t pid)
 {
@@ -239,6 +96,7 @@ static void give_up(struct stream *st)
 		i->raw = false;
 	}
 	st->sniffs = -1;
+	st->untold = false;
 	st->nhead = 0;
 	st->head_total = 0;
 }
@@ -251,18 +109,17 @@ static void stream_settle(struct stream *st)
 		word_break(&st->word[d]);
 }
 
-static void stream_free(struct stream *st)
+/* Takes the stream at *at out of its bucket. */
+static void stream_take(struct stream **at)
 {
-	struct stream **p = bucket_of(st->s, st->kind, st->id, st->pid);
+	struct stream *st = *at;
 
+	*at = st->hash_next;
 	stream_settle(st);
 	masker_drop(st);
 	for (struct item *i = st->s->first; i; i = i->next)
 		if (i->stream == st)
 			i->stream = NULL;
-	while (*p != st)
-		p = &(*p)->hash_next;
-	*p = st->hash_next;
 	for (int d = 0; d < 2; d++)
 		blocks_free(&st->flow[d]);
 	free(st->block);
@@ -270,6 +127,15 @@ static void stream_free(struct stream *st)
 		word_free(&st->word[d]);
 	st->s->nstreams--;
 	free(st);
+}
+
+static void stream_free(struct stream *st)
+{
+	struct stream **at = bucket_of(st->s, st->kind, st->id, st->pid);
+
+	while (*at != st)
+		at = &(*at)->hash_next;
+	stream_take(at);
 }
 
 static int owner_recorded(struct mask_owner *o, int dir, struct bytes *b);
@@ -375,7 +241,7 @@ static char *owner_block(struct mask_owner *o, int dir, struct bytes b, bool mor
 		e->dir = d->dir;
 		if (b.n)
 			memcpy(e->data, b.p, b.n);
-		i = item_add(st->s, st->at, e, e->h.size);
+		i = queue_add(st->s, st->at, e, e->h.size);
 		free(e);
 	}
 	if (!i)
@@ -465,21 +331,27 @@ static void feed(struct stream *st, struct item *i)
 		st->since[dir] = i->serial;
 }
 
+static int masker_set(struct stream *st, const struct masker *m, int client)
+{
+	st->client = client;
+	st->state = m->new (&st->owner, st->word, st->from_start);
+	st->masker = st->state ? m : NULL;
+	return st->masker ? 1 : -1;
+}
+
 /* Which protocol do the first bytes of an operation tell? 1: found and set; 0: more are needed; -1 none. */
 static int sniff(struct stream *st, int dir, struct bytes b, uint64_t total)
 {
 	int best = -1;
 
-	for (size_t i = 0; maskers[i]; i++) {
-		int r = b.n ? maskers[i]->request(b, total, st->from_start) : -1;
+	for (size_t i = 0; b.n && maskers[i]; i++) {
+		int r = maskers[i]->request(b, total, st->from_start);
+		int g = st->untold && maskers[i]->greeting ? maskers[i]->greeting(b) : -1;
 
-		if (r > 0) {
-			st->client = dir;
-			st->state = maskers[i]->new (&st->owner, st->word, st->from_start);
-			st->masker = st->state ? maskers[i] : NULL;
-			return st->masker ? 1 : -1;
-		}
+		if (r > 0 || g > 0)
+			return masker_set(st, maskers[i], r > 0 ? dir : !dir);
 		best = r > best ? r : best;
+		best = g > best ? g : best;
 	}
 	return best;
 }
@@ -525,7 +397,7 @@ static void data_masked(struct stream *st, struct item *i, uint64_t missing, uin
 
 static void data_event(struct scrub *s, const struct ev_data *e)
 {
-	struct item *i = item_add(s, NULL, e, e->h.size);
+	struct item *i = queue_add(s, NULL, e, e->h.size);
 	struct stream *st = i ? stream_of(s, e) : NULL;
 	uint64_t at = e->pos + e->off, missing = 0, rest = 0;
 	struct flow *f;
@@ -553,96 +425,6 @@ static void data_event(struct scrub *s, const struct ev_data *e)
 	blocks_free(f);
 }
 
-/* ===== Text ===== */
-
-/* A copy of e with another text behind its first n bytes. */
-static void add_text(struct scrub *s, const struct event *e, size_t n, const char *text, size_t len)
-{
-	struct event *copy = malloc(n + len);
-
-	if (!copy) {
-		s->dropped++;
-		return;
-	}
-	memcpy(copy, e, n);
-	memcpy((char *)copy + n, text, len);
-	copy->size = (uint32_t)(n + len);
-	item_add(s, NULL, copy, copy->size);
-	free(copy);
-}
-
-/* What the argument that ends at `end` becomes: command_mask() masks from left to right, so its line for one argument more is
- * longer by that argument's mask. */
-static char *line_until(const char *text, size_t end, size_t *n)
-{
-	char *line = command_mask(text, end);
-
-	*n = line ? strlen(line) : 0;
-	return line;
-}
-
-/* Masks each argument in its place, so that the program still sees the same arguments. Returns the length; out holds
- * SECRETS_LINE_MAX. */
-static size_t arguments_mask(const char *text, size_t n, char *out)
-{
-	size_t used = 0, before = 0;
-
-	for (size_t i = 0; i < n;) {
-		const char *nul = memchr(text + i, 0, n - i);
-		size_t end = nul ? (size_t)(nul - text) : n, len;
-		char *line = line_until(text, end, &len);
-
-		if (line && len > before && len < SECRETS_LINE_MAX - 8) {
-			memcpy(out + before, line + before, len - before);
-			if (before)
-				out[before] = '\0';
-			used = before = len;
-		}
-		free(line);
-		i = end + 1;
-	}
-	return used;
-}
-
-/* A command line whose mask is that of the original. Where no such thing can be had, its mask itself. */
-static void process_event(struct scrub *s, const struct ev_process *e)
-{
-	size_t n = e->h.size - sizeof(*e), len = 0;
-	char *line = command_mask(e->text, n), *again = NULL;
-	char out[SECRETS_LINE_MAX];
-
-	if (line) {
-		len = arguments_mask(e->text, n, out);
-		again = command_mask(out, len);
-	}
-	if (!line || !again)
-		add_text(s, &e->h, sizeof(*e), "", 0);
-	else if (strcmp(line, again) == 0)
-		add_text(s, &e->h, sizeof(*e), out, len);
-	else
-		add_text(s, &e->h, sizeof(*e), line, strlen(line));
-	free(line);
-	free(again);
-}
-
-/* Options that hold a command or an address of the user's; they change no result. */
-static void option_event(struct scrub *s, const struct ev_text *e)
-{
-	static const char *const commands[] = { "on-stuck", "webhook", "otlp", NULL };
-	size_t n = e->h.size - sizeof(*e);
-	const char *equals = memchr(e->text, '=', n);
-	size_t name = equals ? (size_t)(equals - e->text) : n;
-	char *line;
-
-	if (!equals || !mask_listed(commands, (struct bytes){ e->text, name })) {
-		item_add(s, NULL, e, e->h.size);
-		return;
-	}
-	line = command_mask(equals + 1, n - name - 1);
-	add_text(s, &e->h, sizeof(*e) + name + 1, line ? line : "", line ? strlen(line) : 0);
-	free(line);
-}
-
 /* ===== Events ===== */
 
 static void connect_event(struct scrub *s, const struct ev_socket *e)
@@ -653,8 +435,8 @@ static void connect_event(struct scrub *s, const struct ev_socket *e)
 		stream_free(st);
 	st = stream_make(s, STREAM_SOCKET, e->sock, 0);
 	if (st)
-		st->from_start = true;
-	item_add(s, NULL, e, e->h.size);
+		st->from_start = st->untold = true;
+	queue_add(s, NULL, e, e->h.size);
 }
 
 static void close_event(struct scrub *s, const struct ev_close *e)
@@ -665,7 +447,7 @@ static void close_event(struct scrub *s, const struct ev_close *e)
 
 	if (st && (tls || e->h.flags & EVF_LAST))
 		stream_free(st);
-	item_add(s, NULL, e, e->h.size);
+	queue_add(s, NULL, e, e->h.size);
 }
 
 /* Another file may have the number now. Its path stays, as those of descriptors do. */
@@ -675,7 +457,7 @@ static void file_event(struct scrub *s, const struct ev_file *e)
 
 	if (st)
 		stream_free(st);
-	item_add(s, NULL, e, e->h.size);
+	queue_add(s, NULL, e, e->h.size);
 }
 
 static bool event_whole(const struct event *e)
@@ -705,7 +487,7 @@ void scrub_feed(struct scrub *s, const struct event *e)
 		return;
 	}
 	if (names_alone(e)) {
-		item_add(s, NULL, e, e->size);
+		queue_add(s, NULL, e, e->size);
 		drain(s);
 		return;
 	}
@@ -722,10 +504,10 @@ void scrub_feed(struct scrub *s, const struct event *e)
 		file_event(s, (const struct ev_file *)e);
 		break;
 	case EV_PROCESS:
-		process_event(s, (const struct ev_process *)e);
+		scrub_process(s, (const struct ev_process *)e);
 		break;
 	case EV_OPTION:
-		option_event(s, (const struct ev_text *)e);
+		scrub_option(s, (const struct ev_text *)e);
 		break;
 	case EV_CONNECT:
 	case EV_ACCEPT:
@@ -743,7 +525,7 @@ void scrub_feed(struct scrub *s, const struct event *e)
 		/* fall through */
 	default:
 		/* EV_LOST needs no more: what is missing shows as a jump in the position of the next record */
-		item_add(s, NULL, e, e->size);
+		queue_add(s, NULL, e, e->size);
 	}
 	drain(s);
 }
@@ -777,9 +559,9 @@ void scrub_free(struct scrub *s)
 		return;
 	for (size_t i = 0; i < BUCKETS; i++)
 		while (s->bucket[i])
-			stream_free(s->bucket[i]);
+			stream_take(&s->bucket[i]);
 	while (s->first)
-		item_remove(s, s->first);
+		queue_drop(s);
 	explicit_bzero(s->key, sizeof(s->key));
 	free(s);
 }

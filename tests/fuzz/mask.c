@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "event.h"
-#include "mask/mask.h"
+#include "mask/body.h"
 #include "scrub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -48,6 +48,8 @@ static void protocol(const struct masker *m, char *p, size_t n)
 	memcpy(o.key, key, sizeof(key));
 	m->request((struct bytes){ p, n }, n, true);
 	m->request((struct bytes){ p, n }, n, false);
+	if (m->greeting)
+		m->greeting((struct bytes){ p, n });
 	state = m->new (&o, words, n & 1);
 	while (n && state) {
 		int dir = (uint8_t)*p >> 7;
@@ -79,12 +81,17 @@ static void protocol(const struct masker *m, char *p, size_t n)
 static void body(enum mask_form form, char *p, size_t n, size_t split)
 {
 	struct mask_word word = { 0 };
-	struct mask_json j;
+	struct mask_body b = { .form = form };
 
-	mask_json_start(&j, key, &word, form);
-	mask_json_feed(&j, p, split);
-	mask_json_feed(&j, p + split, n - split);
-	mask_json_end(&j, true);
+	if (form == FORM_XML)
+		mask_xml_start(&b.xml, key, &word);
+	else if (form == FORM_FRAMES)
+		mask_frames_start(&b.frames, key, &word);
+	else
+		mask_json_start(&b.json, key, &word, form);
+	mask_body_feed(&b, p, split);
+	mask_body_feed(&b, p + split, n - split);
+	mask_body_end(&b, true);
 	word_free(&word);
 }
 
@@ -121,6 +128,11 @@ static void recording(enum event_type type, const char *p, size_t n)
 		char room[sizeof(struct ev_data) + 128];
 	} u;
 
+	if (type == EV_DATA && n % 2) { /* its first byte is the connection's */
+		struct ev_socket c = { .h = { sizeof(c), EV_CONNECT, 0, 0, 1, 1 }, .sock = 1 };
+
+		scrub_feed(s, &c.h);
+	}
 	while (n) {
 		int dir = type == EV_WRITE ? DIR_OUT : (uint8_t)*p >> 7;
 		size_t len = *p & 0x7f;
@@ -152,10 +164,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static const struct masker *const maskers[] = { &masker_http, &masker_redis,
 		                                        &masker_postgres, &masker_tls };
+	static const struct masker *const more[] = { &masker_http2, &masker_mysql, &masker_mongodb,
+		                                     &masker_bolt, &masker_memcached };
 	unsigned what = n ? (unsigned)(data[0] - '0') : 99;
 	char *copy;
 
-	if (what > 11)
+	if (what > 17)
 		return 0;
 	copy = malloc(n);
 	memcpy(copy, data + 1, n - 1);
@@ -167,8 +181,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		recording(EV_DATA, copy, n - 1);
 	else if (what == 9)
 		protocol(&masker_lines, copy, n - 1);
-	else if (what == 11) /* ';' */
-		protocol(&masker_http2, copy, n - 1);
+	else if (what >= 11 && what < 16) /* ';' to '?' */
+		protocol(more[what - 11], copy, n - 1);
+	else if (what >= 16) /* '@', 'A' */
+		bodies(what == 16 ? FORM_XML : FORM_FRAMES, copy, n - 1);
 	else
 		recording(EV_WRITE, copy, n - 1);
 	free(copy);

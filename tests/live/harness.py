@@ -359,6 +359,33 @@ class LiveTest(unittest.TestCase):
         self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
         return runner, observer
 
+    def scrubbed(self, recording):
+        """A scrubbed copy of the recording: its path."""
+        copy = f"{recording}.scrubbed{next(self.counter)}"
+        status, _, err = tool("replay", "-o", self.new_dir(), "--progress", "none", "--scrub", copy, recording)
+        self.assertEqual(status, 0, err)
+        return copy
+
+    def check_scrubbed_calls(self, observer, recording, words=()):
+        """The copy, and the copy's copy, replay to the calls that were seen live; none of the words, which the recording
+        holds, is left."""
+        with open(recording, "rb") as f:
+            full = f.read()
+        self.assertEqual([w for w in words if w not in full], [], "else nothing is shown")
+        with open(observer.path("calls.jsonl")) as f:
+            seen = f.read()
+        once = self.scrubbed(recording)
+        for copy in (recording, once, self.scrubbed(once)):
+            out = self.new_dir()
+            status, _, err = tool("replay", "-o", out, "--calls", "--progress", "none", copy)
+            self.assertEqual(status, 0, err)
+            with open(os.path.join(out, "calls.jsonl")) as f:
+                self.assertEqual(f.read().splitlines(), seen.splitlines(), copy)
+            if copy != recording:
+                with open(copy, "rb") as f:
+                    data = f.read()
+                self.assertEqual([w for w in words if w in data], [], copy)
+
     # ------------------------------------------------------------ comparisons
 
     def tolerance(self, ms, calls=1):

@@ -17,6 +17,9 @@ CLOCK_MS = 2     # how far the clocks of client and server may lie apart
 AT_ONCE = 50
 NODE = ("neo4j-driver", "mongodb", "ioredis", "pg", "pg/client")
 Case = collections.namedtuple("Case", "client address system ca", defaults=[""])
+# What clients store and ask for, as it stands in their bytes.
+WORDS = {"redis": (b"text",), "postgres": (b"text", b"again"), "mysql": (b"text", b"again"), "memcached": (b"text",),
+         "mongodb": (b"memory", b"twice"), "neo4j": (b"SLOW", b"FAIL")}
 
 
 class StoreTest(LiveTest):
@@ -47,11 +50,15 @@ class StoreTest(LiveTest):
                 clients.append(self.client(case, when, many))
         for client in clients:
             self.assertTrue(client.out.wait_for(lambda x: x == "ready\n", harness.EXIT_S), client.describe())
-        observer = self.watch([c.pid for c in clients], "--calls")
+        recording = os.path.join(self.directory, f"run{next(self.counter)}.rec")
+        observer = self.watch([c.pid for c in clients], "--calls", *(["--record", recording] if many == 1 else []))
         for client in clients:
             client.say()
             self.assertEqual(client.wait(harness.TURNS_S), 0, client.describe())
         self.assertEqual(observer.wait(), EXIT_OK, observer.describe())
+        if many == 1:  # pg only asks for the time
+            kinds = {c.case.system for c in clients if not c.case.client.startswith("pg")}
+            self.check_scrubbed_calls(observer, recording, {w for k in kinds for w in WORDS[k]})
         for client in clients:
             with self.subTest(client.case, when=when, many=many):
                 truth = [json.loads(x) for x in client.out.all if x.startswith("{")]

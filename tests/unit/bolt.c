@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Bolt: requests and replies become calls, whatever the pieces they come in. */
-#include "storage_fixture.h"
+#include "mask_fixture.h"
 
 #define GIVES(steps, expected) CHECK(gives(&proto_bolt, &from_start, steps, COUNT(steps), expected))
 #define HONEST(steps) CHECK(holes_are_honest(&proto_bolt, steps, COUNT(steps)))
@@ -274,11 +274,23 @@ static void joined(void)
 	JOINED(pieces);
 }
 
+static void masked(void)
+{
+	static const char *const planted[] = { "neo4j-java", "secretpw", "bookmark",
+		                               "t_first",    "platform", NULL };
+
+	TEST("masked it gives the same calls, in any pieces, and no word of the target's is left");
+	MASKS(&masker_bolt, &proto_bolt, neo4j_driver, planted);
+	TEST("the same with a hole anywhere, and joined late");
+	MASKS_HOLES(&masker_bolt, &proto_bolt, neo4j_driver, COUNT(neo4j_driver), planted);
+}
+
 int main(void)
 {
 	whole();
 	endless();
 	holes();
 	joined();
+	masked();
 	return DONE();
 }

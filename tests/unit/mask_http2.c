@@ -54,6 +54,31 @@ static void mask(struct talk *t, size_t at, size_t cut, bool from_start)
 	masker_http2.free(m);
 }
 
+/* The same where piece `at` is lost from its byte `from` on. */
+static void mask_hole(struct talk *t, size_t at, size_t from)
+{
+	struct mask_word words[2] = { 0 };
+	void *m = masker_http2.new(&owner, words, true);
+	bool over = false;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct piece *p = &t->pieces[i];
+		size_t n = i == at ? from : p->n;
+
+		if (over)
+			memset(p->p, 0, n);
+		else
+			over = masker_http2.feed(m, p->dir == DIR_OUT, p->p, n) != MASK_OK;
+		if (i == at && !over)
+			over = masker_http2.gap(m, p->dir == DIR_OUT, p->n - n) != MASK_OK;
+	}
+	for (int d = 0; d < 2; d++) {
+		word_break(&words[d]);
+		word_free(&words[d]);
+	}
+	masker_http2.free(m);
+}
+
 /* ---- the calls of a conversation, as text ---- */
 
 static char said[8192];
@@ -143,6 +168,46 @@ static const char *const gemini[] = {
 	SECRET,
 	NULL
 };
+static const char *const milvus[] = { ":method",
+	                              "POST",
+	                              ":scheme",
+	                              "http",
+	                              ":path",
+	                              "/milvus.proto.milvus.MilvusService/Insert",
+	                              ":authority",
+	                              "x.y",
+	                              "content-type",
+	                              "application/grpc",
+	                              "authorization",
+	                              "Basic " SECRET,
+	                              NULL };
+static const char *const weaviate[] = { ":method",
+	                                "POST",
+	                                ":scheme",
+	                                "http",
+	                                ":path",
+	                                "/weaviate.v1.Weaviate/BatchObjects",
+	                                ":authority",
+	                                "x.y",
+	                                "content-type",
+	                                "application/grpc",
+	                                NULL };
+static const char *const search[] = { ":method",
+	                              "POST",
+	                              ":scheme",
+	                              "http",
+	                              ":path",
+	                              "/books/_search?q=" SECRET,
+	                              ":authority",
+	                              "x.y",
+	                              "content-type",
+	                              "application/json",
+	                              NULL };
+static const char *const json_ok[] = {
+	":status",       "200", "content-type", "application/json", "x-elastic-product",
+	"Elasticsearch", NULL
+};
+static const char *const grpc_good[] = { "grpc-status", "0", NULL };
 static const char *const grpc_ok[] = { ":status", "200", "content-type", "application/grpc", NULL };
 static const char *const grpc_end[] = { "grpc-status", "8", "grpc-message", "no " SECRET, NULL };
 
@@ -182,6 +247,25 @@ static void say_all(struct talk *t)
 	say_headers(t, DIR_IN, 5, false, grpc_ok);
 	say_grpc(t, DIR_IN, 5, false, reply, sizeof(reply) - 1);
 	say_headers(t, DIR_IN, 5, true, grpc_end);
+	/* a status that is none of success, in a message of two frames */
+	say_headers_cut(t, DIR_OUT, 7, false, milvus, 5, 7);
+	say_grpc(t, DIR_OUT, 7, true, "\12\13" SECRET, 13);
+	say_headers_cut(t, DIR_IN, 7, false, grpc_ok, 1, 3);
+	say_frame(t, DIR_IN, FRAME_DATA, 0, 7, "\0\0\0\0\24\12\20\10\5\22", 10);
+	say_frame(t, DIR_IN, FRAME_DATA, 0, 7, "\12other " SECRET, 7);
+	say_frame(t, DIR_IN, FRAME_DATA, 0, 7, "abcd\30\16\20\2", 8);
+	say_headers_cut(t, DIR_IN, 7, true, grpc_good, 1, 100);
+	say_headers(t, DIR_OUT, 9, false, weaviate);
+	say_grpc(t, DIR_OUT, 9, true, "\12\13" SECRET, 13);
+	say_headers(t, DIR_IN, 9, false, grpc_ok);
+	say_grpc(t, DIR_IN, 9, false, "\15\0\0\0\1\22\13" SECRET, 18);
+	say_headers(t, DIR_IN, 9, true, grpc_good);
+	say_headers(t, DIR_OUT, 11, true, search);
+	say_headers(t, DIR_IN, 11, false, json_ok);
+	say_data(t, DIR_IN, 11, true,
+	         "{\"timed_out\":false,\"_shards\":{\"failed\":1,\"failures\":[{\"reason\":{"
+	         "\"type\":"
+	         "\"query_shard_exception\",\"reason\":\"" SECRET "\"}}]}}");
 	say_frame(t, DIR_IN, FRAME_GOAWAY, 0, 0, "\0\0\0\5\0\0\0\0" SECRET, 19);
 }
 
@@ -210,15 +294,24 @@ static bool leaks(const struct talk *t)
 			continue;
 		f = frame_read(p->p);
 		/* names are structure, and stay */
-		if (f.type == FRAME_HEADERS)
+		if (f.type == FRAME_HEADERS || f.type == FRAME_CONTINUATION)
 			hpack_feed(h[p->dir], bytes_from((struct bytes){ p->p, p->n }, FRAME_HEAD),
-			           true, look, NULL);
+			           f.flags & FLAG_END_HEADERS, look, NULL);
 		else
 			found |= memmem(p->p, p->n, SECRET, strlen(SECRET)) != NULL;
 	}
 	hpack_free(h[0]);
 	hpack_free(h[1]);
 	return found;
+}
+
+/* In the bytes of all pieces but `but`. Coded by Huffman it would not be seen: of that the test of cuts knows. */
+static bool leaks_plain(const struct talk *t, size_t but)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (i != but && memmem(t->pieces[i].p, t->pieces[i].n, SECRET, strlen(SECRET)))
+			return true;
+	return false;
 }
 
 int main(void)
@@ -232,6 +325,8 @@ int main(void)
 	snprintf(before, sizeof(before), "%s", calls(&t));
 	TEST("what is masked gives the same calls");
 	CHECK(leaks(&t) && strstr(before, "gpt-4o-2024 9 4") && strstr(before, "gemini 11 7"));
+	CHECK(strstr(before, "Insert") && strstr(before, "milvus_14") &&
+	      strstr(before, "batch_error") && strstr(before, "query_shard_exception"));
 	mask(&t, t.n, 0, true);
 	CHECK(strcmp(before, calls(&t)) == 0);
 	TEST("and nothing of what was said");
@@ -240,7 +335,7 @@ int main(void)
 	mask(&t, t.n, 0, true);
 	CHECK(strcmp(before, calls(&t)) == 0);
 	talk_end(&t);
-	TEST("wherever an operation is cut, nothing is left");
+	TEST("wherever an operation is cut, nothing is left, and the calls are the same");
 	talk_begin(&t);
 	say_all(&t);
 	for (size_t i = 1; i < t.n; i++)
@@ -250,7 +345,20 @@ int main(void)
 			talk_begin(&k);
 			say_all(&k);
 			mask(&k, i, at, true);
-			clean &= !leaks(&k);
+			clean &= !leaks(&k) && strcmp(before, calls(&k)) == 0;
+			talk_end(&k);
+		}
+	CHECK(clean);
+	TEST("with a hole anywhere, nothing is left");
+	clean = true;
+	for (size_t i = 1; i < t.n; i++)
+		for (size_t at = 0; at < t.pieces[i].n; at++) {
+			struct talk k;
+
+			talk_begin(&k);
+			say_all(&k);
+			mask_hole(&k, i, at);
+			clean &= !leaks_plain(&k, i);
 			talk_end(&k);
 		}
 	CHECK(clean);

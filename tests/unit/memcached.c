@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* memcached: commands and replies become calls, whatever the pieces they come in. */
-#include "storage_fixture.h"
+#include "mask_fixture.h"
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_memcached, &from_start, steps, COUNT(steps), expected))
@@ -322,10 +322,28 @@ static void joined(void)
 	JOINED(watch);
 }
 
+static void masked(void)
+{
+	static const char *const planted[] = { "none", "exp=", "cas=", NULL };
+
+	TEST("masked it gives the same calls, in any pieces, and no word of the target's is left");
+	MASKS(&masker_memcached, &proto_memcached, pymemcache, planted);
+	MASKS(&masker_memcached, &proto_memcached, pymemcache2, planted);
+	MASKS(&masker_memcached, &proto_memcached, python_memcache, planted);
+	MASKS(&masker_memcached, &proto_memcached, meta, planted);
+	TEST("the same with a hole anywhere, and joined late");
+	MASKS_HOLES(&masker_memcached, &proto_memcached, pymemcache, 16, planted);
+	MASKS_HOLES(&masker_memcached, &proto_memcached, pymemcache2, COUNT(pymemcache2), planted);
+	MASKS_HOLES(&masker_memcached, &proto_memcached, python_memcache, COUNT(python_memcache),
+	            planted);
+	MASKS_HOLES(&masker_memcached, &proto_memcached, meta, COUNT(meta), planted);
+}
+
 int main(void)
 {
 	whole();
 	holes();
 	joined();
+	masked();
 	return DONE();
 }

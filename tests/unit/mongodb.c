@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* MongoDB: requests and replies become calls, whatever the pieces they come in. */
 #include "mongodb_dialogues.h"
+#include "mask_fixture.h"
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_mongodb, &from_start, steps, COUNT(steps), expected))
@@ -70,10 +71,30 @@ static void joined(void)
 	JOINED(shared);
 }
 
+static void masked(void)
+{
+	static const char *const planted[] = { "PyMongo", "x86_64",    "admin", "lsid",
+		                               "primary", "documents", NULL };
+
+	TEST("masked it gives the same calls, in any pieces, and no word of the target's is left");
+	MASKS(&masker_mongodb, &proto_mongodb, pymongo_0, planted);
+	MASKS(&masker_mongodb, &proto_mongodb, pymongo_1, planted);
+	MASKS(&masker_mongodb, &proto_mongodb, pymongo_2, planted);
+	MASKS(&masker_mongodb, &proto_mongodb, node_0, planted);
+	MASKS(&masker_mongodb, &proto_mongodb, node_1, planted);
+	TEST("the same with a hole anywhere, and joined late");
+	MASKS_HOLES(&masker_mongodb, &proto_mongodb, pymongo_0, COUNT(pymongo_0), planted);
+	MASKS_HOLES(&masker_mongodb, &proto_mongodb, pymongo_1, COUNT(pymongo_1), planted);
+	MASKS_HOLES(&masker_mongodb, &proto_mongodb, pymongo_2, 12, planted);
+	MASKS_HOLES(&masker_mongodb, &proto_mongodb, node_0, COUNT(node_0), planted);
+	MASKS_HOLES(&masker_mongodb, &proto_mongodb, node_1, 12, planted);
+}
+
 int main(void)
 {
 	whole();
 	holes();
 	joined();
+	masked();
 	return DONE();
 }

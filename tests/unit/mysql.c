@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* MySQL and MariaDB: commands and replies become calls, whatever the pieces they come in. */
 #include "mysql_dialogues.h"
+#include "mask_fixture.h"
 
 #define GIVES(steps, expected) \
 	CHECK(gives(&proto_mysql, &from_start, steps, COUNT(steps), expected))
@@ -145,6 +146,27 @@ static void longest(void)
 	seen_free(&s);
 }
 
+static void masked(void)
+{
+	static const char *const planted[] = { "bench",      "pymysql", "nothere",
+		                               "Duplicate",  "Records", "mysql_native",
+		                               "libmariadb", "REPEAT",  "Division",
+		                               NULL };
+
+	TEST("masked it gives the same calls, in any pieces, and no word of the target's is left");
+	MASKS(&masker_mysql, &proto_mysql, pymysql, planted);
+	MASKS(&masker_mysql, &proto_mysql, cli, planted);
+	MASKS(&masker_mysql, &proto_mysql, mysqlclient, planted);
+	MASKS(&masker_mysql, &proto_mysql, prepared, planted);
+	TEST("what is compressed becomes zeros");
+	CHECK(masks_private(&masker_mysql, compressed, COUNT(compressed), planted, 4));
+	TEST("the same with a hole anywhere, and joined late");
+	MASKS_HOLES(&masker_mysql, &proto_mysql, pymysql, 9, planted);
+	MASKS_HOLES(&masker_mysql, &proto_mysql, cli, 8, planted);
+	MASKS_HOLES(&masker_mysql, &proto_mysql, mysqlclient, 9, planted);
+	MASKS_HOLES(&masker_mysql, &proto_mysql, prepared, 12, planted);
+}
+
 int main(void)
 {
 	whole();
@@ -153,5 +175,6 @@ int main(void)
 	blind();
 	encrypted();
 	longest();
+	masked();
 	return DONE();
 }

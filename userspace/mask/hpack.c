@@ -5,6 +5,8 @@
  */
 #include "mask/hpack.h"
 
+#include "mask/head.h"
+
 #define FIELDS_MAX 512 /* of one block; servers take a hundred or so */
 #define CODE_MAX 30
 #define SYMBOLS 257

@@ -10,7 +10,8 @@
 #include <strings.h>
 
 #include "llm/path.h"
-#include "mask/mask.h"
+#include "mask/body.h"
+#include "mask/head.h"
 #include "proto/decode.h"
 #include "store/route.h"
 
@@ -22,21 +23,10 @@
 #define UNTIL_CLOSE UINT64_MAX
 
 enum side_state { SIDE_READS, SIDE_LOST, SIDE_OFF };
-enum url_at {
-	URL_START,
-	URL_SCHEME,
-	URL_AUTHORITY,
-	URL_PATH,
-	URL_NAME,
-	URL_VALUE,
-	URL_FRAGMENT,
-	URL_DONE
-};
 enum { FIELD_TYPE, FIELD_CODING, FIELD_UPGRADE, FIELDS };
 
 struct message {
-	enum url_at url;
-	int slashes;
+	struct mask_target url;
 	char target[URL_MAX];
 	size_t ntarget;
 	char name[NAME_MAX_LEN];
@@ -51,7 +41,7 @@ struct message {
 	bool chunked, opened, head_done, complete, interim, switches, extension;
 	enum coding coding;
 	bool body_begun;
-	struct mask_json body;
+	struct mask_body body;
 };
 
 struct side {
@@ -79,131 +69,6 @@ struct http {
 	const struct masker *became;  /* what the connection is now, NULL HTTP/1 */
 	void *inner;                  /* of that */
 };
-
-/* ---- the target ---- */
-
-static void name_start(struct side *s)
-{
-	s->m.url = URL_NAME;
-	word_start(s->word, s->h->o->key, WORD_TRY);
-}
-
-/* Parameters of stores whose names tell the operation. */
-static const char *const parameters[] = {
-	"uploads",
-	"uploadid",
-	"partnumber",
-	"delete",
-	"tagging",
-	"acl",
-	"versions",
-	"location",
-	"versioning",
-	"policy",
-	"lifecycle",
-	"attributes",
-	"select",
-	"restore",
-	"object-lock",
-	"events",
-	"wait_for_status",
-	"wait_for_nodes",
-	"wait_for_active_shards",
-	"wait_for_no_relocating_shards",
-	NULL,
-};
-
-/* The name of a query parameter is complete, or its value, whichever it was. */
-static void parameter_end(struct side *s)
-{
-	char buf[MASK_WORD_MAX];
-
-	if (s->m.url == URL_NAME)
-		word_end(s->word, mask_listed(parameters, word_text(s->word, buf)));
-	else
-		word_end(s->word, s->m.keep);
-}
-
-static void value_start(struct side *s)
-{
-	/* store/route.c, store/s3.c: by these operations are told */
-	static const char *const kept[] = { "alt",       "api-version",         "action",
-		                            "list-type", "wait_for_completion", NULL };
-	char buf[MASK_WORD_MAX];
-	struct bytes name = word_text(s->word, buf);
-
-	s->m.keep = mask_listed(kept, name);
-	word_end(s->word, s->m.keep || mask_listed(parameters, name));
-	word_start(s->word, s->h->o->key, s->m.keep ? WORD_TRY : WORD_MASK);
-	s->m.url = URL_VALUE;
-}
-
-static void authority_start(struct side *s)
-{
-	s->m.url = URL_AUTHORITY;
-	word_start(s->word, s->h->o->key, WORD_TRY);
-}
-
-static void fragment_start(struct side *s)
-{
-	s->m.url = URL_FRAGMENT;
-	word_start(s->word, s->h->o->key, WORD_MASK);
-}
-
-static void url_start(struct side *s, char c)
-{
-	if (s->parser.method == HTTP_CONNECT)
-		authority_start(s);
-	else
-		s->m.url = c == '/' || c == '*' ? URL_PATH : URL_SCHEME;
-}
-
-static void url_byte(struct side *s, char *p)
-{
-	struct message *m = &s->m;
-	bool query = m->url == URL_NAME || m->url == URL_VALUE;
-
-	if (m->url == URL_START)
-		url_start(s, *p);
-	if (m->url == URL_SCHEME) {
-		m->slashes += *p == '/';
-		if (m->slashes == 2)
-			authority_start(s);
-	} else if (m->url == URL_FRAGMENT) {
-		word_byte(s->word, p);
-	} else if (m->url == URL_AUTHORITY && *p == '@') {
-		word_end(s->word, false); /* that was a user and a password */
-		authority_start(s);
-	} else if (m->url == URL_AUTHORITY && *p != '/' && *p != '?' && *p != '#') {
-		word_byte(s->word, p);
-	} else if (*p == '#') {
-		word_end(s->word, m->url == URL_AUTHORITY || (m->url == URL_VALUE && m->keep));
-		fragment_start(s);
-	} else if (!query) {
-		if (m->url == URL_AUTHORITY)
-			word_end(s->word, true);
-		m->url = URL_PATH;
-		if (*p == '?')
-			name_start(s);
-	} else if (*p == '&') {
-		parameter_end(s);
-		name_start(s);
-	} else if (*p == '=' && m->url == URL_NAME) {
-		value_start(s);
-	} else {
-		word_byte(s->word, p);
-	}
-}
-
-static void url_end(struct side *s)
-{
-	if (s->m.url == URL_DONE || s->dir == 0)
-		return;
-	if (s->m.url == URL_NAME)
-		parameter_end(s);
-	word_end(s->word, s->m.url == URL_AUTHORITY || (s->m.url == URL_VALUE && s->m.keep));
-	s->m.url = URL_DONE;
-}
 
 /* ---- what callbacks do not show ---- */
 
@@ -258,11 +123,12 @@ static int on_url(http_parser *parser, const char *at, size_t n)
 	if (!s->m.opened) {
 		h->methods[(h->first + h->n++) % PIPELINE_MAX] = (uint8_t)parser->method;
 		h->sending = s->m.opened = true;
+		mask_target_start(&s->m.url, h->o->key, s->word, parser->method == HTTP_CONNECT);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (s->m.ntarget < URL_MAX)
 			s->m.target[s->m.ntarget++] = p[i];
-		url_byte(s, p + i);
+		mask_target_byte(&s->m.url, p + i);
 	}
 	return 0;
 }
@@ -278,13 +144,19 @@ static int on_status(http_parser *parser, const char *at, size_t n)
 	return 0;
 }
 
+static void target_end(struct side *s)
+{
+	if (s->dir == 1 && s->m.opened)
+		mask_target_end(&s->m.url);
+}
+
 static int on_header_field(http_parser *parser, const char *at, size_t n)
 {
 	struct side *s = parser->data;
 	struct message *m = &s->m;
 
 	reported(s, at, n);
-	url_end(s);
+	target_end(s);
 	if (m->in_value)
 		m->nname = 0;
 	m->in_value = false;
@@ -292,38 +164,6 @@ static int on_header_field(http_parser *parser, const char *at, size_t n)
 		if (m->nname < NAME_MAX_LEN)
 			m->name[m->nname] = (char)tolower((uint8_t)at[i]);
 	return 0;
-}
-
-bool mask_header_kept(struct bytes name)
-{
-	static const char *const kept[] = {
-		"content-length",
-		"transfer-encoding",
-		"content-encoding",
-		"content-type",
-		"connection",
-		"host",
-		"expect",
-		"upgrade",
-		"accept-encoding",
-		"retry-after",
-		"retry-after-ms",
-		"x-should-retry",
-		"x-server-timeout",
-		"x-goog-api-client",
-		"x-prompt-tokens",
-		"x-generated-tokens",
-		"x-amzn-errortype",
-		"keep-alive",
-		"date",
-		"server",
-		"x-elastic-product",
-		NULL,
-	};
-
-	return mask_listed(kept, name) || bytes_start(name, "x-stainless-") ||
-	       bytes_start(name, "x-ratelimit-") || bytes_start(name, "anthropic-ratelimit-") ||
-	       bytes_start(name, "x-amzn-bedrock-");
 }
 
 static void value_begin(struct side *s)
@@ -350,24 +190,6 @@ static void value_begin(struct side *s)
 		word_start(s->word, s->h->o->key, WORD_MASK);
 }
 
-/* "AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, ...": whether it is S3's is told by the scope, from the '/'
- * to the ','. True: this byte of the value belongs to that, or to what stands before KEY. */
-static bool signature_kept(struct message *m, char c)
-{
-	static const char before[] = "AWS4-HMAC-SHA256 Credential=";
-	enum { KEY = sizeof(before) - 1, SCOPE, BEHIND, OTHER };
-
-	if (m->nsignature < KEY) {
-		m->nsignature = c == before[m->nsignature] ? m->nsignature + 1 : OTHER;
-		return m->nsignature != OTHER;
-	}
-	if (m->nsignature == KEY && c == '/')
-		m->nsignature = SCOPE;
-	else if (m->nsignature == SCOPE && c == ',')
-		m->nsignature = BEHIND;
-	return m->nsignature == SCOPE;
-}
-
 static int on_header_value(http_parser *parser, const char *at, size_t n)
 {
 	struct side *s = parser->data;
@@ -379,7 +201,7 @@ static int on_header_value(http_parser *parser, const char *at, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (m->field >= 0 && m->nvalue[m->field] < VALUE_MAX)
 			m->value[m->field][m->nvalue[m->field]++] = (char)tolower((uint8_t)p[i]);
-		if (!m->keep && !(m->signature && signature_kept(m, p[i])) &&
+		if (!m->keep && !(m->signature && mask_signature_kept(&m->nsignature, p[i])) &&
 		    !isspace((uint8_t)p[i]))
 			word_byte(s->word, p + i);
 	}
@@ -484,7 +306,7 @@ static int on_headers_complete(http_parser *parser)
 {
 	struct side *s = parser->data;
 
-	url_end(s);
+	target_end(s);
 	s->m.head_done = true;
 	if (s->dir == 0)
 		return reply_head(s);
@@ -515,16 +337,14 @@ static void body_feed(struct side *s, char *p, size_t n)
 	while (n && !m->body_begun && *p && strchr(" \t\r\n\xef\xbb\xbf", *p))
 		p++, n--;
 	if (n && !m->body_begun) {
-		enum mask_form form = mask_form_of(field(m, FIELD_TYPE), *p);
+		bool foreign = !h->n || !h->llm[s->dir == 1 ? newest(h) : h->first];
 
-		mask_json_start(&m->body, s->h->o->key, s->word, form);
-		m->body.foreign = !h->n || !h->llm[s->dir == 1 ? newest(h) : h->first];
-		if (s->dir == 0 && h->n && m->body.foreign)
-			m->body.rules = h->rules[h->first];
+		mask_body_start(&m->body, h->o->key, s->word, field(m, FIELD_TYPE), *p, foreign,
+		                s->dir == 0 && h->n ? h->rules[h->first] : 0);
 		m->body_begun = true;
 	}
 	if (n)
-		mask_json_feed(&m->body, p, n);
+		mask_body_feed(&m->body, p, n);
 }
 
 static void collect(void *ctx, struct bytes b)
@@ -649,7 +469,7 @@ static const http_parser_settings settings = {
 static void side_set(struct side *s, enum side_state state)
 {
 	if (s->m.body_begun)
-		mask_json_end(&s->m.body, s->m.complete);
+		mask_body_end(&s->m.body, s->m.complete);
 	word_end(s->word, false);
 	decoder_free(s->decoder);
 	s->decoder = NULL;
@@ -743,10 +563,11 @@ static size_t side_parse(struct side *s, char *p, size_t n)
 static uint64_t side_skip(struct side *s, uint64_t n)
 {
 	char filler[4096];
-	uint64_t skip = n < s->m.left ? n : s->m.left;
+	uint64_t skip = n < s->m.left ? n : s->m.left, missing;
 
 	if (s->state != SIDE_READS || !s->m.left)
 		return n;
+	missing = s->m.coding == CODING_IDENTITY ? skip : UINT64_MAX;
 	if (s->m.left != UNTIL_CLOSE) {
 		if (n == UINT64_MAX || skip > SKIP_MAX || (s->m.chunked && n > s->m.left))
 			return n;
@@ -755,7 +576,7 @@ static uint64_t side_skip(struct side *s, uint64_t n)
 		n = 0;
 	}
 	if (s->m.body_begun)
-		mask_json_gap(&s->m.body);
+		mask_body_gap(&s->m.body, missing);
 	if (!s->decoder && s->m.coding != CODING_IDENTITY)
 		s->decoder = decoder_new(s->m.coding);
 	if (s->decoder)

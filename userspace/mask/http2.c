@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Masks HTTP/2 (RFC 9113). Frames and header fields stay as they are coded; bodies are masked as those of HTTP/1 are, stream by
- * stream, and gRPC's as protobuf.c does it. What is not certain is zeroed: a header block that does not lie in one operation,
- * all that follows a gap that is not inside one frame's data until the next request.
+ * stream, and gRPC's as protobuf.c does it. Header blocks and messages may come in any pieces: they wait for their last one. What
+ * is not certain is zeroed: a block or message that a gap went through, one that was begun while another waited, and all that
+ * follows a gap that is not inside one frame's data until the next request.
  */
 #include <ctype.h>
 #include <stdlib.h>
 
 #include "event.h"
+#include "llm/grpc.h"
 #include "llm/path.h"
+#include "mask/body.h"
 #include "mask/hpack.h"
 #include "mask/protobuf.h"
 #include "proto/decode.h"
 #include "proto/grpc.h"
 #include "proto/http2_frame.h"
+#include "store/route.h"
 
 #define STREAMS_MAX 4096 /* as in http2_state.h */
 #define VALUE_MAX 256
 #define PATH_MAX_LEN 2048
+#define METHOD_MAX 16
 
 struct body {
 	bool begun, headed;
@@ -25,11 +30,12 @@ struct body {
 	size_t ntype;
 	enum coding coding;
 	struct decoder *decoder;
-	struct mask_json json;
+	struct mask_body masked;
 	uint8_t nprefix;
 	uint8_t prefix[GRPC_PREFIX];
 	uint32_t left; /* of a message of gRPC */
-	bool partly;   /* part of it went by */
+	bool partly;   /* part of it went by unseen */
+	size_t piled;  /* bytes of it that wait for the rest */
 	bool lost;     /* where the next one begins is not known */
 };
 
@@ -37,6 +43,8 @@ struct stream {
 	struct stream *next;
 	uint32_t id;
 	bool llm, grpc, chat;
+	bool unnamed; /* its path was not seen: the body may tell that it is gRPC's, and a message that it is a chat */
+	unsigned rules; /* else how a store tells errors */
 	bool ended[2];
 	struct body body[2];
 };
@@ -52,6 +60,12 @@ struct side {
 	struct hpack *hpack;
 	struct mask_word *word;
 	uint32_t speaks; /* stream whose body the word is in */
+	uint32_t piler;  /* whose message waits for its rest, 0: it is a header block */
+	struct {
+		bool headers; /* it began with HEADERS */
+		bool lost, ends;
+		size_t piled;
+	} block;
 	char *decoded;
 	size_t ndecoded, room;
 };
@@ -85,9 +99,11 @@ static void body_end(struct side *side, struct stream *s, bool complete)
 	struct body *b = &s->body[side->dir];
 
 	if (b->begun && side->speaks == s->id)
-		mask_json_end(&b->json, complete);
+		mask_body_end(&b->masked, complete);
 	if (side->speaks == s->id)
 		word_end(side->word, false);
+	if (side->piler == s->id)
+		word_pile_drop(side->word);
 	decoder_free(b->decoder);
 	b->decoder = NULL;
 	b->begun = false;
@@ -128,7 +144,8 @@ struct head {
 	size_t npath;
 	char type[VALUE_MAX], coding[VALUE_MAX];
 	size_t ntype, ncoding;
-	bool post;
+	char method[METHOD_MAX];
+	size_t nmethod;
 };
 
 static void keep(char *to, size_t room, size_t *n, struct bytes b)
@@ -145,7 +162,7 @@ static void on_field(void *ctx, struct bytes name, struct bytes value)
 	if (bytes_equal(name, ":path"))
 		keep(h->path, sizeof(h->path), &h->npath, value);
 	else if (bytes_equal(name, ":method"))
-		h->post = bytes_equal(value, "POST");
+		keep(h->method, sizeof(h->method), &h->nmethod, value);
 	else if (bytes_equal(name, "content-type"))
 		keep(h->type, sizeof(h->type), &h->ntype, value);
 	else if (bytes_equal(name, "content-encoding"))
@@ -154,16 +171,27 @@ static void on_field(void *ctx, struct bytes name, struct bytes value)
 
 static void request_head(struct stream *s, const struct head *h)
 {
-	struct bytes path = { h->path, h->npath };
+	struct bytes path = { h->path, h->npath }, method = { h->method, h->nmethod },
+		     target = path;
+	const struct route *route;
+	char op[CALL_OP_MAX];
 	struct llm_path p;
 
 	for (size_t i = 0; i < path.n; i++)
 		if (path.p[i] == '?' || path.p[i] == '#')
 			path.n = i;
-	llm_path_read(&p, bytes_of(h->post ? "POST" : ""), path, bytes_of(""));
+	llm_path_read(&p, method, path, bytes_of(""));
 	s->llm = p.kind != LLM_NONE;
-	s->grpc = grpc_content_type((struct bytes){ h->type, h->ntype });
+	/* as proto/http_exchange.c has it for who came late */
+	s->grpc = h->ntype ? grpc_content_type((struct bytes){ h->type, h->ntype })
+	                   : grpc_is_path(path);
+	s->unnamed = !target.n && (!method.n || bytes_equal(method, "POST"));
 	s->chat = p.grpc && p.kind == LLM_CHAT;
+	route = s->grpc ? route_grpc(path, op) : NULL;
+	if (s->grpc)
+		s->rules = route ? route->rules : 0;
+	else if (!s->llm && target.n && *target.p == '/')
+		s->rules = route_rules(method, target);
 }
 
 static void head_take(struct side *side, const struct head *h)
@@ -181,18 +209,54 @@ static void head_take(struct side *side, const struct head *h)
 	b->coding = decode_coding((struct bytes){ h->coding, h->ncoding });
 }
 
-/* A whole header block. */
-static void block_mask(struct side *side, char *p, size_t n)
+/* What waits on the direction's pile becomes zeros, and who's bytes may now wait there. */
+static void pile_begin(struct side *side, uint32_t piler)
+{
+	word_pile_drop(side->word);
+	side->piler = piler;
+}
+
+/* Puts a byte behind the *piled that wait. False: it is a zero, as they are. */
+static bool pile_add(struct side *side, uint32_t piler, size_t *piled, char *p)
+{
+	if (side->piler == piler && side->word->npile == *piled && word_pile(side->word, p)) {
+		++*piled;
+		return true;
+	}
+	*p = 0;
+	return false;
+}
+
+static void block_begin(struct side *side)
+{
+	pile_begin(side, 0);
+	side->block.piled = 0;
+	side->block.lost = false;
+	side->block.headers = side->f.type == FRAME_HEADERS;
+	side->block.ends = side->block.headers && side->f.flags & FLAG_END_STREAM;
+}
+
+/* A header block is there to its end. */
+static void block_end(struct side *side)
 {
 	struct head h = { .npath = 0 };
-	bool known = mask_headers(side->hpack, side->h->o->key, p, n, on_field, &h);
+	size_t n = side->block.piled;
+	char *p = side->block.lost ? NULL : n ? word_pile_copy(side->word, n) : strdup("");
+	bool known = p && mask_headers(side->hpack, side->h->o->key, p, n, on_field, &h);
 
-	if (!known) {
-		memset(p, 0, n);
+	if (known) {
+		word_pile_put(side->word, p, n);
+	} else {
+		word_pile_drop(side->word);
 		hpack_forget(side->hpack);
-	} else if (side->f.type == FRAME_HEADERS) {
-		head_take(side, &h);
 	}
+	free(p);
+	if (known && side->block.headers)
+		head_take(side, &h);
+	side->block.lost = true; /* a CONTINUATION that follows is none's */
+	if (side->block.ends)
+		half_ends(side, side->f.stream);
+	side->block.ends = false;
 }
 
 /* ---- bodies ---- */
@@ -208,13 +272,13 @@ static void plain_feed(struct side *side, struct stream *s, char *p, size_t n)
 	while (n && !b->begun && *p && strchr(" \t\r\n\xef\xbb\xbf", *p))
 		p++, n--;
 	if (n && !b->begun) {
-		mask_json_start(&b->json, side->h->o->key, side->word,
-		                mask_form_of((struct bytes){ b->type, b->ntype }, *p));
-		b->json.foreign = !s->llm;
+		mask_body_start(&b->masked, side->h->o->key, side->word,
+		                (struct bytes){ b->type, b->ntype }, *p, !s->llm,
+		                side->dir == 0 ? s->rules : 0);
 		b->begun = true;
 	}
 	if (n)
-		mask_json_feed(&b->json, p, n);
+		mask_body_feed(&b->masked, p, n);
 }
 
 static void collect(void *ctx, struct bytes b)
@@ -276,7 +340,53 @@ static void encoded_feed(struct side *side, struct stream *s, char *p, size_t n)
 	memset(p, 0, n);
 }
 
-/* A message of gRPC that lies whole in the operation is masked field by field, another one wiped. */
+static enum mask_message message_kind(const struct side *side, struct stream *s,
+                                      struct bytes message)
+{
+	s->chat |= s->unnamed && side->dir == 1 && llm_grpc_is_chat(message);
+	if (s->chat)
+		return side->dir == 1 ? MASK_CHAT_REQUEST : MASK_CHAT_REPLY;
+	if (side->dir == 0 && s->rules & RULE_MILVUS_GRPC)
+		return MASK_MILVUS_REPLY;
+	return side->dir == 0 && s->rules & RULE_WEAVIATE_GRPC ? MASK_WEAVIATE_REPLY : MASK_MESSAGE;
+}
+
+/* A part of a message, n bytes, that is not all of it. */
+static void message_pile(struct side *side, struct stream *s, char *p, size_t n)
+{
+	struct body *b = &s->body[side->dir];
+	char *whole;
+
+	if (!b->piled)
+		pile_begin(side, s->id);
+	for (size_t i = 0; i < n; i++)
+		b->partly |= b->partly || !pile_add(side, s->id, &b->piled, p + i);
+	if (n < b->left)
+		return;
+	whole = b->partly ? NULL : word_pile_copy(side->word, b->piled);
+	if (whole) {
+		mask_protobuf(side->h->o->key, whole, b->piled,
+		              message_kind(side, s, (struct bytes){ whole, b->piled }));
+		word_pile_put(side->word, whole, b->piled);
+	}
+	free(whole);
+}
+
+/* A part of a message of gRPC. What is compressed, or has a hole, is wiped. */
+static void message_mask(struct side *side, struct stream *s, char *p, size_t n)
+{
+	struct body *b = &s->body[side->dir];
+
+	if (b->prefix[0] || b->partly)
+		memset(p, 0, n);
+	else if (n == b->left && !b->piled)
+		mask_protobuf(side->h->o->key, p, n, message_kind(side, s, (struct bytes){ p, n }));
+	else
+		message_pile(side, s, p, n);
+	b->left -= (uint32_t)n;
+}
+
+/* Messages of gRPC, in any pieces. */
 static void grpc_mask(struct side *side, struct stream *s, char *p, size_t n)
 {
 	struct body *b = &s->body[side->dir];
@@ -297,26 +407,35 @@ static void grpc_mask(struct side *side, struct stream *s, char *p, size_t n)
 			b->lost = b->prefix[0] > 1;
 		} else {
 			part = n < b->left ? n : b->left;
-			if (part == b->left && !b->partly && s->chat && !b->prefix[0])
-				mask_protobuf_chat(side->h->o->key, p, part, side->dir == 1);
-			else
-				memset(p, 0, part);
-			b->left -= (uint32_t)part;
-			b->partly = b->left != 0;
+			message_mask(side, s, p, part);
 		}
 		if (b->nprefix == GRPC_PREFIX && !b->left) {
 			b->nprefix = 0;
 			b->partly = false;
+			b->piled = 0;
 		}
 		p += part;
 		n -= part;
 	}
 }
 
+/* The first bytes of a request whose path was not seen. */
+static void body_look(struct side *side, struct stream *s, struct bytes b)
+{
+	struct body *body = &s->body[1];
+
+	if (side->dir == 0 || body->begun || body->nprefix || s->grpc || !b.n)
+		return;
+	s->grpc = b.n >= GRPC_PREFIX && grpc_fills(b, side->f.length);
+	s->unnamed = s->grpc;
+}
+
 static void data_mask(struct side *side, char *p, size_t n)
 {
 	struct stream *s = stream_get(side->h, side->f.stream);
 
+	if (s && s->unnamed && s->body[side->dir].headed)
+		body_look(side, s, (struct bytes){ p, n });
 	if (!s || !s->body[side->dir].headed)
 		memset(p, 0, n);
 	else if (s->grpc)
@@ -335,14 +454,17 @@ static void data_gap(struct side *side, uint64_t n)
 	if (!s)
 		return;
 	if (b->begun && side->speaks == s->id)
-		mask_json_gap(&b->json);
+		mask_body_gap(&b->masked, b->coding == CODING_IDENTITY ? n : UINT64_MAX);
 	if (!b->decoder && b->coding != CODING_IDENTITY)
 		b->decoder = decoder_new(b->coding);
 	if (b->decoder)
 		decoder_gap(b->decoder);
 	if (b->nprefix == GRPC_PREFIX && n <= b->left) {
 		b->left -= (uint32_t)n;
-		b->partly = true;
+		b->partly = b->left != 0;
+		b->piled = 0;
+		if (side->piler == s->id)
+			word_pile_drop(side->word);
 		if (!b->left)
 			b->nprefix = 0;
 	} else {
@@ -358,23 +480,45 @@ static bool is_headers(const struct frame *f)
 	       f->type == FRAME_CONTINUATION;
 }
 
+/* Bytes in front of a frame's part of the block that stay: the padding's length, a priority or the stream promised. */
+static uint32_t before_block(const struct frame *f)
+{
+	if (f->type == FRAME_CONTINUATION)
+		return 0;
+	return (f->flags & FLAG_PADDED ? 1u : 0) + (f->type == FRAME_PUSH_PROMISE ? 4u
+	                                            : f->flags & FLAG_PRIORITY    ? 5u
+	                                                                          : 0);
+}
+
 /* Headers: the payload, or as much of it as this operation has. */
 static void headers_mask(struct side *side, char *p, size_t n)
 {
 	const struct frame *f = &side->f;
-	size_t skip = 0, pad = 0;
-	bool whole = n == f->length && f->flags & FLAG_END_HEADERS && f->type != FRAME_CONTINUATION;
+	uint32_t at = f->length - side->left, before = before_block(f);
 
-	if (whole && f->flags & FLAG_PADDED)
-		pad = (uint8_t)p[skip++];
-	skip += f->type == FRAME_PUSH_PROMISE ? 4 : f->flags & FLAG_PRIORITY ? 5 : 0;
-	if (!whole || skip + pad > n) {
-		memset(p, 0, n);
-		hpack_forget(side->hpack);
-		return;
+	if (!at && f->type != FRAME_CONTINUATION)
+		block_begin(side);
+	for (size_t i = 0; i < n; i++, at++) {
+		if (!at && before && f->flags & FLAG_PADDED)
+			side->pad = (uint8_t)p[i];
+		side->block.lost |= before + side->pad > f->length;
+		if (at < before)
+			continue;
+		if (side->block.lost || at + side->pad >= f->length)
+			p[i] = 0;
+		else
+			side->block.lost |= !pile_add(side, 0, &side->block.piled, p + i);
 	}
-	block_mask(side, p + skip, n - skip - pad);
-	memset(p + n - pad, 0, pad);
+}
+
+static void headers_gap(struct side *side)
+{
+	const struct frame *f = &side->f;
+
+	if (side->left == f->length && f->type != FRAME_CONTINUATION)
+		block_begin(side);
+	side->block.lost = true;
+	pile_begin(side, 0);
 }
 
 static void payload_mask(struct side *side, char *p, size_t n)
@@ -415,7 +559,9 @@ static void frame_end(struct side *side)
 	side->nhead = 0;
 	if (f->type == FRAME_RST_STREAM)
 		stream_free(side->h, f->stream);
-	else if ((f->type == FRAME_DATA || f->type == FRAME_HEADERS) && f->flags & FLAG_END_STREAM)
+	else if (is_headers(f) && f->flags & FLAG_END_HEADERS)
+		block_end(side);
+	else if (f->type == FRAME_DATA && f->flags & FLAG_END_STREAM)
 		half_ends(side, f->stream);
 }
 
@@ -455,12 +601,14 @@ static int http2_request(struct bytes b, uint64_t total, bool from_start)
 	size_t n = b.n < HTTP2_PREFACE_LEN ? b.n : HTTP2_PREFACE_LEN;
 	struct frame_chain c;
 
-	(void)total;
 	(void)from_start;
 	if (n && memcmp(b.p, HTTP2_PREFACE, n) == 0)
 		return n == HTTP2_PREFACE_LEN;
 	c = frame_chain(b, FRAME_MAX_DEFAULT);
-	return c.request && !c.broken ? 1 : -1;
+	if (c.broken)
+		return -1;
+	/* gRPC's own library writes a header field by field */
+	return c.request ? 1 : c.heads && b.n < total ? 0 : -1;
 }
 
 static void *http2_new(struct mask_owner *o, struct mask_word *words, bool from_start)
@@ -476,6 +624,7 @@ static void *http2_new(struct mask_owner *o, struct mask_word *words, bool from_
 		side->h = h;
 		side->dir = dir;
 		side->word = &words[dir];
+		side->block.lost = true; /* none was begun */
 		side->hpack = hpack_new(from_start);
 		if (!side->hpack) {
 			http2_free(h);
@@ -528,7 +677,7 @@ static enum mask_result http2_gap(void *m, int dir, uint64_t n)
 	if (side->f.type == FRAME_DATA)
 		data_gap(side, n);
 	else if (is_headers(&side->f))
-		hpack_forget(side->hpack);
+		headers_gap(side);
 	side->left -= (uint32_t)n;
 	if (!side->left)
 		frame_end(side);

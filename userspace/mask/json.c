@@ -536,6 +536,8 @@ static void form_byte(struct mask_json *j, char *p)
 		text_byte(j, p);
 		break;
 	case FORM_BINARY:
+	case FORM_XML: /* not of this file */
+	case FORM_FRAMES:
 		*p = 0;
 		break;
 	}
@@ -618,13 +620,13 @@ void mask_json_end(struct mask_json *j, bool complete)
 }
 
 /* As llm/reply.c: the type declares, the first byte decides. */
-enum mask_form mask_form_of(struct bytes type, char first)
+enum mask_form mask_form_of(struct bytes type, char first, bool foreign)
 {
-	static const struct {
+	const struct {
 		const char *part;
 		enum mask_form form;
 	} forms[] = {
-		{ "amazon.eventstream", FORM_BINARY },
+		{ "amazon.eventstream", foreign ? FORM_BINARY : FORM_FRAMES },
 		{ "event-stream", FORM_SSE },
 		{ "ndjson", FORM_LINES },
 		{ "jsonl", FORM_LINES },
@@ -636,8 +638,10 @@ enum mask_form mask_form_of(struct bytes type, char first)
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms) && declared == FORM_TEXT; i++)
 		if (memmem(type.p, type.n, forms[i].part, strlen(forms[i].part)))
 			declared = forms[i].form;
-	if (declared == FORM_BINARY)
+	if (declared == FORM_BINARY || declared == FORM_FRAMES)
 		return declared;
+	if (first == '<' && foreign)
+		return FORM_XML;
 	if (first == '{' || first == '[')
 		return declared == FORM_LINES ? FORM_LINES : FORM_JSON;
 	return declared == FORM_SSE || (first && strchr(":dei", first)) ? FORM_SSE : FORM_TEXT;

@@ -178,4 +178,10 @@ static void lines_free(void *m)
 	free(m);
 }
 
-const struct masker masker_lines = { lines_request, lines_new, lines_feed, lines_gap, lines_free };
+const struct masker masker_lines = {
+	.request = lines_request,
+	.new = lines_new,
+	.feed = lines_feed,
+	.gap = lines_gap,
+	.free = lines_free,
+};

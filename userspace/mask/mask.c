@@ -135,7 +135,7 @@ struct bytes word_text(const struct mask_word *w, char *buf)
 
 bool word_waits(const struct mask_word *w)
 {
-	return w->open || w->ntail;
+	return w->open || w->ntail || w->npile;
 }
 
 static void tail_mask(struct mask_word *w, size_t n)
@@ -160,17 +160,64 @@ void word_hold(struct mask_word *w, char *p)
 	w->tail[w->ntail++] = p;
 }
 
+void word_pile_drop(struct mask_word *w)
+{
+	for (size_t i = 0; i < w->npile; i++)
+		*w->pile[i] = 0;
+	w->npile = 0;
+}
+
+bool word_pile(struct mask_word *w, char *p)
+{
+	if (w->npile == w->pile_room) {
+		size_t room = w->pile_room ? 2 * w->pile_room : 1024;
+		char **pile = room > MASK_PILE_MAX ? NULL : realloc(w->pile, room * sizeof(*pile));
+
+		if (!pile) {
+			word_pile_drop(w);
+			*p = 0;
+			return false;
+		}
+		w->pile = pile;
+		w->pile_room = room;
+	}
+	/* what waits already tells since when */
+	w->started += !w->npile && !w->open && !w->ntail;
+	w->pile[w->npile++] = p;
+	return true;
+}
+
+char *word_pile_copy(struct mask_word *w, size_t n)
+{
+	char *copy = w->npile == n && n ? malloc(n) : NULL;
+
+	for (size_t i = 0; copy && i < n; i++)
+		copy[i] = *w->pile[i];
+	if (!copy)
+		word_pile_drop(w);
+	return copy;
+}
+
+void word_pile_put(struct mask_word *w, const char *masked, size_t n)
+{
+	for (size_t i = 0; i < n && i < w->npile; i++)
+		*w->pile[i] = masked[i];
+	w->npile = 0;
+}
+
 void word_free(struct mask_word *w)
 {
 	free(w->tail);
-	w->tail = NULL;
-	w->ntail = 0;
+	free(w->pile);
+	w->tail = w->pile = NULL;
+	w->ntail = w->npile = w->pile_room = 0;
 }
 
 void word_break(struct mask_word *w)
 {
 	if (w->ntail)
 		tail_mask(w, w->ntail);
+	word_pile_drop(w);
 	if (!w->open)
 		return;
 	for (unsigned i = 0; i < w->n; i++)

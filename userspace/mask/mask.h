@@ -45,6 +45,8 @@ struct mask_word {
 	bool sql;
 	char **tail; /* the newest bytes of a document that a gap went through: the same holds for them */
 	size_t ntail;
+	char **pile; /* bytes that can only be masked together; the same again */
+	size_t npile, pile_room;
 };
 
 void word_start(struct mask_word *w, const uint8_t key[MASK_KEY_SIZE], enum word_start how);
@@ -58,6 +60,15 @@ bool word_waits(const struct mask_word *w);
 /* Keeps a byte in the tail, which is masked unless mask_json_end() makes sense of it; only the newest TAIL_MAX (llm/tail.h)
  * are kept. */
 void word_hold(struct mask_word *w, char *p);
+/* Keeps a byte on a pile, whose bytes are masked once all are there: they become zeros unless word_pile_put() comes before
+ * the wait is ended. False: the pile is as large as can be, or there is no memory for it; all of it is zeros now. */
+#define MASK_PILE_MAX (256u << 10)
+bool word_pile(struct mask_word *w, char *p);
+/* The pile in a row, the caller's to free, if it has n bytes; else NULL, and zeros stay. */
+char *word_pile_copy(struct mask_word *w, size_t n);
+void word_pile_drop(struct mask_word *w);
+/* Puts the n bytes, masked, in their places, and ends the pile. */
+void word_pile_put(struct mask_word *w, const char *masked, size_t n);
 /* Frees what it holds, not itself. */
 void word_free(struct mask_word *w);
 /* Ends the wait: what waits becomes masked. For the caller that must give up the buffers. */
@@ -65,9 +76,6 @@ void word_break(struct mask_word *w);
 
 /* Is b, upper or lower case, in the NULL-terminated list? */
 bool mask_listed(const char *const *list, struct bytes b);
-
-/* Is the value of a header field of this name, in lower case, kept? */
-bool mask_header_kept(struct bytes name);
 
 /* ===== Bodies: JSON, JSON lines, server-sent events, else text ===== */
 
@@ -77,6 +85,8 @@ enum mask_form {
 	FORM_SSE,    /* the same, and fields before the documents */
 	FORM_TEXT,   /* every letter, digit and byte above ASCII is masked */
 	FORM_BINARY, /* zeros */
+	FORM_XML,    /* xml.c */
+	FORM_FRAMES, /* frames.c */
 };
 
 /* Deeper documents are masked whole; the reader's limit. */
@@ -109,8 +119,8 @@ void mask_json_feed(struct mask_json *j, char *p, size_t n);
 void mask_json_gap(struct mask_json *j);
 /* complete: the document's last byte was seen. */
 void mask_json_end(struct mask_json *j, bool complete);
-/* The form a body has by its content type ("" if unknown) and first byte. */
-enum mask_form mask_form_of(struct bytes content_type, char first);
+/* The form a body has by its content type ("" if unknown) and first byte; FORM_XML only if it is no LLM's. */
+enum mask_form mask_form_of(struct bytes content_type, char first, bool foreign);
 
 /* ===== Protocols: siblings, each an object per connection =====
  * dir: 1 = from client to server. What a masker does not understand it zeroes, until it finds its feet again. */
@@ -141,7 +151,10 @@ struct masker {
 	/* Could b, the first bytes of an operation, be those of a request? 1 yes, 0 more are needed, -1 no. total: bytes
 	 * of the operation. from_start: the connection's first. */
 	int (*request)(struct bytes b, uint64_t total, bool from_start);
-	/* At the start of a request. words: one for each direction, the owner's: what they hold is not final. from_start:
+	/* Could b, a connection's first bytes, be those of a server that speaks before its client does? As request(); NULL:
+	 * none of this protocol does. */
+	int (*greeting)(struct bytes b);
+	/* At the start of a request, or of a greeting. words: one for each direction, the owner's: what they hold is not final. from_start:
 	 * no earlier request can still be answered. NULL: out of memory. */
 	void *(*new)(struct mask_owner *o, struct mask_word *words, bool from_start);
 	enum mask_result (*feed)(void *m, int dir, char *p, size_t n);
@@ -150,7 +163,8 @@ struct masker {
 	void (*free)(void *m);
 };
 
-extern const struct masker masker_http2, masker_http, masker_redis, masker_postgres, masker_tls;
+extern const struct masker masker_http2, masker_http, masker_redis, masker_postgres, masker_tls,
+	masker_mysql, masker_mongodb, masker_bolt, masker_memcached;
 /* The first stream of m, of masker_http2, is a request of HTTP/1.1 (RFC 7540, 3.2). llm: to an LLM. */
 void mask_http2_upgraded(void *m, bool llm);
 /* What HTTP hands over to; never told by its bytes. */

@@ -4,7 +4,7 @@
  * keywords and punctuation; names, parameters, rows, messages and passwords are masked. What a message is made of is
  * told by a table.
  */
-#include "mask/mask.h"
+#include "mask/sql.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -47,23 +47,6 @@ static const struct message {
 	{ 'v', { "m", NULL } },
 };
 
-enum sql_at {
-	SQL_PLAIN,
-	SQL_WORD,
-	SQL_DASH,
-	SQL_SLASH,
-	SQL_LINE_COMMENT,
-	SQL_COMMENT,
-	SQL_STAR,
-	SQL_COMMENT_SLASH,
-	SQL_QUOTE,
-	SQL_ESCAPED,
-	SQL_NAME,
-	SQL_TAG,
-	SQL_DOLLAR,
-	SQL_DOLLAR_END,
-};
-
 struct side {
 	struct mask_word *word;
 	bool lost;  /* waits for bytes that begin with a message */
@@ -78,11 +61,7 @@ struct side {
 	uint32_t count, value; /* values left; bytes left of this one */
 	bool in_length;
 	bool keep;
-	/* SQL, read as proto/sql.c reads it */
-	enum sql_at sql;
-	unsigned nest;
-	bool escapes;
-	uint64_t tag, tag_seen;
+	struct mask_sql sql;
 };
 
 struct postgres {
@@ -90,213 +69,6 @@ struct postgres {
 	struct side side[2];
 	bool asked; /* for encryption: one byte is the answer */
 };
-
-/* ===== SQL ===== */
-
-/* clang-format off */
-static const char *const keywords[] = {
-	"ABORT", "ADD", "ALL", "ALTER", "ANALYSE", "ANALYZE", "AND", "ANY", "ARRAY", "AS", "ASC",
-	"BEGIN", "BETWEEN", "BY", "CALL", "CASCADE", "CASE", "CAST", "CHECKPOINT", "CLOSE",
-	"CLUSTER", "COALESCE", "COLUMN", "COMMENT", "COMMIT", "COMMITTED", "CONCURRENTLY",
-	"CONFLICT", "CONSTRAINT", "COPY", "COUNT", "CREATE", "CROSS", "CURRENT_TIMESTAMP",
-	"CURSOR", "DATABASE", "DEALLOCATE", "DECLARE", "DEFAULT", "DELETE", "DESC", "DISCARD",
-	"DISTINCT", "DO", "DROP", "E", "ELSE", "END", "EXCEPT", "EXECUTE", "EXISTS", "EXPLAIN",
-	"EXTENSION", "FALSE", "FETCH", "FILTER", "FOR", "FOREIGN", "FORMAT", "FROM", "FULL",
-	"FUNCTION", "GRANT", "GROUP", "HAVING", "IF", "ILIKE", "IMPORT", "IN", "INDEX", "INNER",
-	"INSERT", "INTERSECT", "INTO", "IS", "ISOLATION", "JOIN", "KEY", "LATERAL", "LEFT",
-	"LEVEL", "LIKE", "LIMIT", "LISTEN", "LOAD", "LOCK", "LOCKED", "MATERIALIZED", "MERGE",
-	"MOVE", "NEXT", "NOT", "NOTHING", "NOTIFY", "NOW", "NOWAIT", "NULL", "OFFSET", "ON",
-	"ONLY", "OR", "ORDER", "OUTER", "OVER", "PARTITION", "PG_ADVISORY_LOCK",
-	"PG_ADVISORY_UNLOCK", "PG_ADVISORY_XACT_LOCK", "PG_SLEEP", "PG_TRY_ADVISORY_LOCK",
-	"PREPARE", "PREPARED", "PRIMARY", "READ", "REASSIGN", "RECURSIVE", "REFERENCES",
-	"REFRESH", "REINDEX", "RELEASE", "REPEATABLE", "RESET", "RETURNING", "REVOKE", "RIGHT",
-	"ROLLBACK", "ROW", "SAVEPOINT", "SCHEMA", "SECURITY", "SELECT", "SEQUENCE",
-	"SERIALIZABLE", "SESSION", "SET", "SHARE", "SHOW", "SKIP", "START", "STDIN", "STDOUT",
-	"TABLE", "TEMP", "TEMPORARY", "THEN", "TO", "TRANSACTION", "TRIGGER", "TRUE", "TRUNCATE",
-	"TYPE", "UNION", "UNIQUE", "UNLISTEN", "UPDATE", "USING", "VACUUM", "VALUES", "VERSION",
-	"VIEW", "WHEN", "WHERE", "WINDOW", "WITH", "WORK", "WRITE", NULL,
-};
-/* clang-format on */
-
-static bool word_char(char c)
-{
-	return isalnum((uint8_t)c) || c == '_' || (uint8_t)c >= 0x80;
-}
-
-/* Words are masked with consonants alone, and so is what stands in quotes. */
-static void quoted_start(struct postgres *g, struct side *s, enum sql_at at)
-{
-	word_start(s->word, g->key, WORD_SQL);
-	word_break(s->word);
-	s->sql = at;
-}
-
-static void sql_word_end(struct side *s)
-{
-	char buf[MASK_WORD_MAX];
-	struct bytes b = word_text(s->word, buf);
-
-	/* "SELECT 1" says that nothing was asked */
-	word_end(s->word, mask_listed(keywords, b) || (b.n == 1 && isdigit((uint8_t)*b.p)));
-	s->sql = SQL_PLAIN;
-}
-
-static void plain_byte(struct postgres *g, struct side *s, char *p)
-{
-	static const struct {
-		char c;
-		enum sql_at at;
-	} starts[] = { { '-', SQL_DASH },
-		       { '/', SQL_SLASH },
-		       { '\'', SQL_QUOTE },
-		       { '"', SQL_NAME },
-		       { '$', SQL_TAG } };
-
-	if (word_char(*p)) {
-		s->sql = SQL_WORD;
-		word_start(s->word, g->key, WORD_SQL);
-		word_byte(s->word, p);
-		return;
-	}
-	s->escapes = false;
-	for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++)
-		if (*p == starts[i].c)
-			quoted_start(g, s, starts[i].at);
-	if (*p == '$')
-		s->tag = bytes_hash(0, (struct bytes){ p, 1 });
-}
-
-static bool escape_prefix(const struct side *s)
-{
-	char buf[MASK_WORD_MAX];
-	struct bytes b = word_text(s->word, buf);
-
-	return b.n == 1 && (*b.p == 'E' || *b.p == 'e');
-}
-
-/* The next four return false when the byte is not theirs: it is then read again as plain. */
-
-static bool in_word(struct postgres *g, struct side *s, char *p)
-{
-	bool escapes = *p == '\'' && escape_prefix(s);
-
-	if (word_char(*p) || *p == '$') {
-		word_byte(s->word, p);
-		return true;
-	}
-	sql_word_end(s);
-	if (!escapes)
-		return false;
-	quoted_start(g, s, SQL_QUOTE);
-	s->escapes = true;
-	return true;
-}
-
-static bool in_comment(struct side *s, char *p)
-{
-	if (s->sql == SQL_STAR && *p == '/')
-		s->sql = --s->nest ? SQL_COMMENT : SQL_PLAIN;
-	else if (s->sql == SQL_COMMENT_SLASH && *p == '*')
-		s->nest++, s->sql = SQL_COMMENT;
-	else
-		s->sql = *p == '*' ? SQL_STAR : *p == '/' ? SQL_COMMENT_SLASH : SQL_COMMENT;
-	if (*p != '*' && *p != '/')
-		word_byte(s->word, p);
-	return true;
-}
-
-static bool in_quote(struct side *s, char *p)
-{
-	char end = s->sql == SQL_NAME ? '"' : '\'';
-
-	if (s->sql == SQL_ESCAPED) {
-		s->sql = SQL_QUOTE;
-		if (*p != '\'' && *p != '\\')
-			word_byte(s->word, p);
-	} else if (*p == end) {
-		s->sql = SQL_PLAIN; /* doubled, it starts another at once */
-		return true;
-	} else if (*p == '\\' && s->escapes) {
-		s->sql = SQL_ESCAPED;
-	} else {
-		word_byte(s->word, p);
-	}
-	return true;
-}
-
-/* The mask starts anew at each '$', so that the tag at the end is masked as the one at the beginning. */
-static bool in_dollar(struct postgres *g, struct side *s, char *p)
-{
-	struct bytes one = { p, 1 };
-
-	if (s->sql == SQL_TAG && *p != '$' && !word_char(*p))
-		return false;
-	if (s->sql == SQL_TAG) {
-		s->tag = bytes_hash(s->tag, one);
-		if (*p == '$')
-			s->sql = SQL_DOLLAR;
-	} else if (*p == '$') {
-		bool end = s->sql == SQL_DOLLAR_END && bytes_hash(s->tag_seen, one) == s->tag;
-
-		s->sql = end ? SQL_PLAIN : SQL_DOLLAR_END;
-		s->tag_seen = bytes_hash(0, one);
-	} else if (s->sql == SQL_DOLLAR_END) {
-		s->tag_seen = bytes_hash(s->tag_seen, one);
-		if (!word_char(*p))
-			s->sql = SQL_DOLLAR;
-	}
-	if (*p == '$')
-		quoted_start(g, s, s->sql);
-	else if (word_char(*p))
-		word_byte(s->word, p);
-	else
-		*p = '.';
-	return true;
-}
-
-static bool in_mode(struct postgres *g, struct side *s, char *p)
-{
-	switch (s->sql) {
-	case SQL_PLAIN:
-		return false;
-	case SQL_WORD:
-		return in_word(g, s, p);
-	case SQL_DASH:
-		s->sql = SQL_LINE_COMMENT;
-		return *p == '-';
-	case SQL_SLASH:
-		s->sql = SQL_COMMENT;
-		s->nest = 1;
-		return *p == '*';
-	case SQL_LINE_COMMENT:
-		if (*p == '\n')
-			s->sql = SQL_PLAIN;
-		else
-			word_byte(s->word, p);
-		return true;
-	case SQL_COMMENT:
-	case SQL_STAR:
-	case SQL_COMMENT_SLASH:
-		return in_comment(s, p);
-	case SQL_QUOTE:
-	case SQL_ESCAPED:
-	case SQL_NAME:
-		return in_quote(s, p);
-	case SQL_TAG:
-	case SQL_DOLLAR:
-	case SQL_DOLLAR_END:
-		return in_dollar(g, s, p);
-	}
-	return false;
-}
-
-static void sql_byte(struct postgres *g, struct side *s, char *p)
-{
-	if (in_mode(g, s, p))
-		return;
-	s->sql = SQL_PLAIN;
-	plain_byte(g, s, p);
-}
 
 /* ===== Fields ===== */
 
@@ -354,14 +126,13 @@ static void tag_byte(struct postgres *g, struct side *s, char *p)
 static void query_byte(struct postgres *g, struct side *s, char *p)
 {
 	if (!s->begun)
-		s->sql = SQL_PLAIN;
+		mask_sql_start(&s->sql, g->key, s->word, MASK_POSTGRES);
 	s->begun = true;
 	if (*p) {
-		sql_byte(g, s, p);
+		mask_sql_byte(&s->sql, p);
 		return;
 	}
-	if (s->sql == SQL_WORD)
-		sql_word_end(s);
+	mask_sql_end(&s->sql);
 	field_next(s);
 }
 
@@ -538,7 +309,7 @@ static void message_start(struct side *s, const char *fields)
 
 static void message_end(struct side *s)
 {
-	word_end(s->word, false);
+	word_end(s->word, MASK_POSTGRES);
 	s->nhead = 0;
 }
 

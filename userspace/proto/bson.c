@@ -6,11 +6,9 @@
 
 #include "proto/collect.h"
 
-enum { AT_SIZE, AT_TYPE, AT_NAME, AT_FIXED, AT_LENGTH, AT_SKIP, AT_CSTRING, AT_CSTRING2 };
-
 enum {
 	T_DOUBLE = 0x01,
-	T_STRING = 0x02,
+	T_STRING = BSON_STRING,
 	T_DOCUMENT = 0x03,
 	T_ARRAY = 0x04,
 	T_BINARY = 0x05,
@@ -26,7 +24,7 @@ void bson_start(struct bson *b, void (*element)(void *ctx, const struct bson *b)
 	memset(b, 0, sizeof(*b));
 	b->element = element;
 	b->ctx = ctx;
-	b->at = AT_SIZE;
+	b->at = BSON_AT_SIZE;
 	b->want = 4;
 }
 
@@ -52,7 +50,7 @@ static void told(struct bson *b)
 {
 	b->element(b->ctx, b);
 	b->index += b->depth == 1;
-	b->at = AT_TYPE;
+	b->at = BSON_AT_TYPE;
 }
 
 /* A document's size is complete. */
@@ -65,7 +63,7 @@ static bool opened(struct bson *b)
 	if (b->depth && b->left[b->depth - 1] + 4 < size)
 		return false;
 	b->left[b->depth++] = size - 4;
-	b->at = AT_TYPE;
+	b->at = BSON_AT_TYPE;
 	return true;
 }
 
@@ -74,7 +72,7 @@ static bool closed(struct bson *b)
 	if (b->left[b->depth - 1])
 		return false;
 	b->done = --b->depth == 0;
-	b->at = AT_TYPE;
+	b->at = BSON_AT_TYPE;
 	return true;
 }
 
@@ -88,13 +86,13 @@ static bool value(struct bson *b)
 	case 0x09: /* date */
 	case 0x11: /* timestamp */
 	case T_INT64:
-		collect(b, AT_FIXED, 8);
+		collect(b, BSON_AT_FIXED, 8);
 		return true;
 	case T_INT32:
-		collect(b, AT_FIXED, 4);
+		collect(b, BSON_AT_FIXED, 4);
 		return true;
 	case T_BOOL:
-		collect(b, AT_FIXED, 1);
+		collect(b, BSON_AT_FIXED, 1);
 		return true;
 	case T_STRING:
 	case 0x0d: /* code */
@@ -102,22 +100,22 @@ static bool value(struct bson *b)
 	case 0x0c: /* pointer: a string and 12 bytes */
 	case T_BINARY:
 	case T_SCOPED:
-		collect(b, AT_LENGTH, 4);
+		collect(b, BSON_AT_LENGTH, 4);
 		return true;
 	case T_DOCUMENT:
 	case T_ARRAY:
 		b->element(b->ctx, b);
 		b->index += b->depth == 1;
-		collect(b, AT_SIZE, 4);
+		collect(b, BSON_AT_SIZE, 4);
 		return true;
 	case 0x07: /* object id */
 	case 0x13: /* decimal */
 		b->skip = b->type == 0x07 ? 12 : 16;
 		b->keep = false;
-		b->at = AT_SKIP;
+		b->at = BSON_AT_SKIP;
 		return true;
 	case T_REGEX:
-		b->at = AT_CSTRING;
+		b->at = BSON_AT_CSTRING;
 		return true;
 	case 0x06: /* undefined, null, and the two ends of all keys */
 	case 0x0a:
@@ -165,7 +163,7 @@ static bool length(struct bson *b)
 	b->keep = b->type == T_STRING && n <= BSON_KEPT;
 	b->skip = n;
 	b->n = 0;
-	b->at = AT_SKIP;
+	b->at = BSON_AT_SKIP;
 	if (!n && b->type != T_STRING)
 		told(b);
 	return n || b->type != T_STRING;
@@ -175,12 +173,12 @@ static bool length(struct bson *b)
 static bool byte(struct bson *b, uint8_t c)
 {
 	switch (b->at) {
-	case AT_TYPE:
+	case BSON_AT_TYPE:
 		b->nname = 0;
 		b->type = c;
-		b->at = AT_NAME;
+		b->at = BSON_AT_NAME;
 		return c || closed(b);
-	case AT_NAME:
+	case BSON_AT_NAME:
 		if (c) {
 			if (b->nname < BSON_KEPT - 1)
 				b->name[b->nname++] = (char)c;
@@ -190,10 +188,10 @@ static bool byte(struct bson *b, uint8_t c)
 		}
 		b->name[b->nname] = '\0';
 		return value(b);
-	case AT_CSTRING:
-		b->at = c ? AT_CSTRING : AT_CSTRING2;
+	case BSON_AT_CSTRING:
+		b->at = c ? BSON_AT_CSTRING : BSON_AT_CSTRING2;
 		return true;
-	case AT_CSTRING2:
+	case BSON_AT_CSTRING2:
 		if (!c)
 			told(b);
 		return true;
@@ -201,9 +199,9 @@ static bool byte(struct bson *b, uint8_t c)
 		b->b[b->n++] = c;
 		if (b->n < b->want)
 			return true;
-		if (b->at == AT_SIZE)
+		if (b->at == BSON_AT_SIZE)
 			return opened(b);
-		if (b->at == AT_LENGTH)
+		if (b->at == BSON_AT_LENGTH)
 			return length(b);
 		fixed(b);
 		return true;
@@ -228,7 +226,7 @@ static size_t skip(struct bson *b, struct bytes in)
 
 bool bson_gap(struct bson *b, uint64_t n)
 {
-	if (b->at != AT_SKIP || b->keep || n >= b->skip || !pass(b, n))
+	if (b->at != BSON_AT_SKIP || b->keep || n >= b->skip || !pass(b, n))
 		return false;
 	b->skip -= n;
 	return true;
@@ -239,7 +237,7 @@ size_t bson_feed(struct bson *b, struct bytes in)
 	size_t n = 0;
 
 	while (n < in.n && !b->done && !b->bad) {
-		if (b->at == AT_SKIP) {
+		if (b->at == BSON_AT_SKIP) {
 			n += skip(b, bytes_from(in, n));
 			continue;
 		}

@@ -14,6 +14,20 @@
 /* Largest document believed: a message's limit. */
 #define BSON_MAX 48000000u
 
+/* What the next byte is of. */
+enum bson_at {
+	BSON_AT_SIZE,
+	BSON_AT_TYPE,
+	BSON_AT_NAME,
+	BSON_AT_FIXED,
+	BSON_AT_LENGTH,
+	BSON_AT_SKIP, /* a value nobody asks for, or a string */
+	BSON_AT_CSTRING,
+	BSON_AT_CSTRING2,
+};
+
+#define BSON_STRING 0x02
+
 struct bson {
 	/* of the element told */
 	unsigned depth; /* 1 in the outermost document */
@@ -25,12 +39,15 @@ struct bson {
 
 	bool done, bad; /* the document ended; it is none */
 
+	/* for who masks a document a byte at a time */
+	uint8_t at;    /* enum bson_at */
+	uint64_t skip; /* bytes left of the value */
+
 	/* private */
-	uint8_t at;
 	uint8_t b[8];
 	unsigned n, want;
 	size_t nname;
-	uint64_t skip, left[BSON_DEPTH_MAX]; /* of the value; of each document */
+	uint64_t left[BSON_DEPTH_MAX]; /* of each document */
 	bool keep;
 	void (*element)(void *ctx, const struct bson *b);
 	void *ctx;
