@@ -142,6 +142,32 @@ static void test_dialogue(const char *sentence, const struct turn *turns, size_t
 #define DIALOGUE(sentence, turns, port, calls) \
 	test_dialogue(sentence, turns, sizeof(turns) / sizeof(*(turns)), port, calls)
 
+/* The server's greeting and the client's wish for TLS, then the log-in and the rest as plaintext of it. */
+static void test_tls(void)
+{
+	static const char wish[] = "\x20\0\0\1\x0d\xaa\x0a\0\0\0\0\1\x2d\0\0\0\0\0\0\0\0\0\0\0"
+				   "\0\0\0\0\0\0\0\0\0\0\0";
+	static const char hello[] = "\x16\3\1\0\6CANARY";
+
+	TEST("MySQL in TLS");
+	for (size_t i = 0; i < STEPS; i++) {
+		struct recording r = { 0 };
+		char login[256];
+
+		memcpy(login, mysql[1].p, mysql[1].n);
+		login[3] = 2;
+		add_connect(&r, 5, 3306);
+		add_bytes(&r, EV_DATA, 5, mysql[0].dir, mysql[0].p, mysql[0].n, steps[i]);
+		add_bytes(&r, EV_DATA, 5, DIR_OUT, wish, sizeof(wish) - 1, steps[i]);
+		add_bytes(&r, EV_DATA, 5, DIR_OUT, hello, sizeof(hello) - 1, steps[i]);
+		add_bytes(&r, EV_TLS, 6, DIR_OUT, login, mysql[1].n, 1000);
+		for (size_t k = 2; k < sizeof(mysql) / sizeof(*mysql); k++)
+			add_bytes(&r, EV_TLS, 6, mysql[k].dir, mysql[k].p, mysql[k].n, 1000);
+		check_scrub(&r, 3);
+		recording_free(&r);
+	}
+}
+
 /* ===== S3 ===== */
 
 static void s3(struct recording *r, const char *request, const char *status, const char *xml,
@@ -322,6 +348,7 @@ int main(void)
 	DIALOGUE("memcached", memcached, 11211, 5);
 	DIALOGUE("Bolt", bolt, 7687, 3);
 	DIALOGUE("MongoDB", mongodb, 27017, 2);
+	test_tls();
 	test_s3();
 	test_bedrock();
 	return DONE();
