@@ -42,7 +42,10 @@ class Request:
 
     def run(self, ask):
         start = time.monotonic_ns()
-        self.line(start, *ask(self))
+        try:
+            self.line(start, *ask(self))
+        except Exception as exc:  # each client has its own; an interpreter's traceback of a thread tells no number
+            say(event="failed", number=self.number, error=repr(exc))
 
     async def run_async(self, ask):
         start = time.monotonic_ns()
