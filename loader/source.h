@@ -48,10 +48,10 @@ struct source_config {
 	const char *
 		match; /* bpf: also every process, now and later, whose command line this extended regular
 			    * expression matches; NULL none. The stream then does not end with the processes. */
-	bool files;          /* bpf: report what is written to regular files */
-	bool output;         /* bpf: report what is written to descriptors 1 and 2 */
-	bool tree;           /* bpf: their descendants too */
-	bool look;           /* bpf: one look: the first snapshot does not wait for the search for TLS code */
+	bool files;  /* bpf: report what is written to regular files */
+	bool output; /* bpf: report what is written to descriptors 1 and 2 */
+	bool tree;   /* bpf: their descendants too */
+	bool look; /* bpf: one look: the first snapshot does not wait for the search for TLS code */
 	const char *program; /* bpf: the file the target is about to run, NULL: it runs already */
 	uint32_t tick_ms;    /* bpf: between EV_TICKs */
 	const char *refused; /* proc: why there is no BPF, for EV_MISSING; NULL: not known */
