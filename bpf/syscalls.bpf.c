@@ -123,7 +123,7 @@ static long buffer_send(__u32 i, struct buffers *b)
 }
 
 /* At most want bytes of the buffers at user address iov. Like data_send, a function of its own to the verifier; by bpf_loop, or
- * each round is checked anew: that was nine tenths of loading. */
+ * each round is checked anew: that was most of loading. */
 int iov_send(struct slot *s, __u64 iov, __u64 iovlen, __u32 want)
 {
 	struct buffers b = { .slot = s, .iov = (const struct iovec_user *)iov, .want = want };
