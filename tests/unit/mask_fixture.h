@@ -5,27 +5,10 @@
  */
 #ifndef MASK_FIXTURE_H
 #define MASK_FIXTURE_H
-#include "mask/mask.h"
+#include "mask_owner.h"
 #include "storage_fixture.h"
 
 #define MASK_STEPS_MAX 64
-
-static inline int mask_not_recorded(struct mask_owner *o, int dir, struct bytes *b)
-{
-	(void)o, (void)dir, (void)b;
-	return -1;
-}
-
-static inline char *mask_no_block(struct mask_owner *o, int dir, struct bytes b, bool more)
-{
-	(void)o, (void)dir, (void)b, (void)more;
-	return NULL;
-}
-
-static inline void mask_no_cut(struct mask_owner *o, const char *p)
-{
-	(void)o, (void)p;
-}
 
 /* Copies of steps to be masked, each ending at an unreadable page. */
 static inline void steps_copy(struct step *to, const struct step *from, size_t n)
@@ -45,10 +28,8 @@ static inline void steps_free(struct step *steps, size_t n)
 static inline void steps_mask(const struct masker *m, bool start, struct step *steps, size_t n,
                               size_t first, size_t piece, size_t hole, size_t off, size_t len)
 {
-	static struct mask_owner owner = { "0123456789abcde", mask_not_recorded, mask_no_block,
-		                           mask_no_cut };
 	struct mask_word words[2] = { 0 };
-	void *state = m->new (&owner, words, start);
+	void *state = m->new (&mask_owner, words, start);
 	bool over = false;
 
 	for (size_t i = 0; i < n; i++) {

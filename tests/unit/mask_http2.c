@@ -4,40 +4,15 @@
 
 #include "http2_build.h"
 #include "mask/hpack.h"
-#include "mask/mask.h"
+#include "mask_owner.h"
 #include "proto/proto.h"
 #include "test.h"
-
-static int not_recorded(struct mask_owner *o, int dir, struct bytes *b)
-{
-	(void)o;
-	(void)dir;
-	(void)b;
-	return -1;
-}
-
-static char *no_block(struct mask_owner *o, int dir, struct bytes b, bool more)
-{
-	(void)more;
-	(void)o;
-	(void)dir;
-	(void)b;
-	return NULL;
-}
-
-static void no_cut(struct mask_owner *o, const char *p)
-{
-	(void)o;
-	(void)p;
-}
-
-static struct mask_owner owner = { "0123456789abcde", not_recorded, no_block, no_cut };
 
 /* Masks all pieces in place; at: the piece that comes in two, cut at its byte `cut`. */
 static void mask(struct talk *t, size_t at, size_t cut, bool from_start)
 {
 	struct mask_word words[2] = { 0 };
-	void *m = masker_http2.new(&owner, words, from_start);
+	void *m = masker_http2.new(&mask_owner, words, from_start);
 
 	for (size_t i = 0; i < t->n; i++) {
 		struct piece *p = &t->pieces[i];
@@ -58,7 +33,7 @@ static void mask(struct talk *t, size_t at, size_t cut, bool from_start)
 static void mask_hole(struct talk *t, size_t at, size_t from)
 {
 	struct mask_word words[2] = { 0 };
-	void *m = masker_http2.new(&owner, words, true);
+	void *m = masker_http2.new(&mask_owner, words, true);
 	bool over = false;
 
 	for (size_t i = 0; i < t->n; i++) {

@@ -27,6 +27,16 @@ static int strays(void)
 	return n;
 }
 
+/* The client's process logs that a turn of session "t" is over. */
+static void client_marks(uint64_t ms)
+{
+	turns_mark(engine, &(struct turn_mark){ .kind = MARK_TURN,
+	                                        .lane = { 50, 50, 0 },
+	                                        .start_ns = ms * MS,
+	                                        .ts_ns = ms * MS,
+	                                        .session_id = "t" });
+}
+
 static void edge_1(void)
 {
 	struct call_client client;
@@ -58,11 +68,7 @@ static void edge_2(void)
 	llm(11, 110, 150, "u1");
 	other_ends(mine, 160);
 	reply(a, 161);
-	turns_mark(engine, &(struct turn_mark){ .kind = MARK_TURN,
-	                                        .lane = { 50, 50, 0 },
-	                                        .start_ns = 170 * MS,
-	                                        .ts_ns = 170 * MS,
-	                                        .session_id = "t" });
+	client_marks(170);
 	finish(300);
 	CHECK(out.n == 1 && turn_of("t", 0)->llm_calls == 1);
 	CHECK(out.outside == 0);
@@ -163,11 +169,7 @@ static void edge_7(void)
 	llm(11, 206, 210, "u1");
 	reply(a, 215);
 	other_ends(mine, 216);
-	turns_mark(engine, &(struct turn_mark){ .kind = MARK_TURN,
-	                                        .lane = { 50, 50, 0 },
-	                                        .start_ns = 220 * MS,
-	                                        .ts_ns = 220 * MS,
-	                                        .session_id = "t" });
+	client_marks(220);
 	finish(300);
 	t = turn_of("t", 0);
 	CHECK(out.n == 1);
@@ -371,11 +373,7 @@ static void edge_18(void)
 		llm(11, 110 + i * 10, 115 + i * 10, "u1");
 	reply(a, 4000);
 	other_ends(mine, 4001);
-	turns_mark(engine, &(struct turn_mark){ .kind = MARK_TURN,
-	                                        .lane = { 50, 50, 0 },
-	                                        .start_ns = 4100 * MS,
-	                                        .ts_ns = 4100 * MS,
-	                                        .session_id = "t" });
+	client_marks(4100);
 	finish(5000);
 	CHECK(out.n == 1 && out.turns[0].llm_calls == 300);
 	CHECK(strays() == 0);
@@ -470,11 +468,7 @@ static void edge_23(void)
 	turns_inbound_sent(engine, a, &client);
 	reply(a, 161);
 	other_ends(mine, 162);
-	turns_mark(engine, &(struct turn_mark){ .kind = MARK_TURN,
-	                                        .lane = { 50, 50, 0 },
-	                                        .start_ns = 170 * MS,
-	                                        .ts_ns = 170 * MS,
-	                                        .session_id = "t" });
+	client_marks(170);
 	finish(300);
 	CHECK(out.n == 1 && out.opened == 1 && out.outside == 0);
 	CHECK(turn_of("t", 0)->llm_calls == 1 && turn_of("t", 0)->storage_calls == 1);
