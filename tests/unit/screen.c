@@ -227,6 +227,13 @@ static void test_sentences(struct world *w)
 	CHECK(has(w, "asyncio: 120 tasks not done\n") && has(w, "    119 more like this\n"));
 	CHECK(has(w, "- Task-1: fetch (crawl.py:12), awaits Future\n"));
 
+	TEST("of a call from before we came no more is said than was looked at");
+	w->look.nopen = 1;
+	w->calls[0].at_least = true;
+	render(w, 120, true, false, false);
+	CHECK(has(w, "at least 8 h 42 m: sent, no byte of the reply since we look\n"));
+	w->calls[0].at_least = false;
+
 	TEST("calls that are alike are folded, of others the oldest are shown, the rest is "
 	     "counted");
 	w->look.nopen = 20;

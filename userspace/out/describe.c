@@ -73,7 +73,8 @@ const char *describe_progress(const struct call *c)
 	if (c->first_byte_ns || c->bytes_in)
 		return "the reply began";
 	if (c->sent_ns)
-		return "sent, no byte of the reply";
+		return c->at_least ? "sent, no byte of the reply since we look"
+		                   : "sent, no byte of the reply";
 	return c->at_least ? "no byte of the reply since we look" : "being sent";
 }
 

@@ -17,7 +17,7 @@ const char *describe_endpoint(const struct look *l, uint64_t sock,
                               char buf[static DESCRIBE_TEXT_MAX]);
 /* "POST /v1/messages to api.anthropic.com (LLM)". Returns buf. */
 const char *describe_call(const struct call_view *v, char buf[static DESCRIBE_TEXT_MAX]);
-/* "sent, no byte of the reply": how far an open call is. */
+/* "sent, no byte of the reply": how far an open call is, of one from before we came as far as was looked at. */
 const char *describe_progress(const struct call *c);
 /* "python3": the name of a process's first thread; "?" unknown. Returns buf. */
 #define DESCRIBE_NAME_MAX 32
