@@ -25,8 +25,12 @@
 #define TIMED_OUT_NS \
 	100000000ull /* a connection closed so soon after a wait timed out was given up for that */
 
-/* A TLS object's first plaintext waits so long for the ciphertext that follows it, which tells the socket. */
-#define AWAIT_NS 50000000ull
+/* Bytes of a TLS 1.3 handshake that resumes a session. Out: ClientHello with its ticket, at most with the hybrid key shares of
+ * OpenSSL 3.5, and Finished; in: ServerHello, 28 to 48 bytes of extensions and Finished of either hash. */
+#define RESUMED_SENT_MIN 300
+#define RESUMED_SENT_MAX 2048
+#define RESUMED_RECV_MIN 120
+#define RESUMED_RECV_MAX 300
 
 #define DNS_PORT 53 /* RFC 1035, 4.2 */
 
@@ -386,15 +390,12 @@ static void address_text(const struct ev_socket *e, char *to, size_t n)
 	}
 }
 
-/*
- * May all that moved be a TLS 1.3 handshake that resumes a session? ClientHello with its ticket and Finished out, no certificate in
- * between (RFC 8446, 2.2): pools connect in advance, and the client spoke last. Bounds: OpenSSL with the hybrid key shares of its
- * 3.5 out, 28 to 48 bytes of extensions and a Finished of either hash in.
- */
+/* May all that moved be a handshake that resumes a session, without a certificate (RFC 8446, 2.2)? Pools connect in advance, and
+ * in it the client speaks last. */
 static bool may_be_resumed(const struct ev_socket *e)
 {
-	return e->tcp_bytes_sent >= 300 && e->tcp_bytes_sent <= 2048 && e->tcp_bytes_recv >= 120 &&
-	       e->tcp_bytes_recv <= 300;
+	return e->tcp_bytes_sent >= RESUMED_SENT_MIN && e->tcp_bytes_sent <= RESUMED_SENT_MAX &&
+	       e->tcp_bytes_recv >= RESUMED_RECV_MIN && e->tcp_bytes_recv <= RESUMED_RECV_MAX;
 }
 
 /* Sent later than anything came back: somebody waits for a reply. */
@@ -686,11 +687,7 @@ void conns_process_exit(struct conns *t, uint32_t pid, uint64_t ts_ns)
 void conns_tick(struct conns *t, uint64_t ts_ns)
 {
 	held_flush_older(t, ts_ns);
-	for (struct conn *c = t->awaiting, *next; c; c = next) {
-		next = c->awaits_next;
-		if (c->awaits_ns + AWAIT_NS <= ts_ns)
-			conn_await_over(c);
-	}
+	conns_await_over(t, ts_ns);
 }
 
 void conns_end(struct conns *t, uint64_t ts_ns)

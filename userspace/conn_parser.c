@@ -9,6 +9,8 @@
 
 #define PENDING_BYTES_MAX 65536 /* before the protocol is known; then it is "generic" */
 #define DETECT_BYTES 4096       /* a protocol that cannot be told by then cannot be told */
+/* A TLS object's first plaintext waits so long for the ciphertext that follows it, which tells the socket. */
+#define AWAIT_NS 50000000ull
 
 /* An operation that waits for the protocol to be known. */
 struct pending_op {
@@ -188,6 +190,15 @@ void conn_await_over(struct conn *c)
 	c->awaits = false;
 	if (!c->proto && c->order.n)
 		decide(c);
+}
+
+void conns_await_over(struct conns *t, uint64_t ts_ns)
+{
+	for (struct conn *c = t->awaiting, *next; c; c = next) {
+		next = c->awaits_next;
+		if (c->awaits_ns + AWAIT_NS <= ts_ns)
+			conn_await_over(c);
+	}
 }
 
 /* The bytes turn out to be p's. Of HTTP/2, what was in flight still is: many calls share the connection. */

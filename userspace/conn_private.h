@@ -68,6 +68,8 @@ void conn_stop(struct conn *c, enum done_why why, const struct stamp *at);
 void conn_part(struct conn *c);
 /* The socket of TLS object c is known, or will not be: looks at what waited for that, if anything did. */
 void conn_await_over(struct conn *c);
+/* The same for all that have waited too long by ts_ns. */
+void conns_await_over(struct conns *t, uint64_t ts_ns);
 /* A call that was under way on the socket before we came is over. */
 void conn_end_late(struct conn *sock);
 /* What was in flight on the socket below TLS object c when we came: of HTTP/2 it is one of its streams; else it is over when the
